@@ -1,0 +1,28 @@
+"""PUMA, from images to a results table. Rules stand in the order in which the data walk; see docs/architecture.md."""
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/datasets.smk"
+include: "rules/synthetic.smk"
+include: "rules/pools.smk"
+include: "rules/selections.smk"
+include: "rules/models.smk"
+include: "rules/scores.smk"
+include: "rules/attacks.smk"
+include: "rules/results.smk"
+include: "rules/reports.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.results.output,
+        [report_files(name) for name in study.settings.reports],
+
+
+onstart:
+    Path(ERRORS).unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""PUMA: margin-based data pruning for better accuracy-robustness trade-offs.
+
+The names below are the library's face for people who do not run the workflow; each is loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pumalib.attacks.deepfool import deepfool_margins
+    from pumalib.attacks.fast_margin import fast_margins
+    from pumalib.attacks.settings import CwPgdSettings, PgdSettings, ThreatSettings
+    from pumalib.data.pool import open_pool
+    from pumalib.evaluation.evaluate import evaluate
+    from pumalib.models.build import build_model
+    from pumalib.models.settings import ArchitectureSettings
+    from pumalib.models.trained import load_trained
+    from pumalib.scores.table import read_scores
+    from pumalib.selection.cuts import Cut
+    from pumalib.selection.epsilons import adaptive_epsilons
+    from pumalib.selection.select import select
+    from pumalib.selection.stage import read_selection
+    from pumalib.training.settings import TrainingSettings
+    from pumalib.training.train import train
+
+_HOMES = {
+    "ArchitectureSettings": "models.settings",
+    "Cut": "selection.cuts",
+    "CwPgdSettings": "attacks.settings",
+    "PgdSettings": "attacks.settings",
+    "ThreatSettings": "attacks.settings",
+    "TrainingSettings": "training.settings",
+    "adaptive_epsilons": "selection.epsilons",
+    "build_model": "models.build",
+    "deepfool_margins": "attacks.deepfool",
+    "evaluate": "evaluation.evaluate",
+    "fast_margins": "attacks.fast_margin",
+    "load_trained": "models.trained",
+    "open_pool": "data.pool",
+    "read_scores": "scores.table",
+    "read_selection": "selection.stage",
+    "select": "selection.select",
+    "train": "training.train",
+}
+
+__all__ = [
+    "ArchitectureSettings",
+    "Cut",
+    "CwPgdSettings",
+    "PgdSettings",
+    "ThreatSettings",
+    "TrainingSettings",
+    "adaptive_epsilons",
+    "build_model",
+    "deepfool_margins",
+    "evaluate",
+    "fast_margins",
+    "load_trained",
+    "open_pool",
+    "read_scores",
+    "read_selection",
+    "select",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pumalib' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"pumalib.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

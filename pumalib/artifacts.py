@@ -1,0 +1,172 @@
+"""Reading and writing of every file: whole or not at all, typed, versioned, and refused when it does not fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.errors import ArtifactError
+from pumalib.provenance import library_versions
+
+SCHEMA_VERSIONS = {"dataset": 1, "synthetic": 1, "pool": 1, "scores": 1, "selection": 1, "attack": 1}
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; move it into place on success, remove it on failure."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, target)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def create_artifact(
+    path: str | os.PathLike[str],
+    kind: str,
+    *,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    code: Mapping[str, str] | None = None,
+) -> Iterator[h5py.File]:
+    """Create an HDF5 artifact that appears at ``path`` only once it is complete.
+
+    Args:
+        path: where the artifact goes.
+        kind: one of `SCHEMA_VERSIONS`.
+        settings: the config slice that made it.
+        inputs: content fingerprint of each input, by name.
+        code: fingerprint of each module that made it, by module name.
+    """
+    with writing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+        file.attrs["schema"] = f"puma.{kind}"
+        file.attrs["schema_version"] = SCHEMA_VERSIONS[kind]
+        file.attrs["settings"] = to_json(settings)
+        file.attrs["inputs"] = to_json(inputs)
+        file.attrs["code"] = to_json(dict(code or {}))
+        file.attrs["library_versions"] = to_json(library_versions())
+        yield file
+
+
+@contextmanager
+def open_artifact(path: str | os.PathLike[str], kind: str) -> Iterator[h5py.File]:
+    """Open an artifact for reading; refuse a missing, damaged or foreign file.
+
+    Raises:
+        ArtifactError: not there, not HDF5, another kind, or another schema version.
+    """
+    if not Path(path).is_file():
+        raise ArtifactError(f"expected a {kind} file, found nothing at {path}")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ArtifactError(
+            f"expected a {kind} file, got a truncated or damaged HDF5 file at {path} ({error}); delete it and run again"
+        ) from None
+    with file:
+        _check_schema(file, path, kind)
+        try:
+            yield file
+        except (OSError, RuntimeError, KeyError) as error:
+            raise ArtifactError(
+                f"expected a readable {kind} file, reading {path} failed ({error}); delete it and run again"
+            ) from error
+
+
+def _check_schema(file: h5py.File, path: str | os.PathLike[str], kind: str) -> None:
+    found = file.attrs.get("schema", "none")
+    if found != f"puma.{kind}":
+        raise ArtifactError(f"expected schema puma.{kind}, got {found} at {path}; give the {kind} file")
+    version = int(file.attrs["schema_version"])
+    if version != SCHEMA_VERSIONS[kind]:
+        raise ArtifactError(
+            f"expected version {SCHEMA_VERSIONS[kind]} of puma.{kind}, got {version} at {path}; "
+            "make it again with this version of pumalib"
+        )
+
+
+def read_array(file: h5py.Group, name: str, dtype: Any, ndim: int = 1) -> NDArray[Any]:
+    """Read a stored array after checking that it is there, of this dtype and dimensionality."""
+    if name not in file:
+        raise ArtifactError(f"expected dataset {name!r}, not in {file.file.filename}{file.name}")
+    dataset = file[name]
+    if dataset.dtype != np.dtype(dtype) or dataset.ndim != ndim:
+        raise ArtifactError(
+            f"expected {name!r} as {np.dtype(dtype)} with {ndim} dimensions, got {dataset.dtype} {dataset.shape} "
+            f"in {file.file.filename}"
+        )
+    return np.asarray(dataset[...])
+
+
+def expect_fingerprint(found: str, expected: str, what: str, path: str | os.PathLike[str]) -> None:
+    """Refuse a file that belongs to another pool, dataset or model.
+
+    Raises:
+        ArtifactError: when the two fingerprints differ.
+    """
+    if found != expected:
+        raise ArtifactError(
+            f"expected the {what} with fingerprint {expected[:12]}, got {found[:12]} at {path}; "
+            f"it was made for another {what}: make it again"
+        )
+
+
+def content_fingerprint(*parts: NDArray[Any] | str) -> str:
+    """Hash arrays (dtype, shape and bytes) and strings, in order, to a hex digest."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(f"text:{len(part)}:{part}".encode())
+            continue
+        digest.update(f"array:{part.dtype.str}:{part.shape}".encode())
+        for block in _blocks(part):
+            digest.update(np.ascontiguousarray(block).data)
+    return digest.hexdigest()
+
+
+def _blocks(array: NDArray[Any], rows: int = 8192) -> Iterator[NDArray[Any]]:
+    if array.ndim == 0 or array.size == 0:
+        yield array.reshape(-1)
+        return
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
+
+
+def file_fingerprint(path: str | os.PathLike[str]) -> str:
+    """Hash a file's bytes to a hex digest."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """Serialise settings with sorted keys, so that equal settings give equal bytes."""
+    return json.dumps(value, sort_keys=True, default=str)

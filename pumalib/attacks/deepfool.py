@@ -1,0 +1,203 @@
+"""DeepFool margins (Moosavi-Dezfooli et al. 2016), signed, L-inf and L2, each sample stopping on its own.
+
+Rightly classified samples step to the nearest linearised class boundary. Misclassified samples step toward their
+label over all other classes at once: the linearised problem "become at least as likely as every other class" is
+solved through its dual, a maximum over mixtures of the constraints, by exponentiated gradients (a choice of ours:
+stepping against the best other class alone zigzags and overshoots), and aim beyond the boundary by a share
+`overshoot` of the first gap that grows with each iteration, or the last steps would shrink forever. Pixels that sit on the edge of the valid range
+and would have to leave it are left out of the linearisation (ours too).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from pumalib.attacks.gradient_ascent import Clip, clip_to
+from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
+from pumalib.attacks.projection import per_row
+from pumalib.attacks.settings import Norm
+
+_TINY = 1e-12
+_DUAL_STEPS = 60
+_DUAL_RATE = 2.0
+
+
+def deepfool_margins(
+    model: nn.Module,
+    images: ArrayLike | Tensor,
+    labels: ArrayLike | Tensor,
+    *,
+    norm: Norm = "linf",
+    clip: Clip = (0.0, 1.0),
+    max_iterations: int = 50,
+    overshoot: float = 0.02,
+    bisection_steps: int = 10,
+    num_candidates: int = 10,
+    batch_size: int = 500,
+    keep_adversarial: bool = False,
+) -> MarginTable:
+    """Estimate each image's signed margin with DeepFool.
+
+    Args:
+        model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
+        images: [N, C, H, W] or [N, D] floats.
+        labels: [N] integers in [0, K).
+        norm: `linf` or `l2`.
+        clip: range of valid inputs; None: unbounded.
+        max_iterations: gradient iterations a sample.
+        overshoot: share by which each perturbation is stretched to cross.
+        bisection_steps: halvings of the segment from the image to the point found.
+        num_candidates: other classes looked at, the most likely ones, ranked anew each iteration.
+        batch_size: images at once; changes the speed, not the result.
+        keep_adversarial: also return the points across the boundary.
+
+    Returns:
+        The table; `margin` overestimates the distance, as every constructive estimator does.
+
+    Raises:
+        DataError: a model in train mode or giving probabilities, labels out of range, NaN images.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Linear(2, 2).eval()
+        >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
+        >>> table = deepfool_margins(model, [[0.9, 0.3], [0.9, 0.3]], [0, 1])
+        >>> [round(float(margin), 2) for margin in table.margin]
+        [0.3, -0.3]
+    """
+    search = partial(
+        _search,
+        norm=norm,
+        clip=clip,
+        max_iterations=max_iterations,
+        overshoot=overshoot,
+        num_candidates=num_candidates,
+    )
+    return measure_margins(
+        search,
+        model,
+        _as_float(images),
+        labels,
+        norm=norm,
+        bisection_steps=bisection_steps,
+        batch_size=batch_size,
+        keep_adversarial=keep_adversarial,
+    )
+
+
+def _as_float(images: ArrayLike | Tensor) -> Tensor:
+    return images if isinstance(images, Tensor) else torch.as_tensor(images)
+
+
+def _search(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    prediction: Tensor,
+    *,
+    norm: Norm,
+    clip: Clip,
+    max_iterations: int,
+    overshoot: float,
+    num_candidates: int,
+) -> Crossing:
+    was_correct = prediction == labels
+    total = torch.zeros_like(images)
+    points = images.clone()
+    crossed = torch.zeros_like(was_correct)
+    iterations = torch.zeros_like(labels)
+    active = torch.arange(len(images), device=images.device)
+    for index in range(max_iterations + 1):
+        current = clip_to(images[active] + (1 + overshoot) * total[active], clip).requires_grad_(True)
+        logits = model(current)
+        points[active] = current.detach()
+        across = is_across(logits.argmax(1), labels[active], was_correct[active])
+        crossed[active[across]] = True
+        iterations[active] = index
+        if index == max_iterations or across.all():
+            break
+        gaps, normals = _linearise(logits, current, labels[active], num_candidates)
+        if index == 0:
+            slack = overshoot * gaps.amax(1, keepdim=True).clamp_min(0.0)
+        stays = ~across
+        active = active[stays]
+        aimed = gaps[stays] + (1 + index) * slack[active]
+        total[active] += _step(aimed, normals[stays], current.detach()[stays], was_correct[active], norm, clip)
+    return Crossing(points, crossed, iterations)
+
+
+def _linearise(logits: Tensor, images: Tensor, labels: Tensor, num_candidates: int) -> tuple[Tensor, Tensor]:
+    """Return ``d_k = f_k - f_y`` [B, C] and ``w_k = grad d_k`` [B, C, D] of the C most likely other classes."""
+    count = min(num_candidates, logits.shape[1] - 1)
+    others = logits.detach().scatter(1, labels[:, None], -torch.inf).topk(count, dim=1).indices
+    gaps = logits.gather(1, others) - logits.gather(1, labels[:, None])
+    normals = [
+        torch.autograd.grad(gaps[:, k].sum(), images, retain_graph=k + 1 < count)[0].flatten(1) for k in range(count)
+    ]
+    return gaps.detach(), torch.stack(normals, 1)
+
+
+def _step(gaps: Tensor, normals: Tensor, images: Tensor, was_correct: Tensor, norm: Norm, clip: Clip) -> Tensor:
+    flat = images.flatten(1)
+    step = torch.empty_like(flat)
+    leave, reach = was_correct, ~was_correct
+    if leave.any():
+        step[leave] = _step_to_nearest(gaps[leave], normals[leave], flat[leave], norm, clip)
+    if reach.any():
+        step[reach] = _step_to_all(gaps[reach], -normals[reach], flat[reach], norm, clip)
+    return step.reshape(images.shape)
+
+
+def _step_to_nearest(gaps: Tensor, normals: Tensor, images: Tensor, norm: Norm, clip: Clip) -> Tensor:
+    """Step onto the nearest of the hyperplanes ``d_k + w_k . step = 0``."""
+    movable = _movable(normals, images[:, None], clip)
+    distances = gaps.abs() / _dual_norm(movable, norm)
+    nearest = distances.argmin(1)
+    rows = torch.arange(len(gaps), device=gaps.device)
+    return _step_along(movable[rows, nearest], distances[rows, nearest], norm)
+
+
+def _step_to_all(gaps: Tensor, normals: Tensor, images: Tensor, norm: Norm, clip: Clip) -> Tensor:
+    """Step to where ``w_k . step >= d_k`` for every class.
+
+    The length is the largest ``l.d / ||sum l_k w_k||_*`` over mixtures l; the direction is the average over the
+    later mixtures, which recovers the entries that the best mixture leaves undecided.
+    """
+    mixture = torch.softmax(gaps / gaps.abs().amax(1, keepdim=True).clamp_min(_TINY), 1)
+    longest = torch.zeros_like(gaps[:, 0])
+    direction = torch.zeros_like(images)
+    for index in range(_DUAL_STEPS):
+        mixed = _movable((mixture[..., None] * normals).sum(1), images, clip)
+        length = _dual_norm(mixed, norm)
+        distance = (mixture * gaps).sum(1) / length
+        longest = torch.maximum(longest, distance)
+        unit = mixed.sign() if norm == "linf" else mixed / length[:, None]
+        if index >= _DUAL_STEPS // 2:
+            direction += unit / (_DUAL_STEPS - _DUAL_STEPS // 2)
+        slope = gaps - distance[:, None] * (normals * unit[:, None]).sum(2)
+        scale = slope.abs().amax(1, keepdim=True).clamp_min(_TINY)
+        mixture = torch.softmax((mixture + _TINY).log() + slope / scale * (_DUAL_RATE / (1 + index) ** 0.5), 1)
+    return per_row(longest, images) * direction
+
+
+def _movable(normals: Tensor, images: Tensor, clip: Clip) -> Tensor:
+    """Set to 0 the entries that push a pixel out of the valid range it already sits on the edge of."""
+    if clip is None:
+        return normals
+    low, high = clip
+    is_stuck = ((images <= low) & (normals < 0)) | ((images >= high) & (normals > 0))
+    return normals.masked_fill(is_stuck, 0.0)
+
+
+def _dual_norm(normals: Tensor, norm: Norm) -> Tensor:
+    lengths = normals.abs().sum(-1) if norm == "linf" else normals.norm(dim=-1)
+    return lengths.clamp_min(_TINY)
+
+
+def _step_along(normals: Tensor, distances: Tensor, norm: Norm) -> Tensor:
+    direction = normals.sign() if norm == "linf" else normals / _dual_norm(normals, "l2")[:, None]
+    return per_row(distances, normals) * direction

@@ -1,0 +1,73 @@
+"""Norm balls, one radius a row: distances, projections, steps and random starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pumalib.attacks.settings import Norm
+
+_TINY = 1e-12
+
+
+def per_row(values: Tensor, like: Tensor) -> Tensor:
+    """Reshape [B] values so that they broadcast over [B, ...]."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def norms(perturbation: Tensor, norm: Norm) -> Tensor:
+    """Return the norm of each row.
+
+    Args:
+        perturbation: [B, ...] float.
+        norm: `linf` or `l2`.
+
+    Returns:
+        [B] float.
+    """
+    flat = perturbation.flatten(1)
+    return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
+
+
+def project(perturbation: Tensor, radii: Tensor, norm: Norm) -> Tensor:
+    """Project each row onto the ball of its own radius around 0.
+
+    Args:
+        perturbation: [B, ...] float.
+        radii: [B] float, at least 0.
+        norm: `linf` or `l2`.
+
+    Raises:
+        ValueError: a negative radius (it would shift every pixel by a constant).
+    """
+    if (radii < 0).any():
+        raise ValueError(f"expected radii of at least 0, got {float(radii.min())}; give |epsilon|")
+    bounds = per_row(radii, perturbation)
+    if norm == "linf":
+        return torch.maximum(torch.minimum(perturbation, bounds), -bounds)
+    lengths = per_row(norms(perturbation, "l2"), perturbation)
+    return perturbation * (bounds / lengths.clamp_min(_TINY)).clamp_max(1.0)
+
+
+def steepest(gradient: Tensor, norm: Norm) -> Tensor:
+    """Return the unit step along which a linear function grows fastest, row by row."""
+    if norm == "linf":
+        return gradient.sign()
+    return gradient / per_row(norms(gradient, "l2").clamp_min(_TINY), gradient)
+
+
+def start_in_ball(noise: Tensor, radii: Tensor, norm: Norm) -> Tensor:
+    """Turn noise uniform in [-1, 1) into a start inside each row's own ball.
+
+    L-inf: uniform in the ball. L2: a direction of the noise (rotation-symmetric only in the limit of many pixels),
+    with the length distributed as in the uniform ball.
+
+    Args:
+        noise: [B, ...] float in [-1, 1).
+        radii: [B] float, at least 0.
+        norm: `linf` or `l2`.
+    """
+    if norm == "linf":
+        return noise * per_row(radii, noise)
+    lengths = (noise.flatten(1)[:, 0].abs()) ** (1.0 / noise[0].numel())
+    return steepest(noise, "l2") * per_row(radii * lengths, noise)

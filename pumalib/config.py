@@ -1,0 +1,171 @@
+"""A study: one config file, complete by itself, checked whole before any job starts. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from pumalib.attacks.settings import AttackSettings, ThreatSettings
+from pumalib.config_errors import describe
+from pumalib.data.settings import DatasetSettings, PoolSettings
+from pumalib.errors import ConfigError
+from pumalib.models.settings import ArchitectureSettings
+from pumalib.reporting.settings import ReportSettings
+from pumalib.scores.settings import ScoreSettings
+from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon
+from pumalib.settings import Name, Settings
+from pumalib.synthesis.settings import EdmSettings
+from pumalib.training.settings import TrainingSettings, keys_of_other_methods
+
+
+class RunOverrides(Settings):
+    """What a run changes of `defaults`; `training` key by key, everything else whole."""
+
+    pool: Name | None = None
+    """Name under `pools`."""
+    architecture: ArchitectureSettings | None = None
+    """A name such as `mlp`, or `{name: ..., width: ...}`."""
+    training: TrainingSettings = TrainingSettings()
+    """The recipe."""
+    prune: tuple[CutSettings, ...] = ()
+    """Cuts; none: every row of the pool is kept."""
+    epsilon: EpsilonSettings = FixedEpsilon()
+    """Epsilon of each row."""
+
+
+class Run(Settings):
+    """One training, resolved: defaults and overrides merged."""
+
+    pool: Name
+    architecture: ArchitectureSettings
+    training: TrainingSettings = TrainingSettings()
+    prune: tuple[CutSettings, ...] = ()
+    epsilon: EpsilonSettings = FixedEpsilon()
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores its selection reads, sorted."""
+        names = {cut.by for cut in self.prune if cut.by != "random"}
+        if not isinstance(self.epsilon, FixedEpsilon):
+            names.add(self.epsilon.score)
+        return tuple(sorted(names))
+
+
+class StudySettings(Settings):
+    """A study as its config file spells it."""
+
+    study: Name
+    """Name of the study and of its results folder."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """Independent repetitions of the whole corridor: split, generator, margin model, initial weights and order."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where jobs compute; `auto` takes CUDA where there is one."""
+    threads: int = Field(default=1, gt=0)
+    """Torch threads of a job; on a CPU they are part of the result."""
+    data_dir: str = "data"
+    """Folder of downloaded data sets."""
+    threat: ThreatSettings
+    """The perturbations that models should withstand."""
+    datasets: dict[Name, DatasetSettings] = Field(min_length=1)
+    """Real images, by name."""
+    generators: dict[Name, EdmSettings] = {}
+    """Generators that the study trains, by name."""
+    pools: dict[Name, PoolSettings] = Field(min_length=1)
+    """Training candidates, by name."""
+    defaults: RunOverrides = RunOverrides()
+    """What every run starts from."""
+    scores: dict[Name, ScoreSettings] = {}
+    """Scores of pools, by name."""
+    runs: dict[Name, RunOverrides | None] = Field(min_length=1)
+    """Trainings, by name."""
+    attacks: dict[Name, AttackSettings] = Field(min_length=1)
+    """Attacks that every run is evaluated with, by name."""
+    reports: dict[Name, ReportSettings] = {}
+    """Tables and figures, by name; each is a target of its own."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+            raise ValueError(f"expected distinct seeds of at least 0, got {list(seeds)}")
+        return seeds
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study.
+
+    Attributes:
+        settings: as spelled.
+        runs: resolved.
+    """
+
+    settings: StudySettings
+    runs: Mapping[str, Run]
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.settings.study
+
+    def dataset_at(self, dataset: str, seed: int) -> str:
+        """Return `/seed<k>` where the dataset's split is seeded, else nothing."""
+        return f"/seed{seed}" if self.settings.datasets[dataset].is_seeded else ""
+
+    def pool_at(self, pool: str, seed: int) -> str:
+        """Return `/seed<k>` where the pool differs from seed to seed, else nothing."""
+        settings = self.settings.pools[pool]
+        is_sampled = settings.synthetic is not None and settings.synthetic.method == "generator"
+        return f"/seed{seed}" if is_sampled else self.dataset_at(settings.dataset, seed)
+
+    def score_pool(self, score: str) -> str:
+        """Return the name of the pool a score belongs to."""
+        pool = self.settings.scores[score].pool or self.settings.defaults.pool
+        if pool is None:
+            raise ConfigError(f"expected a pool for scores.{score}, or one under defaults")
+        return pool
+
+    def dataset_of_run(self, run: str) -> str:
+        """Return the name of the dataset behind a run's pool."""
+        return self.settings.pools[self.runs[run].pool].dataset
+
+
+def parse_study(raw: Mapping[str, Any], origin: str = "config") -> Study:
+    """Parse a study; its names and files are checked by `config_checks.check_study`.
+
+    Args:
+        raw: the mapping a config file holds.
+        origin: how errors name the file.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or an impossible value; the message says where.
+    """
+    try:
+        settings = StudySettings.model_validate(dict(raw))
+    except ValidationError as error:
+        raise ConfigError(describe(error, StudySettings, (), origin)) from None
+    defaults = dict(raw.get("defaults") or {})
+    runs = {name: _resolve(name, defaults, dict(own or {}), origin) for name, own in raw["runs"].items()}
+    return Study(settings, runs)
+
+
+def _resolve(name: str, defaults: dict[str, Any], own: dict[str, Any], origin: str) -> Run:
+    merged = {**defaults, **own}
+    inherited, changed = dict(defaults.get("training") or {}), dict(own.get("training") or {})
+    if "method" in changed:
+        foreign = keys_of_other_methods(str(changed["method"]))
+        inherited = {key: value for key, value in inherited.items() if key not in foreign}
+    merged["training"] = {**inherited, **changed}
+    try:
+        return Run.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(describe(error, Run, ("runs", name), origin)) from None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, for editors."""
+    schema = StudySettings.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PUMA study", **schema}

@@ -1,0 +1,244 @@
+"""Checks that need more than one key of a study: names, files, shapes, norms and cycles. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from pumalib.config import Study
+from pumalib.data.settings import (
+    TORCHVISION_SHAPES,
+    FolderSettings,
+    HeldOutSyntheticSettings,
+    NpzDatasetSettings,
+    NpzSyntheticSettings,
+)
+from pumalib.data.sources.npz import npz_image_shape
+from pumalib.errors import ConfigError, DataError
+from pumalib.models.settings import check_architecture
+from pumalib.reporting.settings import (
+    ComparisonSettings,
+    MarginHistogramSettings,
+    NearestNeighboursSettings,
+    TradeOffSettings,
+)
+from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings
+from pumalib.selection.settings import RANDOM, FixedEpsilon
+from pumalib.settings import nearest
+
+ImageShape = tuple[int, int, int]
+
+
+def check_study(study: Study, origin: str = "config") -> None:
+    """Refuse a study that could only fail later.
+
+    Raises:
+        ConfigError: the first problem found, with the key's path, what came and what was expected.
+    """
+    try:
+        shapes = {name: _check_dataset(study, name) for name in study.settings.datasets}
+        _check_pools(study, shapes)
+        _check_runs(study, shapes)
+        _check_scores(study, shapes)
+        _check_cycles(study)
+        _check_attacks(study)
+        _check_reports(study)
+    except ConfigError as error:
+        raise ConfigError(f"{error} ({origin})") from None
+
+
+def _expect_name(name: str, names: Iterable[str], what: str, where: str) -> None:
+    known = list(names)
+    if name not in known:
+        raise ConfigError(f'expected the name of a {what}, got "{name}"{nearest(name, known)} at {where}')
+
+
+def _expect_file(path: str, where: str, is_folder: bool = False) -> None:
+    exists = Path(path).is_dir() if is_folder else Path(path).is_file()
+    if not exists:
+        raise ConfigError(f"expected a {'folder' if is_folder else 'file'}, found none at {path}, named at {where}")
+
+
+def _check_dataset(study: Study, name: str) -> tuple[ImageShape, int | None]:
+    """Return (H, W, C) and the number of classes, None where only the files can tell."""
+    settings = study.settings.datasets[name]
+    where = f"datasets.{name}"
+    if isinstance(settings, NpzDatasetSettings):
+        for key, path in (("train", settings.train), ("test", settings.test)):
+            if path is not None:
+                _expect_file(path, f"{where}.{key}")
+        shape, count = _read_npz_shape(settings.train, f"{where}.train")
+        return shape, len(settings.class_names) if settings.class_names else count
+    if isinstance(settings, FolderSettings):
+        _expect_file(settings.path, f"{where}.path", is_folder=True)
+        return (settings.image_size, settings.image_size, settings.channels), None
+    return TORCHVISION_SHAPES.get(settings.source, ((8, 8, 1), 10))
+
+
+def _read_npz_shape(path: str, where: str) -> tuple[ImageShape, int]:
+    try:
+        shape, count = npz_image_shape(path)
+    except DataError as error:
+        raise ConfigError(f"{error}, named at {where}") from None
+    if len(shape) != 4:
+        raise ConfigError(f"expected images [N, H, W, C], got {shape} in {path}, named at {where}")
+    return (shape[1], shape[2], shape[3]), count
+
+
+def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
+    settings = study.settings
+    for name, generator in settings.generators.items():
+        _expect_name(generator.dataset, settings.datasets, "dataset", f"generators.{name}.dataset")
+    for name, pool in settings.pools.items():
+        where = f"pools.{name}"
+        _expect_name(pool.dataset, settings.datasets, "dataset", f"{where}.dataset")
+        synthetic = pool.synthetic
+        if isinstance(synthetic, NpzSyntheticSettings):
+            _expect_file(synthetic.path, f"{where}.synthetic.path")
+            shape, _ = _read_npz_shape(synthetic.path, f"{where}.synthetic.path")
+            if shape != shapes[pool.dataset][0]:
+                raise ConfigError(
+                    f"expected images of shape {shapes[pool.dataset][0]}, as in dataset {pool.dataset}, got {shape} "
+                    f"in {synthetic.path} at {where}.synthetic.path"
+                )
+        elif isinstance(synthetic, HeldOutSyntheticSettings):
+            if settings.datasets[pool.dataset].held_out_fraction == 0:
+                raise ConfigError(
+                    f"expected held_out_fraction above 0 in datasets.{pool.dataset} for {where}.synthetic, got 0"
+                )
+        elif synthetic is not None:
+            _expect_name(synthetic.generator, settings.generators, "generator", f"{where}.synthetic.generator")
+            trained_on = settings.generators[synthetic.generator].dataset
+            if trained_on != pool.dataset:
+                raise ConfigError(
+                    f"expected a generator trained on {pool.dataset}, the pool's dataset, got {synthetic.generator}, "
+                    f"trained on {trained_on}, at {where}.synthetic.generator"
+                )
+
+
+def _check_runs(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
+    for name, run in study.runs.items():
+        where = f"runs.{name}"
+        _expect_name(run.pool, study.settings.pools, "pool", f"{where}.pool")
+        shape, num_classes = shapes[study.dataset_of_run(name)]
+        try:
+            check_architecture(run.architecture, shape, num_classes or 2)
+        except ConfigError as error:
+            raise ConfigError(f"{error} at {where}.architecture") from None
+        for index, cut in enumerate(run.prune):
+            if cut.by != RANDOM:
+                _expect_score(study, name, cut.by, f"{where}.prune[{index}].by", also=(RANDOM,))
+        _check_epsilon(study, name)
+
+
+def _expect_score(study: Study, run: str, score: str, where: str, also: tuple[str, ...] = ()) -> None:
+    _expect_name(score, [*study.settings.scores, *also], "score", where)
+    if study.score_pool(score) != study.runs[run].pool:
+        raise ConfigError(
+            f"expected a score of pool {study.runs[run].pool}, got {score}, a score of pool {study.score_pool(score)}, "
+            f"at {where}"
+        )
+
+
+def _check_epsilon(study: Study, name: str) -> None:
+    run, where = study.runs[name], f"runs.{name}.epsilon"
+    if run.training.method == "natural" and run.epsilon != FixedEpsilon():
+        raise ConfigError(f"expected no epsilon with natural training, got policy {run.epsilon.policy} at {where}")
+    if isinstance(run.epsilon, FixedEpsilon):
+        return
+    _expect_score(study, name, run.epsilon.score, f"{where}.score")
+    score = study.settings.scores[run.epsilon.score]
+    if isinstance(score, CustomScoreSettings):
+        raise ConfigError(f"expected a margin score, got {run.epsilon.score} ({score.method}) at {where}.score")
+    norm = score.norm or study.settings.threat.norm
+    if norm != study.settings.threat.norm:
+        raise ConfigError(
+            f"expected margins in the threat's norm {study.settings.threat.norm}, got {norm} from score "
+            f"{run.epsilon.score} at {where}.score"
+        )
+
+
+def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
+    for name, score in study.settings.scores.items():
+        where = f"scores.{name}"
+        _expect_name(study.score_pool(name), study.settings.pools, "pool", f"{where}.pool")
+        if score.model.checkpoint is not None:
+            _expect_file(score.model.checkpoint, f"{where}.model.checkpoint")
+            continue
+        run = score.model.run or ""
+        _expect_name(run, study.runs, "run", f"{where}.model")
+        if score.model.seed is not None and score.model.seed not in study.settings.seeds:
+            raise ConfigError(
+                f"expected a seed among {list(study.settings.seeds)}, got {score.model.seed} at {where}.model.seed"
+            )
+        scored = shapes[study.settings.pools[study.score_pool(name)].dataset]
+        if shapes[study.dataset_of_run(run)] != scored:
+            raise ConfigError(
+                f"expected a model of images {scored[0]}, as in pool {study.score_pool(name)}, got run {run}, trained "
+                f"on {shapes[study.dataset_of_run(run)][0]}, at {where}.model"
+            )
+
+
+def _check_cycles(study: Study) -> None:
+    graph: dict[str, list[str]] = {}
+    for name, run in study.runs.items():
+        graph[f"runs.{name}"] = [f"scores.{score}" for score in run.scores]
+    for name, score in study.settings.scores.items():
+        graph[f"scores.{name}"] = [f"runs.{score.model.run}"] if score.model.run else []
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        cycle = " -> ".join(reversed(error.args[1]))
+        raise ConfigError(
+            f"expected runs and scores without a cycle, got {cycle}; train the margin model first"
+        ) from None
+
+
+def _check_attacks(study: Study) -> None:
+    for name, attack in study.settings.attacks.items():
+        norm = study.settings.threat.norm
+        if attack.norm is not None and attack.norm != norm:
+            raise ConfigError(f"expected the threat's norm {norm}, got {attack.norm} at attacks.{name}.norm")
+        if attack.split == "validation":
+            for run in study.runs:
+                dataset = study.dataset_of_run(run)
+                if study.settings.datasets[dataset].validation_fraction == 0:
+                    raise ConfigError(
+                        f"expected validation_fraction above 0 in datasets.{dataset} for attacks.{name}.split, got 0"
+                    )
+
+
+def _check_reports(study: Study) -> None:
+    settings = study.settings
+    for name, report in settings.reports.items():
+        where = f"reports.{name}"
+        if isinstance(report, ComparisonSettings | TradeOffSettings):
+            for index, run in enumerate(report.runs or ()):
+                _expect_name(run, study.runs, "run", f"{where}.runs[{index}]")
+            _expect_name(report.baseline, study.runs, "run", f"{where}.baseline")
+        if isinstance(report, ComparisonSettings):
+            for attack in report.attacks or ():
+                _expect_name(attack, settings.attacks, "attack", f"{where}.attacks")
+            if report.control is not None:
+                _expect_name(report.control, study.runs, "run", f"{where}.control")
+        if isinstance(report, TradeOffSettings):
+            _expect_name(report.attack, settings.attacks, "attack", f"{where}.attack")
+        if isinstance(report, MarginHistogramSettings):
+            _check_histogram(study, report, where)
+        if isinstance(report, NearestNeighboursSettings):
+            _expect_name(report.pool, settings.pools, "pool", f"{where}.pool")
+            if settings.pools[report.pool].synthetic is None:
+                raise ConfigError(f"expected a pool with synthetic rows, got {report.pool} at {where}.pool")
+        seed = getattr(report, "seed", None)
+        if seed is not None and seed not in settings.seeds:
+            raise ConfigError(f"expected a seed among {list(settings.seeds)}, got {seed} at {where}.seed")
+
+
+def _check_histogram(study: Study, report: MarginHistogramSettings, where: str) -> None:
+    _expect_name(report.score, study.settings.scores, "score", f"{where}.score")
+    _expect_name(report.run, study.runs, "run", f"{where}.run")
+    if not isinstance(study.settings.scores[report.score], DeepfoolSettings | FastMarginSettings):
+        raise ConfigError(f"expected a margin score, got {report.score} at {where}.score")
+    if study.runs[report.run].pool != study.score_pool(report.score):
+        raise ConfigError(f"expected a run of pool {study.score_pool(report.score)}, got {report.run} at {where}.run")

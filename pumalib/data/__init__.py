@@ -1,0 +1,1 @@
+"""Data: datasets, pools, and the batches drawn from them."""

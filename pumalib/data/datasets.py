@@ -1,0 +1,141 @@
+"""Datasets: any source, divided once, stored in one HDF5 form."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pumalib.artifacts import content_fingerprint, create_artifact, open_artifact, read_array
+from pumalib.data.images import LabelledImages, check_every_class, check_images, concatenate, stratified_rows
+from pumalib.data.settings import DatasetSettings, source_module
+from pumalib.data.sources.raw import RawDataset
+from pumalib.errors import ArtifactError, DataError
+from pumalib.randomness import numpy_generator
+
+SPLITS = ("train", "validation", "test", "held_out")
+
+
+def prepare_dataset(
+    settings: DatasetSettings, seed: int, data_dir: Path, output: Path, code: Mapping[str, str] | None = None
+) -> None:
+    """Load a dataset, divide it and store it.
+
+    Args:
+        settings: the dataset's settings.
+        seed: seed of the divisions.
+        data_dir: where downloaded data live.
+        output: the HDF5 file to write.
+        code: code fingerprint to record.
+    """
+    raw = importlib.import_module(source_module(settings.source)).load(settings, data_dir)
+    splits = divide(raw, settings, seed)
+    inputs = {"source": content_fingerprint(raw.train.labels, raw.train.images)}
+    with create_artifact(output, "dataset", settings=settings.model_dump(), inputs=inputs, code=code) as file:
+        file.attrs["class_names"] = list(raw.class_names)
+        file.attrs["split_seed"] = seed
+        for name, split in splits.items():
+            write_images(file.create_group(name), split)
+
+
+def divide(raw: RawDataset, settings: DatasetSettings, seed: int) -> dict[str, LabelledImages]:
+    """Divide a dataset into its splits, each stratified by class.
+
+    Returns:
+        `train` and `test`, and `validation` and `held_out` where they were asked for.
+
+    Raises:
+        DataError: images or labels not in the one form, or a class without train or test rows.
+    """
+    _check_raw(raw, settings.source)
+    train, test = _train_and_test(raw, settings, seed)
+    splits = {"test": _limit(test, settings.test_count, seed, "test")}
+    rest = np.arange(len(train), dtype=np.int64)
+    for name, fraction in (("validation", settings.validation_fraction), ("held_out", settings.held_out_fraction)):
+        if fraction > 0:
+            drawn = stratified_rows(
+                train.labels[rest], round(fraction * len(train)), numpy_generator(seed, "split", name)
+            )
+            splits[name] = train.take(rest[drawn])
+            rest = np.delete(rest, drawn)
+    splits["train"] = _limit(train.take(rest), settings.train_count, seed, "train")
+    for name in ("train", "test"):
+        check_every_class(splits[name].labels, raw.class_names, f"the {name} split of {settings.source}")
+    return {name: splits[name] for name in SPLITS if name in splits}
+
+
+def _check_raw(raw: RawDataset, source: str) -> None:
+    check_images(raw.train.images, raw.train.labels, len(raw.class_names), f"the train rows of {source}")
+    if raw.test is None:
+        return
+    check_images(raw.test.images, raw.test.labels, len(raw.class_names), f"the test rows of {source}")
+    if raw.test.images.shape[1:] != raw.train.images.shape[1:]:
+        raise DataError(
+            f"expected test images of shape {raw.train.images.shape[1:]}, got {raw.test.images.shape[1:]} in {source}"
+        )
+
+
+def _train_and_test(
+    raw: RawDataset, settings: DatasetSettings, seed: int
+) -> tuple[LabelledImages, LabelledImages]:
+    if not settings.is_seeded:
+        if raw.test is None:
+            raise DataError(f"expected a test split in {settings.source}; use split: seeded with a test_fraction")
+        return raw.train, raw.test
+    whole = raw.train if raw.test is None else concatenate(raw.train, raw.test)
+    count = round(settings.test_fraction * len(whole))
+    rows = stratified_rows(whole.labels, count, numpy_generator(seed, "split", "test"))
+    is_test = np.zeros(len(whole), bool)
+    is_test[rows] = True
+    return whole.take(np.flatnonzero(~is_test)), whole.take(rows)
+
+
+def _limit(images: LabelledImages, count: int | None, seed: int, name: str) -> LabelledImages:
+    if count is None:
+        return images
+    if count > len(images):
+        raise DataError(f"expected {name}_count of at most {len(images)}, the rows there are, got {count}")
+    return images.take(stratified_rows(images.labels, count, numpy_generator(seed, "limit", name)))
+
+
+def write_images(group: h5py.Group, split: LabelledImages) -> None:
+    """Store images contiguous and uncompressed (so that they can be memory-mapped), with a fingerprint."""
+    group.create_dataset("images", data=np.ascontiguousarray(split.images))
+    group.create_dataset("labels", data=split.labels.astype(np.int64))
+    group.attrs["fingerprint"] = content_fingerprint(split.labels.astype(np.int64), split.images)
+
+
+def read_split(path: str | Path, split: str) -> LabelledImages:
+    """Read one split of a dataset file into memory.
+
+    Raises:
+        ArtifactError: not a dataset file, or a split it does not have.
+    """
+    with open_artifact(path, "dataset") as file:
+        if split not in file:
+            has = ", ".join(name for name in SPLITS if name in file)
+            raise ArtifactError(f"expected a {split} split in {path}, which has {has}; set {split}_fraction")
+        return LabelledImages(read_array(file[split], "images", np.uint8, 4), read_array(file[split], "labels", np.int64))
+
+
+def read_class_names(path: str | Path) -> tuple[str, ...]:
+    """Read the class names of a dataset file, in label order."""
+    with open_artifact(path, "dataset") as file:
+        return tuple(str(name) for name in file.attrs["class_names"])
+
+
+def split_fingerprint(path: str | Path, split: str) -> str:
+    """Read the content fingerprint of one split."""
+    with open_artifact(path, "dataset") as file:
+        return str(file[split].attrs["fingerprint"])
+
+
+def has_split(path: str | Path, split: str) -> bool:
+    """Say whether a dataset file has a split."""
+    with open_artifact(path, "dataset") as file:
+        return split in file
+
+

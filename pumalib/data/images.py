@@ -1,0 +1,110 @@
+"""Labelled images in the one form that every stage shares, and the checks at the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.errors import DataError
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images and their labels.
+
+    Attributes:
+        images: [N, H, W, C] uint8, pixel scale 0..255.
+        labels: [N] int64.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: NDArray[np.int64]) -> LabelledImages:
+        """Return the given rows, in the given order."""
+        return LabelledImages(self.images[rows], self.labels[rows])
+
+
+def concatenate(first: LabelledImages, second: LabelledImages) -> LabelledImages:
+    """Put two sets of one image shape after another."""
+    return LabelledImages(
+        np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels])
+    )
+
+
+def check_images(images: NDArray[Any], labels: NDArray[Any], num_classes: int | None, where: str) -> None:
+    """Refuse images and labels that are not in the one form.
+
+    Args:
+        images: should be [N, H, W, C] uint8.
+        labels: should be [N] integers in [0, num_classes).
+        num_classes: number of classes; None: labels need only be non-negative.
+        where: what to name in the error.
+
+    Raises:
+        DataError: wrong dtype, shape or count; NaN; a label out of range.
+    """
+    for name, array in (("images", images), ("labels", labels)):
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            count = int((~np.isfinite(array)).sum())
+            raise DataError(f"expected {name} without NaN or infinity, got {count} such values in {where}")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise DataError(
+            f"expected images as uint8 [N, H, W, C] with 1 or 3 channels, got {images.dtype} {images.shape} in {where}"
+        )
+    check_labels(labels, len(images), num_classes, where)
+
+
+def check_labels(labels: NDArray[Any], count: int, num_classes: int | None, where: str) -> None:
+    """Refuse labels that are not integers, not one an image, or out of range."""
+    if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
+        raise DataError(f"expected labels as integers [N], got {labels.dtype} {labels.shape} in {where}")
+    if len(labels) != count:
+        raise DataError(f"expected one label for each of {count} images, got {len(labels)} labels in {where}")
+    if count == 0:
+        raise DataError(f"expected at least one image, got none in {where}")
+    limit = np.iinfo(np.int64).max if num_classes is None else num_classes
+    if int(labels.min()) < 0 or int(labels.max()) >= limit:
+        raise DataError(
+            f"expected labels in [0, {limit}), got {int(labels.min())}..{int(labels.max())} in {where}; "
+            "check that the file belongs to this dataset"
+        )
+
+
+def check_every_class(labels: NDArray[np.int64], class_names: tuple[str, ...], where: str) -> None:
+    """Refuse a set in which a class has no row."""
+    counts = np.bincount(labels, minlength=len(class_names))
+    empty = [class_names[index] for index in np.flatnonzero(counts == 0)]
+    if empty:
+        raise DataError(f"expected at least one row of every class, got none of {', '.join(empty)} in {where}")
+
+
+def stratified_rows(labels: NDArray[np.int64], count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Draw rows in proportion to the classes (largest remainder), in ascending order.
+
+    Args:
+        labels: [N] int64.
+        count: rows to draw, at most N.
+        generator: source of randomness.
+
+    Returns:
+        [count] int64 row numbers, ascending.
+    """
+    if not 0 <= count <= len(labels):
+        raise DataError(f"expected a subset of at most {len(labels)} rows, got count {count}")
+    classes, sizes = np.unique(labels, return_counts=True)
+    shares = sizes * count / len(labels)
+    takes = np.floor(shares).astype(np.int64)
+    order = np.argsort(-(shares - takes), kind="stable")
+    takes[order[: count - int(takes.sum())]] += 1
+    drawn = [
+        generator.permutation(np.flatnonzero(labels == name))[:take]
+        for name, take in zip(classes, takes, strict=True)
+    ]
+    return np.sort(np.concatenate(drawn)).astype(np.int64)

@@ -1,0 +1,234 @@
+"""The pool: every training candidate in one fixed order, real train rows first, then synthetic rows.
+
+A pool file holds virtual datasets over the dataset and synthetic files, so that people can open it; programs use
+`open_pool`, because h5py returns zeros without an error when a source of a virtual dataset is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.artifacts import content_fingerprint, create_artifact, expect_fingerprint, open_artifact, read_array
+from pumalib.errors import ArtifactError, DataError
+
+REAL, SYNTHETIC = 0, 1
+SOURCE_NAMES = ("real", "synthetic")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One source of a pool: where its rows lie, and what they must be."""
+
+    path: str
+    kind: str
+    group: str
+    rows: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class PoolImages:
+    """Images of a pool, memory-mapped; indexing with row numbers copies those rows only.
+
+    Attributes:
+        parts: one uint8 [n, H, W, C] array a source, in pool order.
+    """
+
+    parts: tuple[NDArray[np.uint8], ...]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """[N, H, W, C]."""
+        height, width, channels = self.parts[0].shape[1:]
+        return len(self), height, width, channels
+
+    def __getitem__(self, rows: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        taken = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        start = 0
+        for part in self.parts:
+            inside = (rows >= start) & (rows < start + len(part))
+            taken[inside] = part[rows[inside] - start]
+            start += len(part)
+        return taken
+
+
+@dataclass(frozen=True)
+class Pool:
+    """An opened pool.
+
+    Attributes:
+        images: [N, H, W, C] uint8, read on demand.
+        labels: [N] int64.
+        source: [N] uint8, 0 real, 1 synthetic.
+        class_names: names in label order.
+        fingerprint: hash of the content, the key that every file about this pool carries.
+    """
+
+    images: PoolImages
+    labels: NDArray[np.int64]
+    source: NDArray[np.uint8]
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.images.shape[1:]
+
+
+@dataclass(frozen=True)
+class PoolRows:
+    """What selecting needs of a pool: everything but the images."""
+
+    labels: NDArray[np.int64]
+    source: NDArray[np.uint8]
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+
+def build_pool(
+    dataset: Path,
+    synthetic: Path | None,
+    output: Path,
+    settings: Mapping[str, Any],
+    code: Mapping[str, str] | None = None,
+) -> None:
+    """Write a pool over the train rows of a dataset and, after them, the rows of a synthetic set.
+
+    Raises:
+        DataError: image shapes differ, or a synthetic label is not a class of the dataset.
+    """
+    with open_artifact(dataset, "dataset") as file:
+        class_names = tuple(str(name) for name in file.attrs["class_names"])
+    parts = [_describe(dataset, "dataset", "train")]
+    if synthetic is not None:
+        parts.append(_describe(synthetic, "synthetic", "/"))
+    labels, shapes = zip(*[_read_labels(part) for part in parts], strict=True)
+    _check_parts(parts, labels, shapes, len(class_names))
+    source = np.repeat(np.arange(len(parts), dtype=np.uint8), [part.rows for part in parts])
+    fingerprint = content_fingerprint(*[part.fingerprint for part in parts])
+    inputs = {part.kind: part.fingerprint for part in parts}
+    with create_artifact(output, "pool", settings=settings, inputs=inputs, code=code) as file:
+        file.attrs["pool_fingerprint"] = fingerprint
+        file.attrs["class_names"] = list(class_names)
+        file.attrs["sources"] = json.dumps([_relative(part, output.parent) for part in parts])
+        file.create_dataset("source", data=source)
+        _link(file, "images", parts, shapes[0], np.uint8, output.parent)
+        _link(file, "labels", parts, (), np.int64, output.parent)
+
+
+def _describe(path: Path, kind: str, group: str) -> _Part:
+    with open_artifact(path, kind) as file:
+        return _Part(str(path), kind, group, len(file[group]["labels"]), str(file[group].attrs["fingerprint"]))
+
+
+def _read_labels(part: _Part) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    with open_artifact(part.path, part.kind) as file:
+        group = file[part.group]
+        return read_array(group, "labels", np.int64), group["images"].shape[1:]
+
+
+def _check_parts(parts: list[_Part], labels: Any, shapes: Any, num_classes: int) -> None:
+    for part, part_labels, shape in zip(parts, labels, shapes, strict=True):
+        if shape != shapes[0]:
+            raise DataError(f"expected images of shape {shapes[0]} as in {parts[0].path}, got {shape} in {part.path}")
+        if part_labels.min() < 0 or part_labels.max() >= num_classes:
+            raise DataError(
+                f"expected labels in [0, {num_classes}), the classes of {parts[0].path}, "
+                f"got {part_labels.min()}..{part_labels.max()} in {part.path}"
+            )
+
+
+def _relative(part: _Part, folder: Path) -> dict[str, Any]:
+    return {**vars(part), "path": os.path.relpath(part.path, folder)}
+
+
+def _link(file: h5py.File, name: str, parts: list[_Part], shape: tuple[int, ...], dtype: Any, folder: Path) -> None:
+    layout = h5py.VirtualLayout((sum(part.rows for part in parts), *shape), dtype)
+    start = 0
+    for part in parts:
+        dataset_name = f"{part.group.rstrip('/')}/{name}"
+        source = h5py.VirtualSource(os.path.relpath(part.path, folder), dataset_name, (part.rows, *shape), dtype)
+        layout[start : start + part.rows] = source
+        start += part.rows
+    file.create_virtual_dataset(name, layout)
+
+
+def open_pool(path: str | Path) -> Pool:
+    """Open a pool for reading: resolve every source, check it, memory-map its images.
+
+    Raises:
+        ArtifactError: a missing or damaged source, or one whose rows or fingerprint are not the pool's.
+    """
+    rows = read_pool_rows(path)
+    parts = _resolve(Path(path))
+    return Pool(
+        images=PoolImages(tuple(_map_images(part, path) for part in parts)),
+        labels=rows.labels,
+        source=rows.source,
+        class_names=rows.class_names,
+        fingerprint=rows.fingerprint,
+    )
+
+
+def read_pool_rows(path: str | Path) -> PoolRows:
+    """Read labels and sources of a pool, from the files it stands on.
+
+    Raises:
+        ArtifactError: as `open_pool`.
+    """
+    parts = _resolve(Path(path))
+    labels = [_check_part(part, path) for part in parts]
+    with open_artifact(path, "pool") as file:
+        return PoolRows(
+            labels=np.concatenate(labels),
+            source=read_array(file, "source", np.uint8),
+            class_names=tuple(str(name) for name in file.attrs["class_names"]),
+            fingerprint=str(file.attrs["pool_fingerprint"]),
+        )
+
+
+def _resolve(path: Path) -> list[_Part]:
+    with open_artifact(path, "pool") as file:
+        described = json.loads(file.attrs["sources"])
+    return [_Part(**{**part, "path": os.path.normpath(path.parent / part["path"])}) for part in described]
+
+
+def _check_part(part: _Part, pool: str | Path) -> NDArray[np.int64]:
+    if not Path(part.path).is_file():
+        raise ArtifactError(f"expected {part.path}, a source of the pool {pool}, found nothing; make it again")
+    with open_artifact(part.path, part.kind) as file:
+        if part.group not in file:
+            raise ArtifactError(f"expected group {part.group!r} in {part.path}, a source of the pool {pool}")
+        group = file[part.group]
+        expect_fingerprint(str(group.attrs["fingerprint"]), part.fingerprint, f"source of pool {pool}", part.path)
+        labels = read_array(group, "labels", np.int64)
+        if len(labels) != part.rows or len(group["images"]) != part.rows:
+            raise ArtifactError(f"expected {part.rows} rows in {part.path}, got {len(labels)}; make it again")
+    return labels
+
+
+def _map_images(part: _Part, pool: str | Path) -> NDArray[np.uint8]:
+    with open_artifact(part.path, part.kind) as file:
+        images = file[part.group]["images"]
+        offset, shape = images.id.get_offset(), images.shape
+    if offset is None:
+        raise ArtifactError(f"expected contiguous, uncompressed images in {part.path}, a source of the pool {pool}")
+    return np.memmap(part.path, np.uint8, "r", offset, shape)

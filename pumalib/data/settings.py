@@ -1,0 +1,162 @@
+"""Settings of datasets, synthetic sets and pools. Imports neither torch nor image libraries."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pumalib.settings import Name, Settings
+
+TORCHVISION_SHAPES: dict[str, tuple[tuple[int, int, int], int]] = {
+    "mnist": ((28, 28, 1), 10),
+    "fashion_mnist": ((28, 28, 1), 10),
+    "cifar10": ((32, 32, 3), 10),
+    "cifar100": ((32, 32, 3), 100),
+    "svhn": ((32, 32, 3), 10),
+}
+
+
+class _Splits(Settings):
+    """How a dataset is divided. Every division is stratified by class and seeded."""
+
+    split: Literal["official", "seeded"] = "official"
+    """`official`: the source's own test split. `seeded`: a new one for each seed of the study."""
+
+    test_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of all rows drawn as the test split; only with `split: seeded`."""
+
+    validation_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the train rows held out for validation: never in a pool, a generator or a margin model."""
+
+    held_out_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the train rows set aside as a perfect "synthetic" set (`synthetic: {method: held_out}`)."""
+
+    train_count: int | None = Field(default=None, gt=0)
+    """Keep this many train rows (after validation and held-out rows are taken); none: all."""
+
+    test_count: int | None = Field(default=None, gt=0)
+    """Keep this many test rows; none: all."""
+
+    split_seed: int = Field(default=0, ge=0)
+    """Seed of the divisions of an official split (a seeded split uses the study's seed instead)."""
+
+    @model_validator(mode="after")
+    def _check_split(self) -> _Splits:
+        if self.split == "seeded" and self.test_fraction == 0:
+            raise ValueError("expected test_fraction above 0 with split: seeded, got 0")
+        if self.split == "official" and self.test_fraction > 0:
+            raise ValueError("expected no test_fraction with split: official, which has a test split of its own")
+        if self.validation_fraction + self.held_out_fraction >= 1:
+            raise ValueError("expected validation_fraction + held_out_fraction below 1: no train rows would stay")
+        return self
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether each seed of the study has a file of its own."""
+        return self.split == "seeded"
+
+
+class DigitsSettings(_Splits):
+    """scikit-learn's 1,797 bundled 8x8 grey digits (no official test split)."""
+
+    source: Literal["digits"]
+
+    @model_validator(mode="after")
+    def _needs_seeded(self) -> DigitsSettings:
+        if not self.is_seeded:
+            raise ValueError("expected split: seeded for digits, which have no official test split")
+        return self
+
+
+class TorchvisionSettings(_Splits):
+    """A dataset that torchvision downloads, or finds in the study's `data_dir`."""
+
+    source: Literal["mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"]
+
+
+class FolderSettings(_Splits):
+    """An image folder: `path/train/<class>/*` and `path/test/<class>/*`, or `path/<class>/*` with a seeded split."""
+
+    source: Literal["folder"]
+    path: str
+    """The folder."""
+    image_size: int = Field(gt=0)
+    """Height and width that images are resized to, in pixels (shorter side, then a centre crop)."""
+    channels: Literal[1, 3] = 3
+    """1 for grey, 3 for RGB."""
+
+
+class NpzDatasetSettings(_Splits):
+    """npz files with `image` (uint8 [N, H, W, C]) and `label` (int64 [N])."""
+
+    source: Literal["npz"]
+    train: str
+    """Path of the train file."""
+    test: str | None = None
+    """Path of the test file; needed by an official split."""
+    class_names: tuple[str, ...] | None = None
+    """Names of the classes, in label order; none: the labels themselves."""
+
+    @model_validator(mode="after")
+    def _needs_test(self) -> NpzDatasetSettings:
+        if self.test is None and not self.is_seeded:
+            raise ValueError("expected a test file, or split: seeded")
+        return self
+
+
+DatasetSettings = Annotated[
+    DigitsSettings | TorchvisionSettings | FolderSettings | NpzDatasetSettings, Field(discriminator="source")
+]
+
+
+class NpzSyntheticSettings(Settings):
+    """A published set of generated images: a stratified, seeded subset of an npz file."""
+
+    method: Literal["npz"]
+    path: str
+    """npz file with `image` (uint8 [N, H, W, C]) and `label` (int64 [N]); sorted by class is fine."""
+    count: int | None = Field(default=None, gt=0)
+    """Rows to take, in proportion to the classes; none: all."""
+    subset_seed: int = Field(default=0, ge=0)
+    """Seed of the subset."""
+
+
+class HeldOutSyntheticSettings(Settings):
+    """Real rows of the dataset's `held_out_fraction`, used as if they were generated: a perfect generator."""
+
+    method: Literal["held_out"]
+    count: int | None = Field(default=None, gt=0)
+    """Rows to take, in proportion to the classes; none: all."""
+    subset_seed: int = Field(default=0, ge=0)
+    """Seed of the subset."""
+
+
+class GeneratedSyntheticSettings(Settings):
+    """Samples of a generator of this study, one seed a sample, classes in equal numbers."""
+
+    method: Literal["generator"]
+    generator: Name
+    """Name under `generators`."""
+    count: int = Field(gt=0)
+    """Rows to sample."""
+
+
+SyntheticSettings = Annotated[
+    NpzSyntheticSettings | HeldOutSyntheticSettings | GeneratedSyntheticSettings, Field(discriminator="method")
+]
+
+
+class PoolSettings(Settings):
+    """All training candidates: the train rows of a dataset, then the rows of a synthetic set."""
+
+    dataset: Name
+    """Name under `datasets`."""
+    synthetic: SyntheticSettings | None = None
+    """The synthetic rows; none: real rows alone."""
+
+
+def source_module(source: str) -> str:
+    """Return the module that loads a source, by convention."""
+    name = "torchvision_datasets" if source in TORCHVISION_SHAPES else source
+    return f"pumalib.data.sources.{name}"

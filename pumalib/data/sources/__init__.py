@@ -1,0 +1,1 @@
+"""One module a data source: where the images of a dataset come from."""

@@ -1,0 +1,60 @@
+"""Images in folders named by class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from pumalib.data.images import LabelledImages
+from pumalib.data.settings import FolderSettings
+from pumalib.data.sources.raw import RawDataset
+from pumalib.errors import DataError
+
+
+def load(settings: FolderSettings, data_dir: Path) -> RawDataset:
+    """Load `path/train` and `path/test`, or all of `path` when the split is seeded.
+
+    Raises:
+        DataError: no class folder, an unreadable image, or other classes in the test split.
+    """
+    root = Path(settings.path)
+    if settings.is_seeded and not (root / "train").is_dir():
+        names, images = _read(root, settings)
+        return RawDataset(images, None, names)
+    names, train = _read(root / "train", settings)
+    test_names, test = _read(root / "test", settings)
+    if names != test_names:
+        raise DataError(
+            f"expected the same class folders in {root / 'train'} and {root / 'test'}, got "
+            f"{', '.join(names)} and {', '.join(test_names)}"
+        )
+    return RawDataset(train, test, names)
+
+
+def _read(root: Path, settings: FolderSettings) -> tuple[tuple[str, ...], LabelledImages]:
+    from torchvision.datasets import ImageFolder
+
+    try:
+        folder = ImageFolder(str(root))
+    except FileNotFoundError as error:
+        raise DataError(f"expected class folders with images in {root}: {error}") from None
+    shape = (len(folder), settings.image_size, settings.image_size, settings.channels)
+    images = np.empty(shape, np.uint8)
+    labels = np.empty(len(folder), np.int64)
+    for row, (path, label) in enumerate(tqdm(folder.samples, desc=f"reading {root}", unit="image", leave=False)):
+        images[row], labels[row] = _read_image(path, settings), label
+    return tuple(folder.classes), LabelledImages(images, labels)
+
+
+def _read_image(path: str, settings: FolderSettings) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    size = (settings.image_size, settings.image_size)
+    try:
+        with Image.open(path) as image:
+            fitted = ImageOps.fit(image.convert("L" if settings.channels == 1 else "RGB"), size)
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"expected a readable image at {path}: {error}") from None
+    return np.asarray(fitted, np.uint8).reshape(*size, settings.channels)

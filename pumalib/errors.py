@@ -1,0 +1,17 @@
+"""The errors a user can cause, each carrying one clear message and no need for a traceback."""
+
+
+class PumaError(Exception):
+    """Base of every error that is the input's fault, not the program's."""
+
+
+class ConfigError(PumaError):
+    """A study that cannot be run as written: unknown key, impossible value, missing file."""
+
+
+class ArtifactError(PumaError):
+    """A file that is missing, damaged, of another kind, or of another pool."""
+
+
+class DataError(PumaError):
+    """Images, labels, scores or model outputs that break what a stage needs."""

@@ -1,0 +1,1 @@
+"""Evaluation: attacks on test images, one row an image."""

@@ -1,0 +1,174 @@
+"""Evaluating a model: one row an image, from which every accuracy is read as an exact sample mean."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pumalib.attacks.projection import norms
+from pumalib.attacks.search import Ball
+from pumalib.attacks.settings import (
+    AttackSettings,
+    CleanSettings,
+    CwPgdSettings,
+    PgdSettings,
+    ThreatSettings,
+    attack_module,
+)
+from pumalib.errors import DataError
+from pumalib.models.checks import check_model, frozen_parameters
+from pumalib.randomness import derive_seed, uniform_per_row
+
+_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class EvaluationTable:
+    """One row an image.
+
+    Attributes:
+        label: [N] int64.
+        clean_prediction: [N] int64.
+        adversarial_prediction: [N] int64; the clean prediction where that is wrong already.
+        perturbation_norm: [N] float32, norm of the perturbation behind `adversarial_prediction`, pixel scale; 0
+            where the clean prediction is wrong already.
+        success: [N] bool, rightly classified when clean and fooled by the attack.
+    """
+
+    label: NDArray[np.int64]
+    clean_prediction: NDArray[np.int64]
+    adversarial_prediction: NDArray[np.int64]
+    perturbation_norm: NDArray[np.float32]
+    success: NDArray[np.bool_] = field(repr=False)
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of images rightly classified."""
+        return float((self.clean_prediction == self.label).mean())
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of images rightly classified when clean and at every iterate of the attack."""
+        return float((self.adversarial_prediction == self.label).mean())
+
+
+def evaluate(
+    model: nn.Module,
+    images: ArrayLike | Tensor,
+    labels: ArrayLike | Tensor,
+    attack: AttackSettings | None = None,
+    *,
+    threat: ThreatSettings,
+    seed: int = 0,
+    clip: tuple[float, float] | None = (0.0, 1.0),
+) -> EvaluationTable:
+    """Attack a model and report what it predicts for each image.
+
+    Args:
+        model: maps [B, C, H, W] (or [B, D]) float32 to logits [B, K]; eval mode.
+        images: [N, C, H, W] (or [N, D]) floats in the range of `clip`.
+        labels: [N] integers in [0, K).
+        attack: settings of the attack; None: C&W-PGD with 40 steps.
+        threat: norm and epsilon.
+        seed: of the random starts; each image has its own, so that the batch size does not change the result.
+        clip: range of valid inputs; None: unbounded.
+
+    Returns:
+        One row an image.
+
+    Raises:
+        DataError: a model in train mode or giving probabilities, labels out of range, NaN images.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Linear(2, 2).eval()
+        >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
+        >>> images = [[0.9, 0.3], [0.9, 0.3], [0.6, 0.5]]
+        >>> table = evaluate(model, images, [0, 1, 0], threat=ThreatSettings(epsilon=0.1))
+        >>> round(table.clean_accuracy, 2), round(table.robust_accuracy, 2)
+        (0.67, 0.33)
+    """
+    settings = attack or CwPgdSettings(method="cw_pgd")
+    pixels = images if isinstance(images, Tensor) else torch.as_tensor(np.asarray(images, np.float32))
+    targets = labels if isinstance(labels, Tensor) else torch.as_tensor(np.asarray(labels, np.int64))
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    _check_inputs(pixels, targets, check_model(model, pixels[:16].to(device)))
+    ball = make_ball(settings, threat, clip)
+    blocks = [
+        _evaluate_block(model, pixels[rows].to(device), targets[rows].to(device), rows, settings, ball, seed)
+        for rows in _blocks(len(pixels), settings.batch_size, settings.method)
+    ]
+    return EvaluationTable(*[np.concatenate(column) for column in zip(*blocks, strict=True)])
+
+
+def make_ball(settings: AttackSettings, threat: ThreatSettings, clip: tuple[float, float] | None) -> Ball:
+    """Return where an attack looks; its step is a quarter of epsilon unless the settings say otherwise."""
+    epsilon = settings.epsilon or threat.epsilon
+    if isinstance(settings, CleanSettings):
+        return Ball(threat.norm, 0.0, 0.0, 0, clip)
+    return Ball(settings.norm or threat.norm, epsilon, settings.step_size or epsilon / 4, settings.steps, clip)
+
+
+def _check_inputs(images: Tensor, labels: Tensor, num_classes: int) -> None:
+    if labels.shape != images.shape[:1] or len(images) == 0:
+        raise DataError(f"expected one label for each of {len(images)} images, got {tuple(labels.shape)}")
+    if not torch.isfinite(images).all():
+        raise DataError("expected images without NaN or infinity")
+    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
+        raise DataError(f"expected labels in [0, {num_classes}), got {int(labels.min())}..{int(labels.max())}")
+
+
+def _blocks(count: int, size: int, method: str) -> Iterator[NDArray[np.int64]]:
+    with tqdm(total=count, desc=f"attacking ({method})", unit="image", disable=None) as bar:
+        for start in range(0, count, size):
+            rows = np.arange(start, min(start + size, count))
+            yield rows
+            bar.update(len(rows))
+
+
+def _evaluate_block(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    rows: NDArray[np.int64],
+    settings: AttackSettings,
+    ball: Ball,
+    seed: int,
+) -> tuple[NDArray[np.generic], ...]:
+    with torch.no_grad():
+        clean = model(images).argmax(1)
+    right = torch.nonzero(clean == labels).squeeze(1)
+    adversarial = images.clone()
+    if len(right):
+        starts = _starts(settings, rows[right.cpu().numpy()], images, seed)
+        attack = importlib.import_module(attack_module(settings.method)).attack
+        with frozen_parameters(model):
+            adversarial[right] = attack(model, images[right], labels[right], starts, ball)
+    lengths = norms(adversarial - images, ball.norm)
+    _check_ball(lengths, ball)
+    with torch.no_grad():
+        predicted = torch.where(clean == labels, model(adversarial).argmax(1), clean)
+    success = (clean == labels) & (predicted != labels)
+    return tuple(column.cpu().numpy() for column in (labels, clean, predicted, lengths.float(), success))
+
+
+def _check_ball(lengths: Tensor, ball: Ball) -> None:
+    if float(lengths.max()) > ball.epsilon * (1 + _TOLERANCE) + _TOLERANCE:
+        raise AssertionError(f"perturbation of {float(lengths.max())} left the ball of {ball.epsilon}")
+
+
+def _starts(settings: AttackSettings, rows: NDArray[np.int64], images: Tensor, seed: int) -> list[Tensor | None]:
+    if not isinstance(settings, CwPgdSettings | PgdSettings) or not settings.random_start:
+        return [None]
+    shape = tuple(images.shape[1:])
+    return [
+        torch.from_numpy(uniform_per_row(derive_seed(seed, "restart", restart), rows, shape)).to(images)
+        for restart in range(settings.restarts)
+    ]

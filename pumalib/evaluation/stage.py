@@ -1,0 +1,54 @@
+"""The evaluation stage: a model and a dataset in, an attack table out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from pumalib.artifacts import create_artifact
+from pumalib.attacks.settings import AttackSettings, ThreatSettings
+from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
+from pumalib.evaluation.evaluate import evaluate
+from pumalib.models.trained import expect_images, load_trained
+from pumalib.training.images import to_model_input
+
+
+def attack_model(
+    settings: AttackSettings,
+    threat: ThreatSettings,
+    *,
+    dataset: Path,
+    model_path: Path,
+    output: Path,
+    seed: int,
+    device: str,
+    code: Mapping[str, str] | None = None,
+) -> None:
+    """Attack one model on one split and store one row an image.
+
+    Args:
+        settings: the attack, the split, and how many of its images.
+        threat: norm and epsilon unless the attack says otherwise.
+        dataset: dataset file.
+        model_path: weights.
+        output: the HDF5 file to write.
+        seed: of the random starts.
+        device: torch device.
+        code: code fingerprint to record.
+    """
+    trained = load_trained(model_path, device)
+    split = read_split(dataset, settings.split)
+    expect_images(trained, split.images.shape[1:], len(read_class_names(dataset)), dataset)
+    images = to_model_input(torch.from_numpy(split.images[: settings.num_images]))
+    labels = torch.from_numpy(split.labels[: settings.num_images])
+    table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
+    inputs = {"model": trained.fingerprint, "dataset": split_fingerprint(dataset, settings.split)}
+    resolved = {**settings.model_dump(), "threat": threat.model_dump(), "seed": seed}
+    with create_artifact(output, "attack", settings=resolved, inputs=inputs, code=code) as file:
+        file.attrs["method"] = settings.method
+        file.attrs["split"] = settings.split
+        for column in fields(table):
+            file.create_dataset(column.name, data=getattr(table, column.name))

@@ -1,0 +1,48 @@
+"""Attack tables on disk. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.artifacts import open_artifact, read_array
+from pumalib.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class StoredAttack:
+    """An attack table as results read it."""
+
+    label: NDArray[np.int64]
+    clean_prediction: NDArray[np.int64]
+    adversarial_prediction: NDArray[np.int64]
+    method: str
+    split: str
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of images rightly classified."""
+        return float((self.clean_prediction == self.label).mean())
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of images rightly classified under the attack."""
+        return float((self.adversarial_prediction == self.label).mean())
+
+
+def read_attack(path: str | Path) -> StoredAttack:
+    """Read an attack table.
+
+    Raises:
+        ArtifactError: missing, damaged, of another kind, or with columns of other lengths.
+    """
+    with open_artifact(path, "attack") as file:
+        names = ("label", "clean_prediction", "adversarial_prediction")
+        columns = {name: read_array(file, name, np.int64) for name in names}
+        method, split = str(file.attrs["method"]), str(file.attrs["split"])
+    if len({len(column) for column in columns.values()}) != 1 or len(columns["label"]) == 0:
+        raise ArtifactError(f"expected columns of one length above 0 in {path}; make it again")
+    return StoredAttack(method=method, split=split, **columns)

@@ -1,0 +1,70 @@
+"""The frame of every workflow job: its log, its threads, and its own last word when it fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pumalib.errors import PumaError
+from pumalib.provenance import loaded_outside
+
+ERRORS_FILE = "errors.txt"
+
+
+@contextmanager
+def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: int | None = None) -> Iterator[None]:
+    """Run a job: log to a file, fix torch's threads, and report a failure as one message.
+
+    Args:
+        log: the job's log file.
+        errors: file that failed jobs append their message to, for `python -m pumalib errors`.
+        code: the code fingerprint in the rule's params. With PUMA_CHECK_CLOSURE=1 in the environment (the tests set
+            it) the job fails if it loaded a pumalib module that the fingerprint does not cover.
+        threads: torch threads; None: the job does not use torch.
+
+    Raises:
+        SystemExit: the job failed; the message went to stderr, the log and the errors file.
+    """
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
+    logging.captureWarnings(True)
+    try:
+        if threads is not None:
+            _use_threads(threads)
+        yield
+        if os.environ.get("PUMA_CHECK_CLOSURE") == "1":
+            _check_closure(code)
+    except PumaError as error:
+        _fail(str(error), errors, log)
+    except Exception as error:
+        logging.error("%s", traceback.format_exc())
+        _fail(f"unexpected {type(error).__name__}: {error}", errors, log)
+
+
+def _use_threads(count: int) -> None:
+    from pumalib.devices import use_threads
+
+    use_threads(count)
+
+
+def _check_closure(code: Mapping[str, str]) -> None:
+    holes = loaded_outside(code)
+    if holes:
+        raise AssertionError(f"modules outside the code fingerprint: {', '.join(holes)}")
+
+
+def _fail(message: str, errors: str | Path, log: str | Path) -> None:
+    logging.error("%s", message)
+    text = f"{message}\n  log: {log}\n"
+    Path(errors).parent.mkdir(parents=True, exist_ok=True)
+    with open(errors, "a", encoding="utf-8") as file:
+        file.write(text)
+    print(f"Error: {text}", file=sys.stderr)
+    raise SystemExit(1)

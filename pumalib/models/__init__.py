@@ -1,0 +1,1 @@
+"""Image classifiers: settings, architectures, construction and weight files."""

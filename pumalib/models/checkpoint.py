@@ -1,0 +1,115 @@
+"""Weight files: safetensors with the metadata under one key, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pumalib.artifacts import writing
+from pumalib.errors import ArtifactError
+
+_KEY = "pumalib"
+"""The only metadata key: safetensors writes several in random order, and byte equality would be lost."""
+
+_NUM_NAMED = 3
+"""How many tensors an error message names."""
+
+
+def save_weights(model: nn.Module, path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> None:
+    """Write the state dict of a model; equal weights and metadata give equal bytes.
+
+    Args:
+        model: Its parameters and persistent buffers are written, wherever they live.
+        path: The file, put in place by a rename once it is complete; missing folders are made.
+        metadata: What JSON can hold, without NaN and infinity; its order does not matter.
+    """
+    text = json.dumps(metadata, sort_keys=True, allow_nan=False)
+    # Copies, because safetensors refuses tensors that share memory (tied weights) or are not contiguous.
+    tensors = {
+        name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+    with writing(path) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: text})
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what ``save_weights`` was given as metadata, without the weights.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or not written by ``save_weights``.
+    """
+    with _open(Path(path)) as file:
+        return _metadata(file, Path(path))
+
+
+def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Load weights into a model of the same architecture and return their metadata.
+
+    The model stays as it was if the file is refused.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, not from ``save_weights``, or of another architecture.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        metadata = _metadata(file, path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    misfit = _misfit(model.state_dict(), tensors)
+    if misfit:
+        raise ArtifactError(
+            f"{path} does not fit the model: {misfit}; trained for another architecture or class count?"
+        )
+    model.load_state_dict(tensors)
+    return metadata
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise ArtifactError(f"expected a weight file, found none at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArtifactError(f"expected a whole safetensors file at {path}, got: {error}") from error
+
+
+def _metadata(file: Any, path: Path) -> dict[str, Any]:
+    text = (file.metadata() or {}).get(_KEY)
+    if text is None:
+        raise ArtifactError(f'expected metadata "{_KEY}" in {path}, got none: the file is from elsewhere')
+    try:
+        metadata = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArtifactError(f'expected JSON as metadata "{_KEY}" in {path}, got: {error}') from error
+    if not isinstance(metadata, dict):
+        raise ArtifactError(f'expected a JSON object as metadata "{_KEY}" in {path}, got {text[:80]}')
+    return metadata
+
+
+def _misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Describe how the tensors differ in name or shape; empty if they do not."""
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    reshaped = [
+        f"{name} (expected {list(expected[name].shape)}, got {list(tensor.shape)})"
+        for name, tensor in found.items()
+        if name in expected and expected[name].shape != tensor.shape
+    ]
+    groups = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    return "; ".join(f"{kind}: {_some(names)}" for kind, names in groups.items() if names)
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - _NUM_NAMED
+    return ", ".join(names[:_NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,51 @@
+"""What a model must be before it is attacked: in eval mode, giving finite logits, parameters at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from pumalib.errors import DataError
+
+
+@torch.no_grad()
+def check_model(model: nn.Module, images: Tensor) -> int:
+    """Refuse a model that an attack would silently mismeasure.
+
+    Args:
+        model: maps [B, C, H, W] (or [B, D]) float32 to logits [B, K].
+        images: a few images to look at.
+
+    Returns:
+        The number of classes K.
+
+    Raises:
+        DataError: train mode, not [B, K], NaN or infinite outputs, or probabilities instead of logits.
+    """
+    if any(module.training for module in model.modules()):
+        raise DataError("expected a model in eval mode, got one in train mode; call model.eval() first")
+    logits = model(images)
+    if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
+        raise DataError(f"expected logits of shape [{len(images)}, K] with K >= 2, got {tuple(logits.shape)}")
+    if not torch.isfinite(logits).all():
+        raise DataError("expected finite logits, got NaN or infinity; the model has diverged")
+    ones = torch.ones(len(logits), dtype=logits.dtype, device=logits.device)
+    if (logits >= 0).all() and torch.allclose(logits.sum(1), ones, atol=1e-4):
+        raise DataError("expected logits, got probabilities (rows sum to 1); remove the softmax from the model")
+    return int(logits.shape[1])
+
+
+@contextmanager
+def frozen_parameters(model: nn.Module) -> Iterator[None]:
+    """Take gradients of inputs only: parameters ask for none inside, and are as before afterwards."""
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    for parameter, _ in wanted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, requires_grad in wanted:
+            parameter.requires_grad_(requires_grad)

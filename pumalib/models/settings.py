@@ -1,0 +1,216 @@
+"""Which architecture a run trains: its settings, and the checks that need no model to be built."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from pumalib.errors import ConfigError
+from pumalib.settings import Amount, PositiveAmount, Settings, nearest
+
+ImageShape = tuple[int, int, int]
+"""(height, width, channels) of one image, the order in which image files hold it."""
+
+Activation = Literal["relu", "silu"]
+
+_WIDE_RESNET = re.compile(r"wrn-([1-9]\d*)-([1-9]\d*)")
+_USER_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_TIMM = "timm:"
+_MODULES = {
+    "mlp": "pumalib.models.mlp",
+    "convnet": "pumalib.models.convnet",
+    "resnet-18": "pumalib.models.resnet",
+    "preactresnet-18": "pumalib.models.preact_resnet",
+}
+_WIDE_RESNET_MODULE = "pumalib.models.wide_resnet"
+_TOTAL_STRIDES = {
+    "pumalib.models.convnet": 4,
+    "pumalib.models.resnet": 8,
+    "pumalib.models.preact_resnet": 8,
+    _WIDE_RESNET_MODULE: 4,
+}
+_WITH_WIDTH = ("mlp", "convnet")
+_EXAMPLES = (*_MODULES, "wrn-28-10", "wrn-70-16")
+
+
+def wide_resnet_size(name: str) -> tuple[int, int]:
+    """Read the depth and the widening factor from a name such as "wrn-28-10".
+
+    Raises:
+        ValueError: not of the form wrn-<depth>-<width>, or no depth of 6n + 4.
+    """
+    match = _WIDE_RESNET.fullmatch(name)
+    if match is None:
+        raise ValueError(f'expected "wrn-<depth>-<width>" such as "wrn-28-10", got "{name}"')
+    depth, width = int(match[1]), int(match[2])
+    if depth < 10 or (depth - 4) % 6:
+        raise ValueError(f'expected a depth of 6n + 4 (10, 16, 22, 28, ...), got {depth} in "{name}"')
+    return depth, width
+
+
+def _module_of(name: str) -> str:
+    """Return the defining module; a ValueError here becomes pydantic's or a ConfigError."""
+    if name in _MODULES:
+        return _MODULES[name]
+    if name.startswith(_TIMM) and name != _TIMM:
+        return "pumalib.models.timm_adapter"
+    if _USER_CLASS.fullmatch(name):
+        return name.partition(":")[0]
+    if name.startswith("wrn"):
+        wide_resnet_size(name)
+        return _WIDE_RESNET_MODULE
+    hint = nearest(name, _EXAMPLES)
+    raise ValueError(f'expected an architecture, "timm:<name>" or "<module>:<class>", got "{name}"{hint}')
+
+
+def architecture_origin(name: str) -> Literal["built-in", "timm", "user"]:
+    """Say who defines the architecture: this library, timm, or the user's own module."""
+    if name.startswith(_TIMM):
+        return "timm"
+    return "user" if ":" in name else "built-in"
+
+
+class ArchitectureSettings(Settings):
+    """An image classifier; a bare name such as ``mlp`` stands for ``{name: mlp}``."""
+
+    name: str
+    """mlp, convnet, resnet-18, preactresnet-18, wrn-<depth>-<width>, timm:<name> or <module>:<class>."""
+    activation: Activation = "relu"
+    """Activation of the built-in architectures; DM uses silu for its wide ones."""
+    mean: tuple[Annotated[Amount, Field(allow_inf_nan=False)], ...] | None = None
+    """Mean of each channel, pixel scale [0, 1], subtracted inside the model; with ``std`` or not at all."""
+    std: tuple[PositiveAmount, ...] | None = None
+    """Standard deviation of each channel, pixel scale [0, 1], divided by inside the model."""
+    width: Annotated[int, Field(gt=0)] | None = None
+    """Hidden units of mlp (default 256) or base channels of convnet (default 32); not for the others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        _module_of(name)
+        return name
+
+    @model_validator(mode="after")
+    def _check_normalisation(self) -> ArchitectureSettings:
+        if (self.mean is None) != (self.std is None):
+            missing = "mean" if self.mean is None else "std"
+            raise ValueError(f"expected both mean and std or neither, got no {missing}")
+        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
+            raise ValueError(f"expected mean and std alike in length, got {len(self.mean)} and {len(self.std)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_options(self) -> ArchitectureSettings:
+        if self.width is not None and self.name not in _WITH_WIDTH:
+            raise ValueError(f'expected width only with {" or ".join(_WITH_WIDTH)}, got it with "{self.name}"')
+        if self.activation != "relu" and architecture_origin(self.name) != "built-in":
+            raise ValueError(
+                f'expected activation only with a built-in architecture, got it with "{self.name}", '
+                "which brings its own"
+            )
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Let editors accept the bare name as well."""
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+
+def architecture_module(name: str) -> str:
+    """Return the full name of the module that defines an architecture (a convention, no registry).
+
+    Raises:
+        ConfigError: no such architecture; the message names the nearest one.
+    """
+    try:
+        return _module_of(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def check_architecture(settings: ArchitectureSettings, image_shape: ImageShape, num_classes: int) -> None:
+    """Refuse an architecture that cannot take these images, before any job starts.
+
+    Imports timm or the user's module if the name asks for it, and never torch for a built-in one.
+
+    Args:
+        settings: The architecture.
+        image_shape: (height, width, channels) of one image.
+        num_classes: Number of classes, at least 2.
+
+    Raises:
+        ConfigError: with what was expected and what came.
+    """
+    if num_classes < 2:
+        raise ConfigError(f"expected at least 2 classes, got {num_classes}")
+    _check_side(settings.name, image_shape)
+    _check_channels(settings, image_shape[2])
+    origin = architecture_origin(settings.name)
+    if origin == "timm":
+        _check_timm_name(settings.name)
+    elif origin == "user":
+        load_user_class(settings.name)
+
+
+def _check_side(name: str, image_shape: ImageShape) -> None:
+    if min(image_shape) < 1:
+        raise ConfigError(f"expected an image shape (height, width, channels) of positive numbers, got {image_shape}")
+    minimum = _TOTAL_STRIDES.get(architecture_module(name), 1)
+    height, width, _ = image_shape
+    if min(height, width) < minimum:
+        raise ConfigError(f"expected images of at least {minimum} x {minimum} for {name}, got {height} x {width}")
+
+
+def _check_channels(settings: ArchitectureSettings, channels: int) -> None:
+    if settings.mean is not None and len(settings.mean) != channels:
+        raise ConfigError(
+            f"expected mean and std of {channels} values, one per image channel, got {len(settings.mean)}"
+        )
+
+
+def _check_timm_name(name: str) -> None:
+    try:
+        timm = importlib.import_module("timm")
+    except ImportError as error:
+        raise ConfigError(
+            f'architecture "{name}" needs the package timm ({error}); pip install "pumalib[timm]"'
+        ) from None
+    model_name = name.removeprefix(_TIMM)
+    if not timm.is_model(model_name):
+        close = difflib.get_close_matches(model_name, timm.list_models(), n=3)
+        hint = f"; nearest: {', '.join(close)}" if close else ""
+        raise ConfigError(f'expected a model that timm {timm.__version__} knows, got "{model_name}"{hint}')
+
+
+def load_user_class(name: str) -> Callable[..., Any]:
+    """Import the user's own architecture, named "<module>:<class>".
+
+    Raises:
+        ConfigError: the module cannot be imported, or has no such class or function.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module raises, the message says where from
+        raise ConfigError(
+            f'cannot import module "{module_name}" of architecture "{name}" '
+            f"({type(error).__name__}: {error}); is its folder on PYTHONPATH?"
+        ) from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        hint = nearest(attribute, [key for key, value in vars(module).items() if isinstance(value, type)])
+        raise ConfigError(f'expected a class or function "{attribute}" in module "{module_name}"{hint}')
+    loaded: Callable[..., Any] = found
+    return loaded

@@ -1,0 +1,94 @@
+"""Trained models on disk: weights with all that is needed to build the network again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pumalib.artifacts import file_fingerprint
+from pumalib.errors import ArtifactError, DataError
+from pumalib.models.build import build_model
+from pumalib.models.checkpoint import load_weights, read_metadata, save_weights
+from pumalib.models.settings import ArchitectureSettings
+from pumalib.provenance import library_versions
+
+SCHEMA, SCHEMA_VERSION = "puma.model", 1
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A loaded model.
+
+    Attributes:
+        model: in eval mode, on the device asked for.
+        image_shape: (H, W, C) of the images it was trained on.
+        class_names: names in label order.
+        fingerprint: hash of the weight file.
+    """
+
+    model: nn.Module
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+
+def save_trained(
+    model: nn.Module,
+    output: Path,
+    architecture: ArchitectureSettings,
+    image_shape: tuple[int, int, int],
+    class_names: tuple[str, ...],
+    *,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    code: Mapping[str, str] | None = None,
+) -> None:
+    """Store weights with their architecture, image shape, classes and provenance."""
+    metadata = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "architecture": architecture.model_dump(),
+        "image_shape": list(image_shape),
+        "class_names": list(class_names),
+        "settings": dict(settings),
+        "inputs": dict(inputs),
+        "code": dict(code or {}),
+        "library_versions": library_versions(),
+    }
+    save_weights(model, output, metadata)
+
+
+def load_trained(path: str | Path, device: str) -> TrainedModel:
+    """Build the network a weight file describes and load it, in eval mode.
+
+    Raises:
+        ArtifactError: missing, damaged, or not a model of this library's form.
+    """
+    metadata = read_metadata(path)
+    found = (metadata.get("schema"), metadata.get("schema_version"))
+    if found != (SCHEMA, SCHEMA_VERSION):
+        raise ArtifactError(f"expected {SCHEMA} version {SCHEMA_VERSION}, got {found} at {path}; train it again")
+    height, width, channels = metadata["image_shape"]
+    class_names = tuple(metadata["class_names"])
+    architecture = ArchitectureSettings.model_validate(metadata["architecture"])
+    model = build_model(architecture, (height, width, channels), len(class_names))
+    load_weights(model, path)
+    return TrainedModel(model.to(device).eval(), (height, width, channels), class_names, file_fingerprint(path))
+
+
+def expect_images(trained: TrainedModel, image_shape: tuple[int, ...], num_classes: int, where: str | Path) -> None:
+    """Refuse images that the model was not made for.
+
+    Raises:
+        DataError: another image shape or number of classes.
+    """
+    expected = (trained.image_shape, len(trained.class_names))
+    if (tuple(image_shape), num_classes) != expected:
+        raise DataError(
+            f"expected images of shape {expected[0]} in {expected[1]} classes, as the model was trained on, "
+            f"got {tuple(image_shape)} in {num_classes} classes in {where}"
+        )

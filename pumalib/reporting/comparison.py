@@ -1,0 +1,138 @@
+"""The table of a comparison: means over seeds, and differences paired by seed with honest intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pumalib.errors import DataError
+from pumalib.reporting.comparison_page import comparison_page
+from pumalib.reporting.difference_figure import FIGURE_NOTE, draw_differences
+from pumalib.reporting.figures import FigurePaths, save_figure
+from pumalib.reporting.files import markdown_image, write_csv, write_text
+from pumalib.reporting.results import (
+    CLEAN_ACCURACY,
+    Metric,
+    check_results,
+    chosen_attacks,
+    chosen_runs,
+    refuse_unequal_test_sets,
+    robust_accuracy,
+    rows_of,
+    values_by_seed,
+)
+from pumalib.reporting.settings import ComparisonSettings
+from pumalib.reporting.statistics import PairedDifference, paired_difference, summarise
+
+CONFIDENCE = 0.95
+"""Joint confidence of all intervals of one table."""
+
+
+def comparison_metrics(results: pd.DataFrame, settings: ComparisonSettings) -> list[Metric]:
+    """Return the metrics of the table: clean accuracy, then robust accuracy under each attack."""
+    return [CLEAN_ACCURACY, *map(robust_accuracy, chosen_attacks(results, settings.attacks))]
+
+
+def num_comparisons(runs: Sequence[str], settings: ComparisonSettings, num_metrics: int) -> int:
+    """Count the intervals of a table: the distinct pairs of a run and a reference, times the metrics."""
+    references = _references(settings).values()
+    pairs = {frozenset((run, reference)) for run in runs for reference in references if run != reference}
+    return len(pairs) * num_metrics
+
+
+def _references(settings: ComparisonSettings) -> dict[str, str]:
+    control = {} if settings.control is None else {"control": settings.control}
+    return {"baseline": settings.baseline, **control}
+
+
+def comparison_table(results: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFrame:
+    """Return one row per run, in the order of the settings or, without `runs`, of the file.
+
+    Columns: run, pruned_fraction, num_kept, mean_epsilon (means over seeds); then for each metric, with the
+    prefix `clean_accuracy` or `robust_accuracy_<attack>`: `_mean`, `_sd`, `_minus_baseline`,
+    `_minus_baseline_low`, `_minus_baseline_high`, the same three for `_minus_control` if there is a control,
+    `_num_seeds`, `_num_samples` (test images per seed; the smallest number if seeds differ). Accuracies are
+    shares in [0, 1]. A run's difference to itself is nan. Intervals are corrected for the number of distinct
+    intervals in the table (a choice of ours).
+
+    Args:
+        results: Tidy results of one study.
+        settings: Runs, references and attacks.
+
+    Raises:
+        DataError: If a run, an attack or a seed is missing, or compared runs had different test sets.
+    """
+    check_results(results)
+    runs = chosen_runs(results, settings.runs, settings.baseline, settings.control)
+    references = _references(settings)
+    refuse_unequal_test_sets(results, [*runs, *references.values()])
+    metrics = comparison_metrics(results, settings)
+    count = max(1, num_comparisons(runs, settings, len(metrics)))
+    return pd.DataFrame([_table_row(results, run, references, metrics, count) for run in runs])
+
+
+def _table_row(
+    results: pd.DataFrame, run: str, references: dict[str, str], metrics: Sequence[Metric], count: int
+) -> dict[str, str | float | int]:
+    row: dict[str, str | float | int] = {"run": run}
+    per_seed = results[results["run"] == run].drop_duplicates("seed")
+    for column in ("pruned_fraction", "num_kept", "mean_epsilon"):
+        row[column] = summarise(per_seed[column].tolist()).mean
+    for metric in metrics:
+        row.update(_metric_columns(results, run, references, metric, count))
+    return row
+
+
+def _metric_columns(
+    results: pd.DataFrame, run: str, references: dict[str, str], metric: Metric, count: int
+) -> dict[str, float | int]:
+    values = values_by_seed(results, run, metric)
+    summary = summarise(list(values.values()))
+    columns: dict[str, float | int] = {
+        f"{metric.column}_mean": summary.mean,
+        f"{metric.column}_sd": summary.standard_deviation,
+    }
+    for word, reference in references.items():
+        prefix = f"{metric.column}_minus_{word}"
+        difference = _difference(results, run, reference, metric, count)
+        columns |= {
+            prefix: difference.mean,
+            f"{prefix}_low": difference.low,
+            f"{prefix}_high": difference.high,
+        }
+    columns[f"{metric.column}_num_seeds"] = summary.num_seeds
+    columns[f"{metric.column}_num_samples"] = int(rows_of(results, run, metric)["num_samples"].min())
+    return columns
+
+
+def _difference(results: pd.DataFrame, run: str, reference: str, metric: Metric, count: int) -> PairedDifference:
+    nan = float("nan")
+    if run == reference:
+        return PairedDifference(nan, nan, nan, 0)
+    values, others = (values_by_seed(results, name, metric) for name in (run, reference))
+    try:
+        return paired_difference(values, others, count, CONFIDENCE)
+    except DataError as error:
+        raise DataError(f'run "{run}" against "{reference}", {metric.title}: {error}') from error
+
+
+def write_comparison(
+    results: pd.DataFrame,
+    settings: ComparisonSettings,
+    csv_path: Path,
+    markdown_path: Path,
+    figure: FigurePaths | None = None,
+) -> None:
+    """Write the table in full precision (CSV) and to be read (Markdown); draw the intervals to `figure`."""
+    table = comparison_table(results, settings)
+    metrics = comparison_metrics(results, settings)
+    count = num_comparisons(table["run"].tolist(), settings, len(metrics))
+    page = comparison_page(table, metrics, settings, count, CONFIDENCE)
+    if figure is not None:
+        save_figure(draw_differences(table, metrics, settings.baseline), figure.png, figure.svg)
+        image = markdown_image(markdown_path, figure.png, f"Differences to {settings.baseline}")
+        page += f"\n\n{image}\n\nThe same differences and intervals. {FIGURE_NOTE}"
+    write_csv(csv_path, table)
+    write_text(markdown_path, page)

@@ -1,0 +1,83 @@
+"""The look of every figure, and saving it with the same bytes each time.
+
+Figures are `matplotlib.figure.Figure` objects on the Agg canvas: no window, no global state of pyplot, and
+nothing of a user's own matplotlibrc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pumalib.artifacts import writing
+
+COLUMN_WIDTH_INCHES = 3.4
+"""Width of one column of a two-column paper."""
+PAGE_WIDTH_INCHES = 7.0
+"""Width of both columns."""
+
+_PNG_DPI = 200
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.0,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "svg.hashsalt": "puma",
+    "svg.fonttype": "path",
+    "figure.dpi": 100,
+    "savefig.dpi": _PNG_DPI,
+    "savefig.facecolor": "white",
+}
+
+
+class FigurePaths(NamedTuple):
+    """The two files of a figure."""
+
+    png: Path
+    svg: Path
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Set matplotlib's defaults and the house style for the block, and put back what was there."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def new_figure(width: float, height: float, num_columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure of width x height inches on the Agg canvas and its axes side by side."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, num_columns, squeeze=False, sharey=num_columns > 1)
+    return figure, list(axes[0])
+
+
+def save_figure(figure: Figure, png_path: Path, svg_path: Path) -> None:
+    """Write a figure as PNG (200 dpi) and SVG, without dates and versions: equal content, equal bytes."""
+    with figure_style():
+        with writing(png_path) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": None})
+        with writing(svg_path) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})

@@ -1,0 +1,33 @@
+"""Writing report files: always whole, always with the same bytes for the same content."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from pumalib.artifacts import writing
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with Unix line ends and exactly one at the end of the file."""
+    with writing(path) as temporary:
+        temporary.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame without its index, numbers in full precision, missing values as `nan`."""
+    write_text(path, frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a pipe table; the first column is left-aligned, the others right-aligned."""
+    rule = [":--", *["--:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *rows])
+
+
+def markdown_image(markdown_path: Path, image_path: Path, title: str) -> str:
+    """Return a Markdown image whose link is relative to the page it stands on."""
+    link = os.path.relpath(image_path, Path(markdown_path).parent)
+    return f"![{title}]({Path(link).as_posix()})"

@@ -1,0 +1,122 @@
+"""How near synthetic images lie to train images, beside held-out images: does the generator copy?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pumalib.errors import DataError
+from pumalib.reporting.figures import FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.files import markdown_image, write_csv, write_text
+from pumalib.reporting.histograms import binned, draw_shares, shared_edges
+
+QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+_NEAR_QUANTILE = 0.01
+
+
+class CopyCounts(NamedTuple):
+    """Signs of copying among the synthetic rows."""
+
+    near_distance: float
+    """The 1 % quantile of the held-out distances."""
+    num_nearer: int
+    """Synthetic rows strictly nearer than that."""
+    num_copies: int
+    """Synthetic rows at distance 0 from a train row."""
+    num_held_out_copies: int
+    """Held-out rows at distance 0: duplicates between the splits."""
+
+
+def count_copies(synthetic: NDArray[np.float32], held_out: NDArray[np.float32]) -> CopyCounts:
+    """Count synthetic rows that are copies, or nearer than nearly all held-out rows.
+
+    Args:
+        synthetic: Distance of each synthetic row to its nearest train row, float32 [M], L2, pixel scale.
+        held_out: The same for validation or test rows, float32 [N].
+
+    Raises:
+        DataError: If either is empty, negative or not finite.
+    """
+    for name, distances in (("synthetic", synthetic), ("held-out", held_out)):
+        if len(distances) == 0 or not np.isfinite(distances).all() or distances.min() < 0:
+            raise DataError(f"expected at least one {name} distance, all finite and not negative")
+    near = float(np.quantile(held_out.astype(np.float64), _NEAR_QUANTILE))
+    num_copies, num_held_out_copies = (int((distances == 0).sum()) for distances in (synthetic, held_out))
+    return CopyCounts(near, int((synthetic < near).sum()), num_copies, num_held_out_copies)
+
+
+def distance_quantiles(synthetic: NDArray[np.float32], held_out: NDArray[np.float32]) -> pd.DataFrame:
+    """Return the columns quantile, synthetic, held_out."""
+    groups = {"synthetic": synthetic, "held_out": held_out}
+    values = {name: np.quantile(each.astype(np.float64), QUANTILES) for name, each in groups.items()}
+    return pd.DataFrame({"quantile": QUANTILES, **values})
+
+
+def draw_nearest_neighbours(
+    synthetic: NDArray[np.float32], held_out: NDArray[np.float32], held_out_name: str = "test"
+) -> Figure:
+    """Draw both histograms of distances as shares, with a line at the 1 % quantile of held-out rows."""
+    counts = count_copies(synthetic, held_out)
+    groups = {"held_out": held_out, "synthetic": synthetic}
+    table = binned(groups, shared_edges(groups.values(), [counts.near_distance]))
+    names = {
+        "held_out": f"{len(held_out)} {held_out_name} rows",
+        "synthetic": f"{len(synthetic)} synthetic rows",
+    }
+    with figure_style():
+        figure, (axes,) = new_figure(5.2, 2.9)
+        draw_shares(axes, table, names)
+        axes.axvline(
+            counts.near_distance,
+            color="#404040",
+            linestyle=(0, (1, 1.5)),
+            linewidth=0.9,
+            label=f"1 % quantile of {held_out_name} rows",
+        )
+        axes.set_xlabel("L2 distance to the nearest train image (pixel scale)")
+        axes.margins(x=0)
+        figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+def nearest_neighbours_caption(
+    synthetic: NDArray[np.float32], held_out: NDArray[np.float32], held_out_name: str = "test"
+) -> str:
+    """Return the share of suspiciously near synthetic rows and the number of exact copies."""
+    counts = count_copies(synthetic, held_out)
+    share = 100 * counts.num_nearer / len(synthetic)
+    return "\n\n".join(
+        [
+            f"L2 distance (pixel scale) to the nearest real train image, of {len(synthetic)} synthetic rows "
+            f"and of {len(held_out)} {held_out_name} rows, which the generator never saw. The drawn range "
+            "leaves out at most half a per cent of either at each end.",
+            f"Synthetic rows nearer than the 1 % quantile of {held_out_name} rows "
+            f"({counts.near_distance:.4g}): {counts.num_nearer} ({share:.2f} %). About 1 % is what a "
+            "generator that samples as the data do would give; much more means that it repeats train "
+            "images, or that its images are smoother than real ones.",
+            f"Exact copies of a train image (distance 0): {counts.num_copies} synthetic rows, "
+            f"{counts.num_held_out_copies} {held_out_name} rows.",
+        ]
+    )
+
+
+def write_nearest_neighbours(
+    synthetic: NDArray[np.float32],
+    held_out: NDArray[np.float32],
+    held_out_name: str = "test",
+    *,
+    csv_path: Path,
+    markdown_path: Path,
+    figure: FigurePaths,
+) -> None:
+    """Write the figure (PNG, SVG), quantiles of both (CSV) and the caption (Markdown)."""
+    drawn = draw_nearest_neighbours(synthetic, held_out, held_out_name)
+    save_figure(drawn, figure.png, figure.svg)
+    write_csv(csv_path, distance_quantiles(synthetic, held_out))
+    image = markdown_image(markdown_path, figure.png, "Distances to the nearest train image")
+    write_text(markdown_path, f"{image}\n\n{nearest_neighbours_caption(synthetic, held_out, held_out_name)}")

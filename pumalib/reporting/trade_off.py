@@ -1,0 +1,164 @@
+"""The figure of clean accuracy against robust accuracy: up and to the right is better at both."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pumalib.errors import DataError
+from pumalib.reporting.colours import PointStyle, point_styles
+from pumalib.reporting.figures import FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.files import markdown_image, write_csv, write_text
+from pumalib.reporting.labels import LabelledPoint, place_labels
+from pumalib.reporting.results import (
+    CLEAN_ACCURACY,
+    check_results,
+    chosen_attacks,
+    chosen_runs,
+    robust_accuracy,
+    rows_of,
+    values_by_seed,
+)
+from pumalib.reporting.settings import TradeOffSettings
+from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, spread, summarise
+
+_AXIS_MARGIN = 0.12
+_NUM_LINE_POINTS = 100
+
+
+def trade_off_points(results: pd.DataFrame, settings: TradeOffSettings) -> pd.DataFrame:
+    """Return one row per run and seed: run, seed, clean_accuracy, robust_accuracy, num_samples.
+
+    Runs stand in the order of the settings (or of the file); the baseline is first if they leave it out.
+
+    Raises:
+        DataError: If a run or the attack is missing, or a run's seeds differ between the two metrics.
+    """
+    check_results(results)
+    runs = chosen_runs(results, settings.runs, settings.baseline)
+    if settings.baseline not in runs:
+        runs.insert(0, settings.baseline)
+    (attack,) = chosen_attacks(results, [settings.attack])
+    return pd.concat([_points_of_run(results, run, attack) for run in runs], ignore_index=True)
+
+
+def _points_of_run(results: pd.DataFrame, run: str, attack: str) -> pd.DataFrame:
+    clean = values_by_seed(results, run, CLEAN_ACCURACY)
+    robust = values_by_seed(results, run, robust_accuracy(attack))
+    unpaired = sorted(clean.keys() ^ robust.keys())
+    if unpaired:
+        raise DataError(
+            f'run "{run}" has clean accuracy or robust accuracy ({attack}) but not both for seed '
+            f"{', '.join(map(str, unpaired))}; attack it with these seeds too"
+        )
+    num_samples = rows_of(results, run, robust_accuracy(attack))["num_samples"].to_numpy()
+    return pd.DataFrame(
+        {
+            "run": run,
+            "seed": list(clean),
+            "clean_accuracy": list(clean.values()),
+            "robust_accuracy": list(robust.values()),
+            "num_samples": num_samples,
+        }
+    )
+
+
+def draw_trade_off(points: pd.DataFrame, settings: TradeOffSettings) -> Figure:
+    """Draw the points of `trade_off_points` in per cent: a marker per run, a faint dot per seed."""
+    with figure_style():
+        figure, (axes,) = new_figure(4.6, 3.6)
+        runs = list(dict.fromkeys(points["run"]))
+        baseline_place = runs.index(settings.baseline)
+        styles = point_styles(runs)
+        labels = [
+            _draw_run(axes, run, points[points["run"] == run], styles[run], run == settings.baseline) for run in runs
+        ]
+        axes.set_xlabel("clean accuracy (%)")
+        axes.set_ylabel(f"robust accuracy, {settings.attack} (%)")
+        axes.margins(_AXIS_MARGIN)
+        axes.grid(True)
+        place_labels(figure, axes, labels, [*_dots(points), *_baseline_cross(axes, labels[baseline_place])])
+    return figure
+
+
+def _dots(points: pd.DataFrame) -> list[tuple[float, float]]:
+    accuracies = 100 * points[["clean_accuracy", "robust_accuracy"]].to_numpy()
+    return [(float(clean), float(robust)) for clean, robust in accuracies]
+
+
+def _baseline_cross(axes: Axes, baseline: LabelledPoint) -> list[tuple[float, float]]:
+    """Return close points along the two lines through the baseline."""
+    across = [(float(x), baseline.y) for x in np.linspace(*axes.get_xlim(), _NUM_LINE_POINTS)]
+    return across + [(baseline.x, float(y)) for y in np.linspace(*axes.get_ylim(), _NUM_LINE_POINTS)]
+
+
+def _draw_run(axes: Axes, run: str, points: pd.DataFrame, style: PointStyle, is_baseline: bool) -> LabelledPoint:
+    clean = summarise((100 * points["clean_accuracy"]).tolist())
+    robust = summarise((100 * points["robust_accuracy"]).tolist())
+    errors = [0.0 if math.isnan(each.standard_deviation) else each.standard_deviation for each in (clean, robust)]
+    if is_baseline:
+        axes.axvline(clean.mean, color="#b0b0b0", linestyle=(0, (4, 3)), linewidth=0.7, zorder=1)
+        axes.axhline(robust.mean, color="#b0b0b0", linestyle=(0, (4, 3)), linewidth=0.7, zorder=1)
+    seeds_x, seeds_y = 100 * points["clean_accuracy"], 100 * points["robust_accuracy"]
+    axes.plot(seeds_x, seeds_y, ".", color=style.colour, alpha=0.35, markersize=4, markeredgewidth=0, zorder=2)
+    axes.errorbar(
+        clean.mean,
+        robust.mean,
+        xerr=errors[0],
+        yerr=errors[1],
+        fmt=style.marker,
+        color=style.colour,
+        markersize=8 if style.marker == "*" else 5.5,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        elinewidth=0.8,
+        zorder=4,
+    )
+    text = f"{run} (baseline)" if is_baseline else run
+    return LabelledPoint(text, style.colour, clean.mean, robust.mean, errors[0], errors[1])
+
+
+def trade_off_table(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the plotted numbers: a row per run and seed, beside it the run's mean and sd over seeds."""
+    table = points.copy()
+    for name in ("clean_accuracy", "robust_accuracy"):
+        groups = points.groupby("run", sort=False)[name]
+        table[f"{name}_mean"] = groups.transform("mean")
+        table[f"{name}_sd"] = groups.transform("std")
+    return table
+
+
+def trade_off_caption(points: pd.DataFrame, settings: TradeOffSettings) -> str:
+    """Return what the figure shows, over how many seeds and test images."""
+    num_seeds = points.groupby("run")["seed"].nunique()
+    lines = [
+        f"Clean accuracy against robust accuracy under the attack `{settings.attack}`. "
+        "Up and to the right is better at both.",
+        "Large markers are means over seeds, error bars one standard deviation over seeds (n - 1; none for a "
+        "single seed), small dots single seeds.",
+        f"Dashed lines go through the baseline `{settings.baseline}`.",
+        f"Seeds per run: {spread(num_seeds)}. Test images: {spread(points['num_samples'])}.",
+    ]
+    if num_seeds.min() < MIN_SEEDS_FOR_CLAIM:
+        lines.append(FEW_SEEDS_WARNING)
+    return "\n\n".join(lines)
+
+
+def write_trade_off(
+    results: pd.DataFrame,
+    settings: TradeOffSettings,
+    csv_path: Path,
+    markdown_path: Path,
+    figure: FigurePaths,
+) -> None:
+    """Write the figure (PNG, SVG), its numbers (CSV) and its caption (Markdown)."""
+    points = trade_off_points(results, settings)
+    save_figure(draw_trade_off(points, settings), figure.png, figure.svg)
+    write_csv(csv_path, trade_off_table(points))
+    image = markdown_image(markdown_path, figure.png, "Clean accuracy against robust accuracy")
+    write_text(markdown_path, f"{image}\n\n{trade_off_caption(points, settings)}")

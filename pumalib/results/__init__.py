@@ -1,0 +1,1 @@
+"""Results: the tidy table of a study."""

@@ -1,0 +1,123 @@
+"""Collecting every attack table of a study into one tidy CSV. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pumalib.artifacts import writing
+from pumalib.errors import ArtifactError
+from pumalib.evaluation.table import StoredAttack, read_attack
+from pumalib.selection.stage import read_selection
+
+CLEAN_ATTACK = "none"
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One line of results.csv.
+
+    Attributes:
+        study: where it comes from.
+        num_kept: rows selected.
+        pruned_fraction: rows removed over rows in the pool.
+        mean_epsilon: mean signed epsilon over the rows as drawn, pixel scale.
+        attack: name under `attacks`; `none` for clean accuracy.
+        metric: `clean_accuracy` or `robust_accuracy`.
+        value: share in [0, 1].
+        num_samples: images behind the value.
+    """
+
+    study: str
+    run: str
+    seed: int
+    pool: str
+    num_kept: int
+    pruned_fraction: float
+    mean_epsilon: float
+    attack: str
+    metric: str
+    value: float
+    num_samples: int
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one run and seed.
+
+    Attributes:
+        run, seed, pool: which.
+        selection: its selection file.
+        attacks: its attack tables, by name, in the study's order.
+    """
+
+    run: str
+    seed: int
+    pool: str
+    selection: Path
+    attacks: dict[str, Path]
+
+    @classmethod
+    def from_mapping(cls, entry: Mapping[str, Any]) -> RunFiles:
+        """Read what a rule's params spell."""
+        attacks = {name: Path(path) for name, path in entry["attacks"].items()}
+        return cls(entry["run"], int(entry["seed"]), entry["pool"], Path(entry["selection"]), attacks)
+
+
+def collect_results(study: str, files: Sequence[RunFiles]) -> pd.DataFrame:
+    """Read results, one line a run, seed and metric, in the order of the files."""
+    rows = [row for entry in files for row in _rows(study, entry)]
+    return pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(ResultRow)])
+
+
+def write_results(study: str, files: Sequence[RunFiles], output: Path) -> None:
+    """Write results.csv."""
+    with writing(output) as temporary:
+        collect_results(study, files).to_csv(temporary, index=False)
+
+
+def _rows(study: str, entry: RunFiles) -> Iterator[ResultRow]:
+    selection = read_selection(entry.selection)
+    tables = {name: read_attack(path) for name, path in entry.attacks.items()}
+    shared = {
+        "study": study,
+        "run": entry.run,
+        "seed": entry.seed,
+        "pool": entry.pool,
+        "num_kept": len(selection.rows),
+        "pruned_fraction": selection.pruned_fraction,
+        "mean_epsilon": selection.mean_epsilon,
+    }
+    yield _clean_row(shared, tables, entry)
+    for name, table in tables.items():
+        if table.method != "clean":
+            yield ResultRow(
+                **shared,  # type: ignore[arg-type]
+                attack=name,
+                metric="robust_accuracy",
+                value=table.robust_accuracy,
+                num_samples=len(table.label),
+            )
+
+
+def _clean_row(shared: dict[str, object], tables: dict[str, StoredAttack], entry: RunFiles) -> ResultRow:
+    """Read clean accuracy off the largest table, of the test split where there is one."""
+    largest = max(tables.values(), key=lambda table: (table.split == "test", len(table.label)))
+    for name, table in tables.items():
+        count = min(len(table.label), len(largest.label))
+        if table.split == largest.split and (table.clean_prediction != largest.clean_prediction[:count])[:count].any():
+            raise ArtifactError(
+                f"expected one clean prediction an image, attack {name} of {entry.run}/seed{entry.seed} differs: "
+                "it was made with another model; make it again"
+            )
+    return ResultRow(
+        **shared,  # type: ignore[arg-type]
+        attack=CLEAN_ATTACK,
+        metric="clean_accuracy",
+        value=largest.clean_accuracy,
+        num_samples=len(largest.label),
+    )

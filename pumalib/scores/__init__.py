@@ -1,0 +1,1 @@
+"""Scores: one number a row that ranks hardness."""

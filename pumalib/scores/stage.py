@@ -1,0 +1,99 @@
+"""The score stage: a pool and a model in, a score table out, shard by shard."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from pumalib.attacks.settings import Norm
+from pumalib.data.pool import Pool, open_pool
+from pumalib.models.trained import TrainedModel, expect_images, load_trained
+from pumalib.scores.estimates import Estimate, Question
+from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings, score_module
+from pumalib.scores.table import ScoreTable, write_scores
+from pumalib.training.images import to_model_input
+
+log = logging.getLogger(__name__)
+
+_BLOCK_BATCHES = 8
+
+
+def score_shard(
+    settings: DeepfoolSettings | FastMarginSettings | CustomScoreSettings,
+    pool_path: Path,
+    model_path: Path,
+    output: Path,
+    *,
+    shard: int,
+    threat_norm: Norm,
+    device: str,
+    code: Mapping[str, str] | None = None,
+) -> None:
+    """Score one shard of a pool and store it.
+
+    Args:
+        settings: the score's settings; `shards` says how many there are.
+        pool_path: the pool file.
+        model_path: the weights looked through.
+        output: the HDF5 file to write.
+        shard: number of the shard, from 0.
+        threat_norm: norm of margins unless the settings say otherwise.
+        device: torch device.
+        code: code fingerprint to record.
+    """
+    pool = open_pool(pool_path)
+    trained = load_trained(model_path, device)
+    expect_images(trained, pool.image_shape, len(pool.class_names), pool_path)
+    first, last = (len(pool) * edge // settings.shards for edge in (shard, shard + 1))
+    estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device)
+    table = _join(estimates, settings.method, pool.fingerprint, trained.fingerprint, first)
+    if table.converged is not None and not table.converged.all():
+        log.warning("%d of %d rows did not converge: their margin is a bound", (~table.converged).sum(), last - first)
+    write_scores(table, output, settings.model_dump(), code)
+
+
+def _score_rows(
+    settings: DeepfoolSettings | FastMarginSettings | CustomScoreSettings,
+    pool: Pool,
+    trained: TrainedModel,
+    rows: Any,
+    threat_norm: Norm,
+    device: str,
+) -> list[Estimate]:
+    method = importlib.import_module(score_module(settings))
+    block = settings.batch_size * _BLOCK_BATCHES
+    estimates = []
+    with tqdm(total=len(rows), desc=f"scoring ({settings.method})", unit="image", disable=None) as bar:
+        for start in range(0, len(rows), block):
+            taken = rows[start : start + block]
+            images = to_model_input(torch.from_numpy(pool.images[taken]).to(device))
+            labels = torch.from_numpy(pool.labels[taken]).to(device)
+            estimates.append(method.score(Question(trained.model, images, labels, threat_norm), settings))
+            bar.update(len(taken))
+    return estimates
+
+
+def _join(
+    estimates: Sequence[Estimate], method: str, pool_fingerprint: str, model_fingerprint: str, first_row: int
+) -> ScoreTable:
+    first = estimates[0]
+    score = np.concatenate([estimate.score for estimate in estimates])
+    return ScoreTable(
+        score=score,
+        valid=np.ones(len(score), bool),
+        higher_is="easier" if first.higher_is == "easier" else "harder",
+        unit=first.unit,
+        method=method,
+        norm=first.norm,
+        pool_fingerprint=pool_fingerprint,
+        model_fingerprint=model_fingerprint,
+        first_row=first_row,
+        columns={name: np.concatenate([estimate.columns[name] for estimate in estimates]) for name in first.columns},
+    )

@@ -1,0 +1,119 @@
+"""Score tables: one schema for every method, so that selecting has no branch a method. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.artifacts import create_artifact, expect_fingerprint, open_artifact, read_array
+from pumalib.errors import ArtifactError
+
+HigherIs = Literal["easier", "harder"]
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """One score a row of a pool (or of one shard of it).
+
+    Attributes:
+        score: [N] float32.
+        valid: [N] bool, whether the row was scored.
+        columns: further columns of the method, each [N].
+        higher_is: whether a higher score means easier or harder.
+        unit: unit of the score.
+        method: what made it.
+        norm: norm of a margin; "" for other scores.
+        pool_fingerprint: the pool it belongs to.
+        model_fingerprint: the model it looked through; "" for none.
+        first_row: pool row of the first entry (0 but for shards).
+    """
+
+    score: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    higher_is: HigherIs
+    unit: str
+    method: str
+    pool_fingerprint: str
+    model_fingerprint: str = ""
+    norm: str = ""
+    first_row: int = 0
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def converged(self) -> NDArray[np.bool_] | None:
+        """[N] bool where the method says so, else None."""
+        return self.columns.get("converged")
+
+
+_ATTRIBUTES = ("higher_is", "unit", "method", "norm", "pool_fingerprint", "model_fingerprint", "first_row")
+
+
+def write_scores(
+    table: ScoreTable, output: Path, settings: Mapping[str, Any], code: Mapping[str, str] | None = None
+) -> None:
+    """Store a score table."""
+    inputs = {"pool": table.pool_fingerprint, "model": table.model_fingerprint}
+    with create_artifact(output, "scores", settings=settings, inputs=inputs, code=code) as file:
+        for name in _ATTRIBUTES:
+            file.attrs[name] = getattr(table, name)
+        file.create_dataset("score", data=table.score.astype(np.float32))
+        file.create_dataset("valid", data=table.valid)
+        for name, column in table.columns.items():
+            file.create_dataset(f"columns/{name}", data=column)
+
+
+def read_scores(path: str | Path, pool_fingerprint: str | None = None) -> ScoreTable:
+    """Read a score table; refuse one of another pool.
+
+    Raises:
+        ArtifactError: missing, damaged, of another kind or pool, or with columns of other lengths.
+    """
+    with open_artifact(path, "scores") as file:
+        if pool_fingerprint is not None:
+            expect_fingerprint(str(file.attrs["pool_fingerprint"]), pool_fingerprint, "pool", path)
+        score = read_array(file, "score", np.float32)
+        columns = {name: np.asarray(column[...]) for name, column in file.get("columns", {}).items()}
+        table = ScoreTable(score=score, valid=read_array(file, "valid", np.bool_), columns=columns, **_attributes(file))
+    lengths = {len(column) for column in (table.score, table.valid, *columns.values())}
+    if len(lengths) != 1:
+        raise ArtifactError(f"expected columns of one length in {path}, got {sorted(lengths)}")
+    return table
+
+
+def _attributes(file: h5py.File) -> dict[str, Any]:
+    values = {name: file.attrs[name] for name in _ATTRIBUTES}
+    return {name: int(value) if name == "first_row" else str(value) for name, value in values.items()}
+
+
+def join_scores(shards: Sequence[Path], num_rows: int, pool_fingerprint: str) -> ScoreTable:
+    """Join the shards of one score into one table.
+
+    Args:
+        shards: files whose row ranges follow each other.
+        num_rows: rows of the pool.
+        pool_fingerprint: the pool they must belong to.
+
+    Raises:
+        ArtifactError: a gap, an overlap, or shards of different models.
+    """
+    tables = [read_scores(path, pool_fingerprint) for path in shards]
+    expected = 0
+    for path, table in zip(shards, tables, strict=True):
+        if table.first_row != expected or table.model_fingerprint != tables[0].model_fingerprint:
+            raise ArtifactError(f"expected a shard of the same model starting at row {expected}, got {path}")
+        expected += len(table.score)
+    if expected != num_rows:
+        raise ArtifactError(f"expected {num_rows} scored rows, got {expected} in {len(shards)} shards")
+    first = tables[0]
+    return ScoreTable(
+        score=np.concatenate([table.score for table in tables]),
+        valid=np.concatenate([table.valid for table in tables]),
+        columns={name: np.concatenate([table.columns[name] for table in tables]) for name in first.columns},
+        **{name: getattr(first, name) for name in _ATTRIBUTES},
+    )

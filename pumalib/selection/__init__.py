@@ -1,0 +1,1 @@
+"""Selections: which rows are kept, and with which epsilon. NumPy only."""

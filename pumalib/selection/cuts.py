@@ -1,0 +1,188 @@
+"""Cuts: which rows of a pool to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pumalib.errors import DataError
+from pumalib.randomness import numpy_generator
+
+KEPT = -1
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One pruning step; exactly one of fraction and the four thresholds is given.
+
+    Attributes:
+        score: [N] numbers, or None for a random cut.
+        drop: `easiest` or `hardest`; needed with a fraction of a score.
+        fraction: share of the rows of the scope to remove, in [0, 1).
+        below: remove rows whose score is below this; `at_most`, `at_least` and `above` likewise.
+        higher_is: whether a higher score means `easier` or `harder`.
+        scope: `union`, `per_source` or `per_class`.
+        valid: [N] bool, rows that were scored; None: all. Other rows are never removed by this cut.
+        converged: [N] bool, rows whose score is a value rather than a bound; None: all.
+        label: how reports name the cut.
+    """
+
+    score: ArrayLike | None
+    drop: Literal["easiest", "hardest"] | None = None
+    fraction: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+    above: float | None = None
+    higher_is: Literal["easier", "harder"] = "easier"
+    scope: Literal["union", "per_source", "per_class"] = "union"
+    valid: ArrayLike | None = None
+    converged: ArrayLike | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class CutOutcome:
+    """What one cut removed.
+
+    Attributes:
+        removed: [N] bool.
+        value: score of the last row removed by a fraction over the union, or the threshold; nan where neither.
+        warning: something the user should know, or "".
+    """
+
+    removed: NDArray[np.bool_]
+    value: float
+    warning: str = ""
+
+
+def apply_cut(
+    cut: Cut, num_rows: int, labels: NDArray[np.int64] | None, source: NDArray[np.uint8] | None, seed: int
+) -> CutOutcome:
+    """Apply one cut to a pool.
+
+    Args:
+        cut: the cut.
+        num_rows: rows of the pool, N.
+        labels: [N] int64, needed by scope `per_class`.
+        source: [N] uint8, needed by scope `per_source`.
+        seed: breaks ties, and draws a random cut.
+
+    Raises:
+        DataError: the score has another number of rows, NaN among its valid rows, or too few valid rows.
+        ValueError: an impossible cut.
+    """
+    _check_cut(cut)
+    generator = numpy_generator(seed, "cut")
+    tie_break = generator.permutation(num_rows)
+    if cut.score is None:
+        score, valid = tie_break.astype(np.float64), np.ones(num_rows, bool)
+    else:
+        score, valid = _checked_score(cut, num_rows)
+    if cut.fraction is None:
+        return _apply_threshold(cut, score, valid)
+    ease = score if (cut.higher_is == "easier") == (cut.drop != "hardest") else -score
+    removed = np.zeros(num_rows, bool)
+    for rows in _groups(cut.scope, num_rows, labels, source):
+        removed[_first_to_go(ease, valid, tie_break, rows, cut.fraction, cut.label)] = True
+    value = _last_value(cut, score, ease, removed)
+    return CutOutcome(removed, value, _bound_warning(cut, removed))
+
+
+def _check_cut(cut: Cut) -> None:
+    thresholds = {name: getattr(cut, name) for name in ("fraction", "below", "at_most", "at_least", "above")}
+    given = [name for name, value in thresholds.items() if value is not None]
+    if len(given) != 1:
+        raise ValueError(f"expected exactly one of {', '.join(thresholds)}, got {', '.join(given) or 'none'}")
+    if cut.fraction is not None and not 0 <= cut.fraction < 1:
+        raise ValueError(f"expected a pruned fraction in [0, 1), got {cut.fraction}")
+    if cut.score is None and cut.fraction is None:
+        raise ValueError(f"expected a fraction for a random cut, got {given[0]}")
+    if cut.score is not None and cut.fraction is not None and cut.drop not in ("easiest", "hardest"):
+        raise ValueError(f"expected drop 'easiest' or 'hardest', got {cut.drop!r}")
+    if cut.higher_is not in ("easier", "harder"):
+        raise ValueError(f"expected higher_is 'easier' or 'harder', got {cut.higher_is!r}")
+
+
+def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    score = np.asarray(cut.score, np.float64)
+    valid = np.ones(num_rows, bool) if cut.valid is None else np.asarray(cut.valid, bool)
+    if score.shape != (num_rows,) or valid.shape != (num_rows,):
+        raise DataError(f"expected a score of {num_rows} rows, got {score.shape} for cut {cut.label!r}")
+    if np.isnan(score[valid]).any():
+        raise DataError(f"expected no NaN, got {int(np.isnan(score[valid]).sum())} in the score of cut {cut.label!r}")
+    return score, valid
+
+
+def _apply_threshold(cut: Cut, score: NDArray[np.float64], valid: NDArray[np.bool_]) -> CutOutcome:
+    compare = {"below": np.less, "at_most": np.less_equal, "at_least": np.greater_equal, "above": np.greater}
+    name = next(name for name in compare if getattr(cut, name) is not None)
+    drops_high = name in ("at_least", "above")
+    side = "easiest" if drops_high == (cut.higher_is == "easier") else "hardest"
+    if cut.drop is not None and cut.drop != side:
+        raise ValueError(f"expected drop: {side} with {name} (higher is {cut.higher_is}), got {cut.drop}")
+    value = float(getattr(cut, name))
+    return CutOutcome(compare[name](score, value) & valid, value)
+
+
+def _groups(
+    scope: str, num_rows: int, labels: NDArray[np.int64] | None, source: NDArray[np.uint8] | None
+) -> Iterator[NDArray[np.int64]]:
+    if scope == "union":
+        yield np.arange(num_rows)
+        return
+    keys = labels if scope == "per_class" else source
+    if keys is None:
+        raise ValueError(f"expected {'labels' if scope == 'per_class' else 'source'} for scope {scope}, got None")
+    for key in np.unique(keys):
+        yield np.flatnonzero(keys == key)
+
+
+def _first_to_go(
+    ease: NDArray[np.float64],
+    valid: NDArray[np.bool_],
+    tie_break: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    fraction: float,
+    label: str,
+) -> NDArray[np.int64]:
+    """Return the rows with the highest ease; the fraction is of all rows, scored or not."""
+    count = round(fraction * len(rows))
+    scored = rows[valid[rows]]
+    if count > len(scored):
+        raise DataError(
+            f"expected at least {count} scored rows for cut {label!r}, got {len(scored)}; lower its fraction"
+        )
+    if count == 0:
+        return scored[:0]
+    boundary = np.partition(ease[scored], len(scored) - count)[len(scored) - count]
+    above = scored[ease[scored] > boundary]
+    tied = scored[ease[scored] == boundary]
+    chosen = tied[np.argsort(tie_break[tied])[: count - len(above)]]
+    return np.concatenate([above, chosen])
+
+
+def _last_value(cut: Cut, score: NDArray[np.float64], ease: NDArray[np.float64], removed: NDArray[np.bool_]) -> float:
+    if cut.score is None or cut.scope != "union" or not removed.any():
+        return float("nan")
+    rows = np.flatnonzero(removed)
+    return float(score[rows[np.argmin(ease[rows])]])
+
+
+def _bound_warning(cut: Cut, removed: NDArray[np.bool_]) -> str:
+    if cut.converged is None:
+        return ""
+    count = int((removed & ~np.asarray(cut.converged, bool)).sum())
+    return f"{count} rows removed by {cut.label!r} did not converge: their score is a bound" if count else ""
+
+
+def combine(outcomes: Sequence[CutOutcome], num_rows: int) -> NDArray[np.int16]:
+    """Return, for each row, the number of the first cut that removes it, or -1 where it is kept."""
+    reason = np.full(num_rows, KEPT, np.int16)
+    for index, outcome in enumerate(outcomes):
+        reason[outcome.removed & (reason == KEPT)] = index
+    return reason

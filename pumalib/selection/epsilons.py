@@ -1,0 +1,70 @@
+"""Per-row epsilons: PUMA's policy and the controls it must be compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pumalib.errors import DataError
+from pumalib.randomness import numpy_generator
+
+
+def adaptive_epsilons(margin: ArrayLike, epsilon: float, gap: float = 0.0) -> NDArray[np.float32]:
+    """Bound each row's epsilon by its margin: ``clip(m_i - gap, -epsilon, epsilon)``.
+
+    Args:
+        margin: [N] signed margins, pixel scale, in the norm of the threat.
+        epsilon: cap on |epsilon_i|, pixel scale, above 0.
+        gap: allowance for the margin's error, pixel scale, at least 0.
+
+    Returns:
+        [N] float32; negative where training should use an anti-adversarial perturbation.
+
+    Raises:
+        DataError: NaN margins.
+        ValueError: epsilon not above 0, or a negative gap.
+
+    Source: PUMA eq. 2 and 3.
+
+    Example:
+        >>> [round(float(epsilon), 3) for epsilon in adaptive_epsilons([-0.5, 0.01, 0.2], epsilon=0.1)]
+        [-0.1, 0.01, 0.1]
+    """
+    margins = np.asarray(margin, np.float64)
+    if not epsilon > 0 or gap < 0:
+        raise ValueError(f"expected epsilon above 0 and gap of at least 0, got {epsilon} and {gap}")
+    if np.isnan(margins).any():
+        raise DataError(f"expected margins without NaN, got {int(np.isnan(margins).sum())}")
+    return np.clip(margins - gap, -epsilon, epsilon).astype(np.float32)
+
+
+def draw_weights(source: NDArray[np.uint8], synthetic_fraction: float) -> NDArray[np.float64]:
+    """Return how often each row is drawn in training, summing to 1.
+
+    Args:
+        source: [K] uint8 of the kept rows, 0 real, 1 synthetic.
+        synthetic_fraction: share of synthetic rows in a batch; without effect where one source has no rows.
+    """
+    is_synthetic = source == 1
+    num_synthetic, num_real = int(is_synthetic.sum()), int((~is_synthetic).sum())
+    if num_synthetic == 0 or num_real == 0:
+        return np.full(len(source), 1 / max(len(source), 1))
+    return np.where(is_synthetic, synthetic_fraction / num_synthetic, (1 - synthetic_fraction) / num_real)
+
+
+def mean_epsilon(epsilons: NDArray[np.float32], source: NDArray[np.uint8], synthetic_fraction: float) -> float:
+    """Return the mean signed epsilon over the rows as training draws them."""
+    return float(draw_weights(source, synthetic_fraction) @ epsilons.astype(np.float64))
+
+
+def shuffle_within(
+    epsilons: NDArray[np.float32], labels: NDArray[np.int64], source: NDArray[np.uint8], seed: int
+) -> NDArray[np.float32]:
+    """Permute epsilons among the rows of one class and one source."""
+    generator = numpy_generator(seed, "shuffled epsilons")
+    shuffled = epsilons.copy()
+    keys = labels * 2 + source
+    for key in np.unique(keys):
+        rows = np.flatnonzero(keys == key)
+        shuffled[rows] = epsilons[generator.permutation(rows)]
+    return shuffled

@@ -1,0 +1,96 @@
+"""Selecting: the rows that stay, and the epsilon of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pumalib.errors import DataError
+from pumalib.randomness import derive_seed
+from pumalib.selection.cuts import KEPT, Cut, CutOutcome, apply_cut, combine
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows kept, in pool order, and their epsilons.
+
+    Attributes:
+        rows: [K] int64, ascending.
+        epsilons: [K] float32, pixel scale, may be negative.
+        reason: [N] int16, number of the cut that removed the row, -1 where kept.
+        outcomes: what each cut did.
+    """
+
+    rows: NDArray[np.int64]
+    epsilons: NDArray[np.float32]
+    reason: NDArray[np.int16]
+    outcomes: tuple[CutOutcome, ...] = ()
+
+    @property
+    def pruned_fraction(self) -> float:
+        """Rows removed over rows in the pool."""
+        return 1 - len(self.rows) / len(self.reason)
+
+
+def select(
+    num_rows: int,
+    cuts: Sequence[Cut] = (),
+    epsilons: ArrayLike | float = 8 / 255,
+    seed: int = 0,
+    *,
+    labels: ArrayLike | None = None,
+    source: ArrayLike | None = None,
+) -> Selection:
+    """Apply cuts to a pool and keep the epsilons of the rows that stay.
+
+    Args:
+        num_rows: rows of the pool, N.
+        cuts: each is computed on the whole pool; the union is removed.
+        epsilons: [N] one a row, or one for all, pixel scale.
+        seed: breaks ties (each cut has its own shuffle) and draws random cuts.
+        labels: [N] integers; given, a class that loses all its rows is an error.
+        source: [N] integers, 0 real, 1 synthetic; needed by scope `per_source`.
+
+    Raises:
+        DataError: wrong row counts, a class without rows, nothing left.
+        ValueError: an impossible cut.
+
+    Example:
+        >>> selection = select(5, [Cut([0.1, 0.5, 0.3, 0.9, 0.2], drop="easiest", fraction=0.4)], epsilons=0.1)
+        >>> selection.rows.tolist()
+        [0, 2, 4]
+    """
+    classes = None if labels is None else _column(labels, num_rows, np.int64, "labels")
+    sources = None if source is None else _column(source, num_rows, np.uint8, "source")
+    per_row = np.broadcast_to(np.asarray(epsilons, np.float32), num_rows) if np.ndim(epsilons) == 0 else None
+    radii = _column(epsilons, num_rows, np.float32, "epsilons") if per_row is None else per_row
+    outcomes = tuple(
+        apply_cut(cut, num_rows, classes, sources, derive_seed(seed, "cut", index)) for index, cut in enumerate(cuts)
+    )
+    reason = combine(outcomes, num_rows)
+    rows = np.flatnonzero(reason == KEPT).astype(np.int64)
+    _check_kept(rows, classes)
+    return Selection(rows, radii[rows].copy(), reason, outcomes)
+
+
+def _column(values: ArrayLike, num_rows: int, dtype: type, name: str) -> NDArray[np.generic]:
+    column = np.asarray(values, dtype)
+    if column.shape != (num_rows,):
+        raise DataError(f"expected {num_rows} {name}, one a row, got {column.shape}")
+    return column
+
+
+def _check_kept(rows: NDArray[np.int64], labels: NDArray[np.int64] | None) -> None:
+    if len(rows) == 0:
+        raise DataError("expected at least one row to be kept, got none; prune less")
+    if labels is None:
+        return
+    lost = np.setdiff1d(np.unique(labels), np.unique(labels[rows]))
+    if len(lost):
+        raise DataError(
+            f"expected every class to keep a row, got none of class {', '.join(map(str, lost))} after pruning; "
+            "prune less, or use scope: per_class"
+        )

@@ -1,0 +1,264 @@
+"""Train and sample a class-conditional EDM diffusion model (Karras et al. 2022).
+
+Source: Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models" (Table 1 for
+preconditioning and loss, Algorithm 1 for the sampler). Inside, pixels lie in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pumalib.errors import DataError
+from pumalib.randomness import derive_seed, normal_per_row
+from pumalib.synthesis.networks import build_network
+from pumalib.synthesis.settings import EdmSettings
+
+WARMUP_FRACTION = 0.05
+
+
+class Denoiser(nn.Module):
+    """The denoiser D(x, sigma, label): a raw network, preconditioned (Karras et al. 2022, eq. 7)."""
+
+    def __init__(
+        self, network: nn.Module, image_shape: tuple[int, int, int], num_classes: int, sigma_data: float
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.image_shape = image_shape
+        self.num_classes = num_classes
+        self.sigma_data = sigma_data
+
+    def forward(self, noisy: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+        """Estimate the clean images.
+
+        Args:
+            noisy: [B, C, H, W] float32, clean images on the scale [-1, 1] plus noise.
+            sigma: [B] float32, standard deviation of that noise.
+            labels: [B] int64.
+
+        Returns:
+            [B, C, H, W] float32.
+        """
+        c_skip, c_out, c_in, c_noise = precondition(sigma, self.sigma_data)
+        raw: Tensor = self.network(_per_image(c_in) * noisy, c_noise, labels)
+        return _per_image(c_skip) * noisy + _per_image(c_out) * raw
+
+
+def precondition(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return c_skip, c_out, c_in and c_noise of each sigma [B] (Karras et al. 2022, Table 1)."""
+    total = sigma**2 + sigma_data**2
+    return sigma_data**2 / total, sigma * sigma_data * total.rsqrt(), total.rsqrt(), sigma.log() / 4
+
+
+def build_denoiser(settings: EdmSettings, image_shape: tuple[int, int, int], num_classes: int, seed: int) -> Denoiser:
+    """Build an untrained denoiser on the CPU; load a checkpoint into it with `load_state_dict`.
+
+    Args:
+        settings: network and `sigma_data`.
+        image_shape: (H, W, C).
+        num_classes: number of labels.
+        seed: determines the weights; torch's global random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(seed, "edm", "weights"))
+        network = build_network(settings, image_shape, num_classes)
+    return Denoiser(network, image_shape, num_classes, settings.sigma_data)
+
+
+def train_generator(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    num_classes: int,
+    settings: EdmSettings,
+    seed: int,
+    device: str = "cpu",
+    on_step: Callable[[int, float], None] | None = None,
+) -> Denoiser:
+    """Train a denoiser and return its averaged weights in evaluation mode.
+
+    Choices of ours: images are drawn with replacement; Adam, linear warm-up over 5 % of the steps, then
+    cosine to zero; decay of the average min(averaging, (1 + t) / (10 + t)). On the CPU the same seed and
+    thread count give the same bits.
+
+    Args:
+        images: [N, H, W, C] uint8.
+        labels: [N] int64, in [0, num_classes).
+        num_classes: number of labels.
+        settings: architecture and training.
+        seed: determines initial weights, order and noise.
+        device: where to train, e.g. "cpu" or "cuda".
+        on_step: called with the number of finished steps and the loss of the last.
+
+    Raises:
+        DataError: images and labels that do not fit together.
+    """
+    _check_training_set(images, labels, num_classes)
+    height, width, channels = images.shape[1:]
+    denoiser = build_denoiser(settings, (height, width, channels), num_classes, seed).to(device)
+    average = deepcopy(denoiser).eval().requires_grad_(False)
+    optimizer = torch.optim.Adam(denoiser.parameters(), lr=settings.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings.steps))
+    generator = torch.Generator(device).manual_seed(derive_seed(seed, "edm", "training"))
+    pool = torch.tensor(images, device=device), torch.tensor(labels, device=device)
+    for step in range(1, settings.steps + 1):
+        clean, batch_labels = _draw_batch(*pool, settings.batch_size, generator)
+        loss = denoising_loss(denoiser, clean, batch_labels, settings, generator)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        _update_average(average, denoiser, min(settings.averaging, (1 + step) / (10 + step)))
+        if on_step is not None:
+            on_step(step, loss.item())
+    return average
+
+
+def denoising_loss(
+    denoiser: nn.Module, clean: Tensor, labels: Tensor, settings: EdmSettings, generator: torch.Generator
+) -> Tensor:
+    """Return the mean weighted squared error at log-normal noise levels (Karras et al. 2022, Table 1).
+
+    Args:
+        denoiser: called with noisy images, sigma and labels.
+        clean: [B, C, H, W] float32 on the scale [-1, 1].
+        labels: [B] int64.
+        settings: `p_mean`, `p_std` and `sigma_data` are used.
+        generator: source of the noise, on the device of `clean`.
+    """
+    device = clean.device
+    normal = torch.randn(len(clean), generator=generator, device=device)
+    sigma = (settings.p_mean + settings.p_std * normal).exp()
+    noise = torch.randn(clean.shape, generator=generator, device=device)
+    estimate: Tensor = denoiser(clean + _per_image(sigma) * noise, sigma, labels)
+    weight = (sigma**2 + settings.sigma_data**2) / (sigma * settings.sigma_data) ** 2
+    return (_per_image(weight) * (estimate - clean) ** 2).mean()
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Return the share of the peak learning rate at a step in [0, steps]: linear warm-up, cosine to zero."""
+    warmup_steps = max(1, round(WARMUP_FRACTION * steps))
+    return min(1.0, (step + 1) / warmup_steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def balanced_labels(count: int, num_classes: int) -> NDArray[np.int64]:
+    """Return the labels of a synthetic set: 0, 1, ..., K - 1, 0, 1, ... [count] int64."""
+    return np.arange(count, dtype=np.int64) % num_classes
+
+
+@torch.no_grad()
+def sample_images(
+    denoiser: Denoiser,
+    labels: NDArray[np.int64],
+    settings: EdmSettings,
+    seed: int,
+    *,
+    first_index: int = 0,
+    device: str = "cpu",
+    on_batch: Callable[[int], None] | None = None,
+) -> NDArray[np.uint8]:
+    """Draw one image per label; sample i of a seed is the same whatever the count and the batch size.
+
+    Each sample's noise is a stream of its own. The last batch is filled up, so that matrix products have one
+    shape: a count never changes bits; another batch size may change rare pixels by one level (rounding).
+
+    Args:
+        denoiser: a trained denoiser in evaluation mode, on `device`.
+        labels: [N] int64, e.g. `balanced_labels(...)`.
+        settings: sampling settings; those of training are not used.
+        seed: determines the noise, together with the sample's index.
+        first_index: index of the first sample, to draw a set in parts.
+        device: where to sample.
+        on_batch: called with the number of images done.
+
+    Returns:
+        [N, H, W, C] uint8.
+    """
+    height, width, channels = denoiser.image_shape
+    images = np.empty((len(labels), height, width, channels), np.uint8)
+    noise_seed, size = derive_seed(seed, "edm", "sampling"), settings.sampling_batch_size
+    for start in range(0, len(labels), size):
+        stop = min(start + size, len(labels))
+        indices = first_index + np.arange(start, start + size, dtype=np.int64)
+        noise = torch.from_numpy(normal_per_row(noise_seed, indices, (channels, height, width))).to(device)
+        batch_labels = np.pad(labels[start:stop], (0, start + size - stop))
+        denoise = _fix_labels(denoiser, torch.from_numpy(batch_labels).to(device))
+        scaled = heun_sampler(denoise, noise.double(), noise_levels(settings))
+        images[start:stop] = _to_pixels(scaled[: stop - start])
+        if on_batch is not None:
+            on_batch(stop)
+    return images
+
+
+def heun_sampler(denoise: Callable[[Tensor, float], Tensor], noise: Tensor, levels: list[float]) -> Tensor:
+    """Solve the probability flow ODE by Heun's method without churn (Karras et al. 2022, Algorithm 1).
+
+    Args:
+        denoise: maps noisy images and sigma to estimates of the clean images.
+        noise: standard normal, any shape; float64 keeps rounding out of the differences.
+        levels: falling noise levels, the last 0.
+    """
+    images = noise * levels[0]
+    for sigma, next_sigma in pairwise(levels):
+        slope = (images - denoise(images, sigma)) / sigma
+        moved = images + (next_sigma - sigma) * slope
+        if next_sigma > 0:
+            next_slope = (moved - denoise(moved, next_sigma)) / next_sigma
+            moved = images + (next_sigma - sigma) * (slope + next_slope) / 2
+        images = moved
+    return images
+
+
+def noise_levels(settings: EdmSettings) -> list[float]:
+    """Return the falling noise levels from sigma_max to sigma_min, then 0 (Karras et al. 2022, eq. 5)."""
+    first, last = settings.sigma_max ** (1 / settings.rho), settings.sigma_min ** (1 / settings.rho)
+    levels = np.linspace(first, last, settings.sampling_steps) ** settings.rho
+    return [*levels.tolist(), 0.0]
+
+
+def _check_training_set(images: NDArray[np.uint8], labels: NDArray[np.int64], num_classes: int) -> None:
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise DataError(f"expected images uint8 [N, H, W, C], got {images.dtype} {list(images.shape)}")
+    if labels.shape != images.shape[:1] or labels.dtype != np.int64:
+        raise DataError(f"expected labels int64 [{len(images)}], got {labels.dtype} {list(labels.shape)}")
+    if not len(labels) or labels.min() < 0 or labels.max() >= num_classes:
+        raise DataError(f"expected one or more labels in [0, {num_classes}), got {np.unique(labels).tolist()}")
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, current: nn.Module, decay: float) -> None:
+    for averaged, parameter in zip(average.parameters(), current.parameters(), strict=True):
+        averaged.lerp_(parameter, 1 - decay)
+
+
+def _draw_batch(images: Tensor, labels: Tensor, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    rows = torch.randint(len(images), (batch_size,), generator=generator, device=images.device)
+    return _to_network(images[rows]), labels[rows]
+
+
+def _to_network(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _to_pixels(scaled: Tensor) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = ((scaled + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+    return pixels.transpose(0, 2, 3, 1)
+
+
+def _fix_labels(denoiser: nn.Module, labels: Tensor) -> Callable[[Tensor, float], Tensor]:
+    def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        estimate: Tensor = denoiser(noisy.float(), torch.full(labels.shape, sigma, device=labels.device), labels)
+        return estimate.double()
+
+    return denoise
+
+
+def _per_image(values: Tensor) -> Tensor:
+    return values[:, None, None, None]

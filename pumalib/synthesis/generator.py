@@ -1,0 +1,96 @@
+"""Generators on disk: training one, and loading it again to sample from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from pumalib.artifacts import file_fingerprint
+from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
+from pumalib.errors import ArtifactError
+from pumalib.models.checkpoint import load_weights, read_metadata, save_weights
+from pumalib.provenance import library_versions
+from pumalib.randomness import derive_seed
+from pumalib.synthesis.edm import Denoiser, build_denoiser, train_generator
+from pumalib.synthesis.settings import SAMPLING_KEYS, EdmSettings
+
+SCHEMA, SCHEMA_VERSION = "puma.generator", 1
+
+
+def advance(bar: Any, done: int) -> None:
+    """Move a progress bar to a count."""
+    bar.update(done - bar.n)
+
+
+def train_stage(
+    settings: EdmSettings,
+    dataset: Path,
+    output: Path,
+    *,
+    name: str,
+    seed: int,
+    device: str,
+    code: Mapping[str, str] | None = None,
+) -> None:
+    """Train a generator on the train split of a dataset, and on nothing else, and store it.
+
+    Args:
+        settings: the generator's settings.
+        dataset: dataset file.
+        output: weights to write.
+        name: of the generator, for the progress bar.
+        seed: of the study.
+        device: torch device.
+        code: code fingerprint to record.
+    """
+    split = read_split(dataset, "train")
+    class_names = read_class_names(dataset)
+    with tqdm(total=settings.steps * settings.batch_size, desc=f"{name}/{seed}", unit="image", disable=None) as bar:
+        denoiser = train_generator(
+            split.images,
+            split.labels,
+            len(class_names),
+            settings,
+            derive_seed(seed, "generator"),
+            device,
+            on_step=lambda step, loss: advance(bar, step * settings.batch_size),
+        )
+    metadata = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "image_shape": list(split.images.shape[1:]),
+        "class_names": list(class_names),
+        "settings": settings.model_dump(exclude=SAMPLING_KEYS),
+        "seed": seed,
+        "inputs": {"dataset": split_fingerprint(dataset, "train")},
+        "code": dict(code or {}),
+        "library_versions": library_versions(),
+    }
+    save_weights(denoiser, output, metadata)
+
+
+def load_generator(path: Path, settings: EdmSettings, dataset: Path, device: str) -> tuple[Denoiser, str]:
+    """Load a generator for sampling; refuse one that was trained on other rows than this dataset's train split.
+
+    Returns:
+        The denoiser in eval mode, and the fingerprint of its file.
+
+    Raises:
+        ArtifactError: missing, damaged, of another kind, or trained on another split.
+    """
+    metadata: dict[str, Any] = read_metadata(path)
+    found = (metadata.get("schema"), metadata.get("schema_version"))
+    if found != (SCHEMA, SCHEMA_VERSION):
+        raise ArtifactError(f"expected {SCHEMA} version {SCHEMA_VERSION}, got {found} at {path}; train it again")
+    if metadata["inputs"]["dataset"] != split_fingerprint(dataset, "train"):
+        raise ArtifactError(
+            f"expected a generator trained on the train split of {dataset}, got one trained on other rows at {path}: "
+            "it may have seen test images; train it again"
+        )
+    height, width, channels = metadata["image_shape"]
+    denoiser = build_denoiser(settings, (height, width, channels), len(metadata["class_names"]), 0)
+    load_weights(denoiser, path)
+    return denoiser.to(device).eval(), file_fingerprint(path)

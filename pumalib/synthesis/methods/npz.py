@@ -1,0 +1,15 @@
+"""A published set of generated images."""
+
+from __future__ import annotations
+
+from pumalib.artifacts import content_fingerprint
+from pumalib.data.images import LabelledImages
+from pumalib.data.settings import NpzSyntheticSettings
+from pumalib.data.sources.npz import read_npz
+from pumalib.synthesis.synthetic import SyntheticInputs
+
+
+def make(settings: NpzSyntheticSettings, inputs: SyntheticInputs) -> tuple[LabelledImages, dict[str, str]]:
+    """Take a stratified, seeded subset of the file; a prefix of a class-sorted file would be one class."""
+    images = read_npz(settings.path, settings.count, settings.subset_seed)
+    return images, {"npz": content_fingerprint(images.labels, images.images)}

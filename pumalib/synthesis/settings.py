@@ -1,0 +1,76 @@
+"""Settings of the image generator, a small class-conditional diffusion model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from pumalib.settings import Name, Settings
+
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class EdmSettings(Settings):
+    """Architecture, training and sampling of an EDM generator (Karras et al. 2022)."""
+
+    method: Literal["edm"]
+    """The kind of generator: ``edm``, the diffusion model of Karras et al. 2022."""
+
+    dataset: Name
+    """Name of the dataset whose train split the generator is trained on."""
+
+    network: Literal["mlp", "unet"] = "unet"
+    """Denoiser network: ``mlp`` for tiny images such as 8x8 digits, ``unet`` for 28 or 32 pixels and more."""
+
+    width: Annotated[int, Field(ge=8, multiple_of=8)]
+    """Hidden units (``mlp``) or channels at full resolution (``unet``), a multiple of 8."""
+
+    num_blocks: PositiveInt
+    """Residual blocks in all (``mlp``), or per resolution (``unet``; Karras et al. use 4)."""
+
+    steps: PositiveInt
+    """Training steps (batches)."""
+
+    batch_size: PositiveInt
+    """Images per training step (Karras et al. use 512 on CIFAR-10)."""
+
+    learning_rate: PositiveFloat
+    """Peak learning rate of Adam, after warm-up (Karras et al. use 1e-3 on CIFAR-10)."""
+
+    averaging: Annotated[float, Field(ge=0, lt=1)]
+    """Decay per step of the moving average of weights that samples are drawn from; 0: the last weights."""
+
+    sigma_data: PositiveFloat = 0.5
+    """Assumed standard deviation of pixels on the scale [-1, 1] (Karras et al. 2022, Table 1)."""
+
+    p_mean: Annotated[float, Field(allow_inf_nan=False)] = -1.2
+    """Mean of ln(sigma) in training, sigma on the scale [-1, 1] (Karras et al. 2022, Table 1)."""
+
+    p_std: PositiveFloat = 1.2
+    """Standard deviation of ln(sigma) in training (Karras et al. 2022, Table 1)."""
+
+    sampling_steps: Annotated[int, Field(ge=2)] = 18
+    """Noise levels above 0; n of them cost 2n - 1 network calls (Karras et al. 2022 use 18 on CIFAR-10)."""
+
+    sigma_min: PositiveFloat = 0.002
+    """Lowest noise level above 0, on the scale [-1, 1] (Karras et al. 2022, Table 1)."""
+
+    sigma_max: PositiveFloat = 80.0
+    """Noise level that sampling starts from, on the scale [-1, 1] (Karras et al. 2022, Table 1)."""
+
+    rho: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 7.0
+    """Exponent that crowds the noise levels towards sigma_min (Karras et al. 2022, Table 1)."""
+
+    sampling_batch_size: PositiveInt = 500
+    """Images sampled at once; memory and speed only, the images stay the same up to rounding."""
+
+    @model_validator(mode="after")
+    def _check_noise_range(self) -> Self:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"expected sigma_min below sigma_max ({self.sigma_max}), got {self.sigma_min}")
+        return self
+
+
+SAMPLING_KEYS = frozenset({"sampling_steps", "sigma_min", "sigma_max", "rho", "sampling_batch_size"})
+"""Settings that only sampling uses: changing one of them does not retrain the generator."""

@@ -1,0 +1,1 @@
+"""Training: natural and adversarial, with per-row signed epsilons."""

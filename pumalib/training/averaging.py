@@ -1,0 +1,40 @@
+"""The exponential moving average of weights that is evaluated and saved."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+class WeightAverage:
+    """An average of a model's weights; its buffers are copies of the model's latest.
+
+    Before the warm-up ends the average is the model itself; from then on, t steps later,
+    ``decay = min(tau, (1 + t) / (10 + t))`` (Wang et al. 2023).
+
+    Args:
+        model: the model in training.
+        tau: largest decay; 0: no averaging.
+        warmup_steps: steps before averaging starts.
+    """
+
+    def __init__(self, model: nn.Module, tau: float, warmup_steps: int) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self._tau = tau
+        self._warmup_steps = warmup_steps
+
+    def decay(self, step: int) -> float:
+        """Return the decay at a step, counted from 0."""
+        since = step - self._warmup_steps
+        return 0.0 if since < 0 else min(self._tau, (1 + since) / (10 + since))
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take the weights after a step into the average, and copy the buffers."""
+        decay = self.decay(step)
+        for average, weight in zip(self.model.parameters(), model.parameters(), strict=True):
+            average.lerp_(weight, 1 - decay)
+        for kept, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
+            kept.copy_(buffer)

@@ -1,0 +1,87 @@
+"""The history of a training: one line an epoch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from pumalib.attacks.gradient_ascent import ascend
+from pumalib.attacks.objectives import cross_entropy
+from pumalib.attacks.projection import start_in_ball
+from pumalib.attacks.settings import Norm
+from pumalib.models.checks import frozen_parameters
+
+_ATTACK_STEPS = 10
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of history.csv.
+
+    Attributes:
+        epoch: counted from 1.
+        images_seen: draws so far.
+        loss: mean of the training loss over the epoch; natural_loss and robust_loss are its terms.
+        learning_rate: at the end of the epoch.
+        clean_accuracy: of the averaged weights on the history images; nan where not measured.
+        robust_accuracy: the same under PGD-10 on the cross-entropy.
+        split: where the history images come from.
+    """
+
+    epoch: int
+    images_seen: int
+    loss: float
+    natural_loss: float
+    robust_loss: float
+    learning_rate: float
+    clean_accuracy: float
+    robust_accuracy: float
+    split: str
+
+
+def to_frame(records: list[EpochRecord]) -> pd.DataFrame:
+    """Return the history as a table."""
+    return pd.DataFrame([asdict(record) for record in records], columns=[field.name for field in fields(EpochRecord)])
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A few images that the history measures the average on: cheap, and never the test split.
+
+    Attributes:
+        images: [M, C, H, W] float in [0, 1] on the device.
+        labels: [M] int64.
+        epsilon: radius, pixel scale.
+        norm: `linf` or `l2`.
+        split: where the images come from.
+    """
+
+    images: Tensor
+    labels: Tensor
+    epsilon: float
+    norm: Norm
+    split: str
+
+    def measure(self, model: nn.Module) -> tuple[float, float]:
+        """Return (clean accuracy, robust accuracy under PGD-10) of a model in eval mode."""
+        with torch.no_grad():
+            is_right = model(self.images).argmax(1) == self.labels
+        radii = self.images.new_full((len(self.images),), self.epsilon)
+        generator = torch.Generator(self.images.device).manual_seed(0)
+        noise = torch.rand(self.images.shape, generator=generator, device=self.images.device) * 2 - 1
+        with frozen_parameters(model):
+            adversarial = ascend(
+                lambda inputs: cross_entropy(model(inputs), self.labels),
+                self.images,
+                start_in_ball(noise, radii, self.norm),
+                radii,
+                radii / 4,
+                _ATTACK_STEPS,
+                self.norm,
+            )
+        with torch.no_grad():
+            withstands = is_right & (model(adversarial).argmax(1) == self.labels)
+        return float(is_right.float().mean()), float(withstands.float().mean())

@@ -1,0 +1,77 @@
+"""The inner attack of adversarial training, with a signed epsilon for each row.
+
+For a negative epsilon PUMA asks for a perturbation that minimises the loss. The KL term of TRADES is smallest at the
+image itself, which would make that void; so those rows descend the cross-entropy inside |epsilon_i|, the loss that
+PUMA's Algorithm 1 uses (a choice of ours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pumalib.attacks.gradient_ascent import ascend
+from pumalib.attacks.objectives import cross_entropy
+from pumalib.attacks.projection import start_in_ball
+from pumalib.attacks.settings import Norm
+from pumalib.models.checks import frozen_parameters
+from pumalib.training.batch_norm import unrecorded_statistics
+
+_STEP_SHARE = 2 / 8
+
+
+@dataclass(frozen=True)
+class InnerAttack:
+    """PGD inside each row's own ball.
+
+    Attributes:
+        norm: `linf` or `l2`.
+        num_steps: gradient steps.
+        step_size: fixed step, pixel scale; None: 2 |epsilon_i| / 8.
+    """
+
+    norm: Norm
+    num_steps: int
+    step_size: float | None = None
+
+    def perturb(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        epsilons: Tensor,
+        objective: Callable[[Tensor], Tensor],
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Return perturbed images, detached; the model's parameters and running statistics stay as they are.
+
+        Args:
+            model: in train mode; batch statistics are used and not recorded.
+            images: [B, C, H, W] float in [0, 1].
+            labels: [B] int64.
+            epsilons: [B] float, signed radii.
+            objective: maps logits [B, K] to [B] values to maximise for rows with epsilon of at least 0.
+            generator: source of the random start, on the images' device.
+        """
+        radii = epsilons.abs()
+        steps = radii * _STEP_SHARE if self.step_size is None else torch.full_like(radii, self.step_size)
+        noise = torch.rand(images.shape, generator=generator, device=images.device) * 2 - 1
+        is_negative = epsilons < 0
+
+        def signed(inputs: Tensor) -> Tensor:
+            logits = model(inputs)
+            return torch.where(is_negative, -cross_entropy(logits, labels), objective(logits))
+
+        with unrecorded_statistics(model), frozen_parameters(model):
+            return ascend(
+                signed,
+                images,
+                start_in_ball(noise, radii, self.norm),
+                radii,
+                steps,
+                self.num_steps,
+                self.norm,
+            )

@@ -1,0 +1,1 @@
+"""One module a training method: the loss of a batch."""

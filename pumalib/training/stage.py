@@ -1,0 +1,85 @@
+"""The training stage: a pool and a selection in; weights, history and resolved settings out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pumalib.artifacts import write_text, writing
+from pumalib.attacks.settings import ThreatSettings
+from pumalib.data.datasets import has_split, read_split
+from pumalib.data.pool import open_pool
+from pumalib.models.build import build_model
+from pumalib.models.settings import ArchitectureSettings
+from pumalib.models.trained import save_trained
+from pumalib.randomness import derive_seed
+from pumalib.selection.stage import read_selection
+from pumalib.training.settings import TrainingSettings
+from pumalib.training.train import TrainingRows, train_on_rows
+
+
+def train_run(
+    architecture: ArchitectureSettings,
+    settings: TrainingSettings,
+    threat: ThreatSettings,
+    *,
+    name: str,
+    seed: int,
+    dataset: Path,
+    pool_path: Path,
+    selection_path: Path,
+    model: Path,
+    history: Path,
+    run: Path,
+    device: str,
+    code: Mapping[str, str] | None = None,
+) -> None:
+    """Train one run of one seed and store its weights (averaged), its history and its settings.
+
+    Args:
+        architecture: the network.
+        settings: the recipe.
+        threat: norm and epsilon.
+        name: of the run, for the progress bar.
+        seed: of the study.
+        dataset: dataset file, for its validation rows.
+        pool_path: pool file.
+        selection_path: selection file of this pool.
+        model: weights to write.
+        history: CSV to write.
+        run: YAML to write.
+        device: torch device.
+        code: code fingerprint to record.
+    """
+    pool = open_pool(pool_path)
+    selection = read_selection(selection_path, pool.fingerprint)
+    network = build_model(architecture, pool.image_shape, len(pool.class_names), derive_seed(seed, "initial weights"))
+    validation = read_split(dataset, "validation") if has_split(dataset, "validation") else None
+    data = TrainingRows(pool.images, pool.labels, pool.source, selection.rows, selection.epsilons, pool.image_shape)
+    result = train_on_rows(
+        network, data, settings, threat, seed=seed, validation=validation, device=device, description=f"{name}/{seed}"
+    )
+    resolved: dict[str, Any] = {
+        "run": name,
+        "seed": seed,
+        "architecture": architecture.model_dump(),
+        "training": settings.model_dump(),
+        "threat": threat.model_dump(),
+    }
+    inputs = {"pool": pool.fingerprint, "selection": selection.fingerprint}
+    save_trained(
+        result.model,
+        model,
+        architecture,
+        pool.image_shape,
+        pool.class_names,
+        settings=resolved,
+        inputs=inputs,
+        code=code,
+    )
+    with writing(history) as temporary:
+        result.history.to_csv(temporary, index=False)
+    write_text(run, yaml.safe_dump({**resolved, "inputs": inputs}, sort_keys=False))

@@ -1,0 +1,29 @@
+"""Attacks: each model evaluated, one row an image."""
+
+from pumalib.attacks.settings import attack_module
+
+
+rule attack:
+    input:
+        dataset=lambda w: dataset_file(study.dataset_of_run(w.run), int(w.seed)),
+        model=rules.model.output.model,
+    output:
+        f"{RESULTS}/attacks/{{run}}/seed{{seed}}/{{attack}}.h5",
+    params:
+        settings=lambda w: study.settings.attacks[w.attack].model_dump(),
+        threat=study.settings.threat.model_dump(),
+        threads=THREADS,
+        code=lambda w: code_of(
+            "attack.py",
+            attack_module(study.settings.attacks[w.attack].method),
+            architecture_module(study.runs[w.run].architecture.name),
+        ),
+    threads: THREADS
+    resources:
+        gpu=1,
+    log:
+        f"{RESULTS}/logs/attacks/{{run}}/seed{{seed}}/{{attack}}.log",
+    message:
+        "attack {wildcards.run}, seed {wildcards.seed}, with {wildcards.attack}"
+    script:
+        "../workflow_scripts/attack.py"

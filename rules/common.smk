@@ -1,0 +1,80 @@
+"""The checked study, and what several stages share: paths of inputs, and fingerprints of code."""
+
+import sys
+from pathlib import Path
+
+from pumalib.config import Study
+from pumalib.errors import ConfigError
+from pumalib.jobs import ERRORS_FILE
+from pumalib.provenance import code_fingerprint
+from pumalib.study_file import load_merged_study
+
+sys.path.insert(0, str(Path.cwd()))  # a user's own modules: architectures and scores named `module:name`
+
+STUDY_FILES = workflow.overwrite_configfiles or ["config.yaml"]
+try:
+    study = load_merged_study(config, STUDY_FILES)
+except ConfigError as error:
+    sys.exit(f"Error: {error}")
+
+RESULTS = f"results/{study.name}"
+ERRORS = f"{RESULTS}/logs/{ERRORS_FILE}"
+config["errors_file"] = ERRORS
+SEEDS = study.settings.seeds
+THREADS = study.settings.threads
+
+
+wildcard_constraints:
+    dataset=r"[^/]+",
+    generator=r"[^/]+",
+    pool=r"[^/]+",
+    run=r"[^/]+",
+    score=r"[^/]+",
+    attack=r"[^/]+",
+    report=r"[^/]+",
+    seed=r"\d+",
+    shard=r"\d+",
+    at=r"(/seed\d+)?",
+
+
+def code_of(script, *modules):
+    """Fingerprint the code behind a rule: its script, what that imports, and the modules the study names."""
+    return code_fingerprint(Path(workflow.basedir) / "workflow_scripts" / script, *modules)
+
+
+def seed_of(at, otherwise):
+    """Read the seed out of a path part such as `/seed3`."""
+    return int(at.removeprefix("/seed")) if at else otherwise
+
+
+def dataset_file(dataset, seed):
+    return rules.dataset.output[0].format(dataset=dataset, at=study.dataset_at(dataset, seed))
+
+
+def pool_file(pool, seed):
+    return rules.pool.output[0].format(pool=pool, at=study.pool_at(pool, seed))
+
+
+def pool_sources(pool, seed):
+    """Return the files a pool stands on: rules that read a pool read these too."""
+    settings = study.settings.pools[pool]
+    files = [dataset_file(settings.dataset, seed)]
+    if settings.synthetic is not None:
+        files.append(rules.synthetic.output[0].format(pool=pool, at=study.pool_at(pool, seed)))
+    return files
+
+
+def score_file(score, seed):
+    return rules.score.output[0].format(score=score, seed=seed)
+
+
+def selection_file(run, seed):
+    return rules.selection.output[0].format(run=run, seed=seed)
+
+
+def model_file(run, seed):
+    return rules.model.output.model.format(run=run, seed=seed)
+
+
+def attack_file(run, seed, attack):
+    return rules.attack.output[0].format(run=run, seed=seed, attack=attack)

@@ -1,0 +1,26 @@
+"""Datasets: any source, divided once, stored in one HDF5 form."""
+
+from pumalib.data.settings import source_module
+
+
+def dataset_sources(wildcards):
+    """Return the user's own files behind a dataset; downloads are not inputs."""
+    settings = study.settings.datasets[wildcards.dataset].model_dump()
+    return [settings[key] for key in ("path", "train", "test") if settings.get(key)]
+
+
+rule dataset:
+    input:
+        dataset_sources,
+    output:
+        f"{RESULTS}/datasets/{{dataset}}{{at}}.h5",
+    params:
+        settings=lambda w: study.settings.datasets[w.dataset].model_dump(),
+        seed=lambda w: seed_of(w.at, study.settings.datasets[w.dataset].split_seed),
+        code=lambda w: code_of("dataset.py", source_module(study.settings.datasets[w.dataset].source)),
+    log:
+        f"{RESULTS}/logs/datasets/{{dataset}}{{at}}.log",
+    message:
+        "dataset {wildcards.dataset}{wildcards.at}"
+    script:
+        "../workflow_scripts/dataset.py"

@@ -1,0 +1,35 @@
+"""Models: one training a run and seed. A margin model is a run like any other."""
+
+from pumalib.models.settings import architecture_module
+from pumalib.training.settings import method_module as training_module
+
+
+rule model:
+    input:
+        dataset=lambda w: dataset_file(study.dataset_of_run(w.run), int(w.seed)),
+        pool=lambda w: pool_file(study.runs[w.run].pool, int(w.seed)),
+        sources=lambda w: pool_sources(study.runs[w.run].pool, int(w.seed)),
+        selection=rules.selection.output[0],
+    output:
+        model=f"{RESULTS}/models/{{run}}/seed{{seed}}/model.safetensors",
+        history=f"{RESULTS}/models/{{run}}/seed{{seed}}/history.csv",
+        run=f"{RESULTS}/models/{{run}}/seed{{seed}}/run.yaml",
+    params:
+        architecture=lambda w: study.runs[w.run].architecture.model_dump(),
+        training=lambda w: study.runs[w.run].training.model_dump(),
+        threat=study.settings.threat.model_dump(),
+        threads=THREADS,
+        code=lambda w: code_of(
+            "model.py",
+            training_module(study.runs[w.run].training.method),
+            architecture_module(study.runs[w.run].architecture.name),
+        ),
+    threads: THREADS
+    resources:
+        gpu=1,
+    log:
+        f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
+    message:
+        "train {wildcards.run}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/model.py"

@@ -1,0 +1,31 @@
+"""Selections: the rows a run keeps, and the epsilon of each."""
+
+
+def selection_settings(run):
+    """Return the slice of the study that a selection depends on."""
+    resolved = study.runs[run]
+    return {
+        "prune": [cut.model_dump() for cut in resolved.prune],
+        "epsilon": resolved.epsilon.model_dump(),
+        "threat": study.settings.threat.model_dump(),
+        "synthetic_fraction": resolved.training.synthetic_fraction,
+    }
+
+
+rule selection:
+    input:
+        pool=lambda w: pool_file(study.runs[w.run].pool, int(w.seed)),
+        sources=lambda w: pool_sources(study.runs[w.run].pool, int(w.seed)),
+        scores=lambda w: [score_file(name, w.seed) for name in study.runs[w.run].scores],
+    output:
+        f"{RESULTS}/selections/{{run}}/seed{{seed}}.h5",
+    params:
+        settings=lambda w: selection_settings(w.run),
+        scores=lambda w: list(study.runs[w.run].scores),
+        code=code_of("selection.py"),
+    log:
+        f"{RESULTS}/logs/selections/{{run}}/seed{{seed}}.log",
+    message:
+        "select rows of {wildcards.run}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/selection.py"

@@ -1,0 +1,58 @@
+"""Synthetic sets: generators that the study trains, and the images that join a pool."""
+
+from pumalib.synthesis.settings import SAMPLING_KEYS
+from pumalib.synthesis.synthetic import method_module
+
+
+def generator_of(pool):
+    """Return the name of the generator behind a pool, or None."""
+    return getattr(study.settings.pools[pool].synthetic, "generator", None)
+
+
+def generator_file(wildcards):
+    name = generator_of(wildcards.pool)
+    return rules.generator.output[0].format(generator=name, seed=seed_of(wildcards.at, 0)) if name else []
+
+
+rule generator:
+    input:
+        dataset=lambda w: dataset_file(study.settings.generators[w.generator].dataset, int(w.seed)),
+    output:
+        f"{RESULTS}/generators/{{generator}}/seed{{seed}}/model.safetensors",
+    params:
+        settings=lambda w: study.settings.generators[w.generator].model_dump(exclude=SAMPLING_KEYS),
+        threads=THREADS,
+        code=code_of("generator.py"),
+    threads: THREADS
+    resources:
+        gpu=1,
+    log:
+        f"{RESULTS}/logs/generators/{{generator}}/seed{{seed}}.log",
+    message:
+        "train generator {wildcards.generator}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/generator.py"
+
+
+rule synthetic:
+    input:
+        dataset=lambda w: dataset_file(study.settings.pools[w.pool].dataset, seed_of(w.at, 0)),
+        generator=generator_file,
+        files=lambda w: getattr(study.settings.pools[w.pool].synthetic, "path", []),
+    output:
+        f"{RESULTS}/synthetic/{{pool}}{{at}}.h5",
+    params:
+        settings=lambda w: study.settings.pools[w.pool].synthetic.model_dump(),
+        generator=lambda w: study.settings.generators[generator_of(w.pool)].model_dump() if generator_of(w.pool) else None,
+        seed=lambda w: seed_of(w.at, 0),
+        threads=THREADS,
+        code=lambda w: code_of("synthetic.py", method_module(study.settings.pools[w.pool].synthetic.method)),
+    threads: THREADS
+    resources:
+        gpu=lambda w: 1 if generator_of(w.pool) else 0,
+    log:
+        f"{RESULTS}/logs/synthetic/{{pool}}{{at}}.log",
+    message:
+        "synthetic set of pool {wildcards.pool}{wildcards.at}"
+    script:
+        "../workflow_scripts/synthetic.py"

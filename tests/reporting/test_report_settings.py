@@ -1,0 +1,66 @@
+import subprocess
+import sys
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from pumalib.reporting.settings import ComparisonSettings, ReportSettings, TradeOffSettings
+
+ADAPTER: TypeAdapter[ReportSettings] = TypeAdapter(ReportSettings)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"kind": "comparison", "baseline": "trades"},
+        {
+            "kind": "comparison",
+            "baseline": "trades",
+            "control": "control-20",
+            "runs": ["puma-20"],
+            "attacks": ["cw"],
+        },
+        {"kind": "trade_off", "baseline": "trades", "attack": "cw"},
+        {"kind": "margin_histogram", "score": "margin", "run": "puma-20"},
+        {"kind": "nearest_neighbours", "pool": "digits+10k", "seed": 0},
+    ],
+)
+def test_each_kind_is_told_by_its_name(raw: dict[str, object]) -> None:
+    assert ADAPTER.validate_python(raw).kind == raw["kind"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"kind": "pie_chart"}, "pie_chart"),
+        ({"kind": "trade_off", "baseline": "trades"}, "attack"),
+        ({"kind": "comparison", "baseline": "trades", "colour": "red"}, "colour"),
+        ({"kind": "comparison", "baseline": "trades", "runs": []}, "at least 1"),
+        ({"kind": "comparison", "baseline": "trades", "runs": ["a", "a"]}, "a more than once"),
+        ({"kind": "comparison", "baseline": "trades", "control": "trades"}, "other than the baseline"),
+        ({"kind": "nearest_neighbours", "pool": "p", "seed": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_impossible_reports_are_refused(raw: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ADAPTER.validate_python(raw)
+
+
+def test_every_field_is_described_in_the_json_schema() -> None:
+    schema = ADAPTER.json_schema()
+    for model in schema["$defs"].values():
+        assert all("description" in field for field in model["properties"].values())
+
+
+def test_settings_are_frozen() -> None:
+    settings = TradeOffSettings(kind="trade_off", baseline="trades", attack="cw")
+    with pytest.raises(ValidationError):
+        settings.attack = "pgd"  # type: ignore[misc]
+    assert ComparisonSettings(kind="comparison", baseline="trades").runs is None
+
+
+def test_importing_settings_loads_neither_torch_nor_matplotlib() -> None:
+    heavy = {"torch", "matplotlib", "pandas", "numpy"}
+    code = f"import sys, pumalib.reporting.settings; print({heavy!r} & set(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "set()"

@@ -1,0 +1,22 @@
+"""Attack one model with one attack."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from pumalib.attacks.settings import AttackSettings, ThreatSettings
+from pumalib.devices import resolve_device
+from pumalib.evaluation.stage import attack_model
+from pumalib.jobs import job
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+    attack_model(
+        TypeAdapter(AttackSettings).validate_python(snakemake.params.settings),
+        ThreatSettings.model_validate(snakemake.params.threat),
+        dataset=Path(snakemake.input.dataset),
+        model_path=Path(snakemake.input.model),
+        output=Path(snakemake.output[0]),
+        seed=int(snakemake.wildcards.seed),
+        device=resolve_device(snakemake.config.get("device", "auto")),
+        code=snakemake.params.code,
+    )

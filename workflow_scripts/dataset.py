@@ -1,0 +1,18 @@
+"""Divide and store one dataset."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from pumalib.data.datasets import prepare_dataset
+from pumalib.data.settings import DatasetSettings
+from pumalib.jobs import job
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
+    prepare_dataset(
+        TypeAdapter(DatasetSettings).validate_python(snakemake.params.settings),
+        seed=snakemake.params.seed,
+        data_dir=Path(snakemake.config.get("data_dir", "data")),
+        output=Path(snakemake.output[0]),
+        code=snakemake.params.code,
+    )

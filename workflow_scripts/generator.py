@@ -1,0 +1,19 @@
+"""Train one generator."""
+
+from pathlib import Path
+
+from pumalib.devices import resolve_device
+from pumalib.jobs import job
+from pumalib.synthesis.generator import train_stage
+from pumalib.synthesis.settings import EdmSettings
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+    train_stage(
+        EdmSettings.model_validate(snakemake.params.settings),
+        Path(snakemake.input.dataset),
+        Path(snakemake.output[0]),
+        name=snakemake.wildcards.generator,
+        seed=int(snakemake.wildcards.seed),
+        device=resolve_device(snakemake.config.get("device", "auto")),
+        code=snakemake.params.code,
+    )

@@ -1,0 +1,27 @@
+"""Train one run of one seed."""
+
+from pathlib import Path
+
+from pumalib.attacks.settings import ThreatSettings
+from pumalib.devices import resolve_device
+from pumalib.jobs import job
+from pumalib.models.settings import ArchitectureSettings
+from pumalib.training.settings import TrainingSettings
+from pumalib.training.stage import train_run
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+    train_run(
+        ArchitectureSettings.model_validate(snakemake.params.architecture),
+        TrainingSettings.model_validate(snakemake.params.training),
+        ThreatSettings.model_validate(snakemake.params.threat),
+        name=snakemake.wildcards.run,
+        seed=int(snakemake.wildcards.seed),
+        dataset=Path(snakemake.input.dataset),
+        pool_path=Path(snakemake.input.pool),
+        selection_path=Path(snakemake.input.selection),
+        model=Path(snakemake.output.model),
+        history=Path(snakemake.output.history),
+        run=Path(snakemake.output.run),
+        device=resolve_device(snakemake.config.get("device", "auto")),
+        code=snakemake.params.code,
+    )

@@ -1,0 +1,10 @@
+"""Collect every result of the study."""
+
+from pathlib import Path
+
+from pumalib.jobs import job
+from pumalib.results.collect import RunFiles, write_results
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
+    files = [RunFiles.from_mapping(entry) for entry in snakemake.params.files]
+    write_results(snakemake.params.study, files, Path(snakemake.output[0]))

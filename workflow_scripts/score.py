@@ -1,0 +1,15 @@
+"""Join the shards of one score."""
+
+from pathlib import Path
+
+from pumalib.jobs import job
+from pumalib.scores.join import join_shards
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
+    join_shards(
+        [Path(path) for path in snakemake.input.shards],
+        Path(snakemake.input.pool),
+        Path(snakemake.output[0]),
+        settings=snakemake.params.settings,
+        code=snakemake.params.code,
+    )

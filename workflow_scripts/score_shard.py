@@ -1,0 +1,22 @@
+"""Score one shard of a pool."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from pumalib.devices import resolve_device
+from pumalib.jobs import job
+from pumalib.scores.settings import ScoreSettings
+from pumalib.scores.stage import score_shard
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+    score_shard(
+        TypeAdapter(ScoreSettings).validate_python(snakemake.params.settings),
+        Path(snakemake.input.pool),
+        Path(snakemake.input.model),
+        Path(snakemake.output[0]),
+        shard=int(snakemake.wildcards.shard),
+        threat_norm=snakemake.params.norm,
+        device=resolve_device(snakemake.config.get("device", "auto")),
+        code=snakemake.params.code,
+    )

@@ -1,0 +1,26 @@
+"""Make the synthetic set of one pool."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from pumalib.data.settings import SyntheticSettings
+from pumalib.devices import resolve_device
+from pumalib.jobs import job
+from pumalib.synthesis.settings import EdmSettings
+from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+    generator = snakemake.params.generator
+    make_synthetic(
+        TypeAdapter(SyntheticSettings).validate_python(snakemake.params.settings),
+        SyntheticInputs(
+            dataset=Path(snakemake.input.dataset),
+            generator=Path(snakemake.input.generator) if generator else None,
+            generator_settings=EdmSettings.model_validate(generator) if generator else None,
+            seed=snakemake.params.seed,
+            device=resolve_device(snakemake.config.get("device", "auto")),
+        ),
+        Path(snakemake.output[0]),
+        code=snakemake.params.code,
+    )
