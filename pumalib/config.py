@@ -71,19 +71,19 @@ class StudySettings(Settings):
     """The perturbations that models should withstand."""
     datasets: dict[Name, DatasetSettings] = Field(min_length=1)
     """Real images, by name."""
-    generators: dict[Name, EdmSettings] = {}
+    generators: dict[Name, EdmSettings] = Field(default_factory=dict)
     """Generators that the study trains, by name."""
     pools: dict[Name, PoolSettings] = Field(min_length=1)
     """Training candidates, by name."""
     defaults: RunOverrides = RunOverrides()
     """What every run starts from."""
-    scores: dict[Name, ScoreSettings] = {}
+    scores: dict[Name, ScoreSettings] = Field(default_factory=dict)
     """Scores of pools, by name."""
     runs: dict[Name, RunOverrides | None] = Field(min_length=1)
     """Trainings, by name."""
     attacks: dict[Name, AttackSettings] = Field(min_length=1)
     """Attacks that every run is evaluated with, by name."""
-    reports: dict[Name, ReportSettings] = {}
+    reports: dict[Name, ReportSettings] = Field(default_factory=dict)
     """Tables and figures, by name; each is a target of its own."""
 
     @field_validator("seeds")
