@@ -20,8 +20,7 @@ include: "rules/reports.smk"
 rule all:
     default_target: True
     input:
-        rules.results.output,
-        [report_files(name) for name in study.settings.reports],
+        every_file(),
 
 
 onstart:

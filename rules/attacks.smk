@@ -9,6 +9,11 @@ rule attack:
         model=rules.model.output.model,
     output:
         f"{RESULTS}/attacks/{{run}}/seed{{seed}}/{{attack}}.h5",
+    log:
+        f"{RESULTS}/logs/attacks/{{run}}/seed{{seed}}/{{attack}}.log",
+    threads: THREADS
+    resources:
+        gpu=1,
     params:
         settings=lambda w: study.settings.attacks[w.attack].model_dump(),
         threat=study.settings.threat.model_dump(),
@@ -18,11 +23,6 @@ rule attack:
             attack_module(study.settings.attacks[w.attack].method),
             architecture_module(study.runs[w.run].architecture.name),
         ),
-    threads: THREADS
-    resources:
-        gpu=1,
-    log:
-        f"{RESULTS}/logs/attacks/{{run}}/seed{{seed}}/{{attack}}.log",
     message:
         "attack {wildcards.run}, seed {wildcards.seed}, with {wildcards.attack}"
     script:

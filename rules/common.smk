@@ -9,7 +9,9 @@ from pumalib.jobs import ERRORS_FILE
 from pumalib.provenance import code_fingerprint
 from pumalib.study_file import load_merged_study
 
-sys.path.insert(0, str(Path.cwd()))  # a user's own modules: architectures and scores named `module:name`
+sys.path.insert(
+    0, str(Path.cwd())
+)  # a user's own modules: architectures and scores named `module:name`
 
 STUDY_FILES = workflow.overwrite_configfiles or ["config.yaml"]
 try:
@@ -39,7 +41,9 @@ wildcard_constraints:
 
 def code_of(script, *modules):
     """Fingerprint the code behind a rule: its script, what that imports, and the modules the study names."""
-    return code_fingerprint(Path(workflow.basedir) / "workflow_scripts" / script, *modules)
+    return code_fingerprint(
+        Path(workflow.basedir) / "workflow_scripts" / script, *modules
+    )
 
 
 def seed_of(at, otherwise):
@@ -48,7 +52,9 @@ def seed_of(at, otherwise):
 
 
 def dataset_file(dataset, seed):
-    return rules.dataset.output[0].format(dataset=dataset, at=study.dataset_at(dataset, seed))
+    return rules.dataset.output[0].format(
+        dataset=dataset, at=study.dataset_at(dataset, seed)
+    )
 
 
 def pool_file(pool, seed):
@@ -60,7 +66,9 @@ def pool_sources(pool, seed):
     settings = study.settings.pools[pool]
     files = [dataset_file(settings.dataset, seed)]
     if settings.synthetic is not None:
-        files.append(rules.synthetic.output[0].format(pool=pool, at=study.pool_at(pool, seed)))
+        files.append(
+            rules.synthetic.output[0].format(pool=pool, at=study.pool_at(pool, seed))
+        )
     return files
 
 

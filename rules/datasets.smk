@@ -14,12 +14,14 @@ rule dataset:
         dataset_sources,
     output:
         f"{RESULTS}/datasets/{{dataset}}{{at}}.h5",
+    log:
+        f"{RESULTS}/logs/datasets/{{dataset}}{{at}}.log",
     params:
         settings=lambda w: study.settings.datasets[w.dataset].model_dump(),
         seed=lambda w: seed_of(w.at, study.settings.datasets[w.dataset].split_seed),
-        code=lambda w: code_of("dataset.py", source_module(study.settings.datasets[w.dataset].source)),
-    log:
-        f"{RESULTS}/logs/datasets/{{dataset}}{{at}}.log",
+        code=lambda w: code_of(
+            "dataset.py", source_module(study.settings.datasets[w.dataset].source)
+        ),
     message:
         "dataset {wildcards.dataset}{wildcards.at}"
     script:

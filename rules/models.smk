@@ -14,6 +14,11 @@ rule model:
         model=f"{RESULTS}/models/{{run}}/seed{{seed}}/model.safetensors",
         history=f"{RESULTS}/models/{{run}}/seed{{seed}}/history.csv",
         run=f"{RESULTS}/models/{{run}}/seed{{seed}}/run.yaml",
+    log:
+        f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
+    threads: THREADS
+    resources:
+        gpu=1,
     params:
         architecture=lambda w: study.runs[w.run].architecture.model_dump(),
         training=lambda w: study.runs[w.run].training.model_dump(),
@@ -24,11 +29,6 @@ rule model:
             training_module(study.runs[w.run].training.method),
             architecture_module(study.runs[w.run].architecture.name),
         ),
-    threads: THREADS
-    resources:
-        gpu=1,
-    log:
-        f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
     message:
         "train {wildcards.run}, seed {wildcards.seed}"
     script:

@@ -6,11 +6,11 @@ rule pool:
         lambda w: pool_sources(w.pool, seed_of(w.at, 0)),
     output:
         f"{RESULTS}/pools/{{pool}}{{at}}.h5",
+    log:
+        f"{RESULTS}/logs/pools/{{pool}}{{at}}.log",
     params:
         settings=lambda w: study.settings.pools[w.pool].model_dump(),
         code=code_of("pool.py"),
-    log:
-        f"{RESULTS}/logs/pools/{{pool}}{{at}}.log",
     message:
         "pool {wildcards.pool}{wildcards.at}"
     script:

@@ -2,6 +2,7 @@
 
 REPORT_SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
 
+
 def report_files(name):
     return [f"{RESULTS}/reports/{name}.{suffix}" for suffix in REPORT_SUFFIXES.values()]
 
@@ -21,10 +22,18 @@ def report_inputs(settings):
     if settings.kind in ("comparison", "trade_off"):
         return {"results": result_inputs(report_runs(settings))}
     seed = report_seed(settings)
-    pool = study.score_pool(settings.score) if settings.kind == "margin_histogram" else settings.pool
+    pool = (
+        study.score_pool(settings.score)
+        if settings.kind == "margin_histogram"
+        else settings.pool
+    )
     files = {"pool": pool_file(pool, seed), "sources": pool_sources(pool, seed)}
     if settings.kind == "margin_histogram":
-        return {**files, "score": score_file(settings.score, seed), "selection": selection_file(settings.run, seed)}
+        return {
+            **files,
+            "score": score_file(settings.score, seed),
+            "selection": selection_file(settings.run, seed),
+        }
     return {**files, "dataset": dataset_file(study.settings.pools[pool].dataset, seed)}
 
 
@@ -47,13 +56,34 @@ for report_name, report_settings in study.settings.reports.items():
         input:
             **report_inputs(report_settings),
         output:
-            **{key: f"{RESULTS}/reports/{report_name}.{suffix}" for key, suffix in REPORT_SUFFIXES.items()},
+            **{
+                key: f"{RESULTS}/reports/{report_name}.{suffix}"
+                for key, suffix in REPORT_SUFFIXES.items()
+            },
+        log:
+            f"{RESULTS}/logs/reports/{report_name}.log",
         params:
             **report_params(report_settings),
             code=code_of("report.py"),
-        log:
-            f"{RESULTS}/logs/reports/{report_name}.log",
         message:
             f"report {report_name}"
         script:
             "../workflow_scripts/report.py"
+
+
+def every_file():
+    """Return every file of the study: Snakemake makes a deleted file again only if it is a target."""
+    files = [*rules.results.output]
+    for name in study.settings.reports:
+        files += report_files(name)
+    for seed in SEEDS:
+        for run in study.runs:
+            pool = study.runs[run].pool
+            files += [
+                pool_file(pool, seed),
+                *pool_sources(pool, seed),
+                selection_file(run, seed),
+            ]
+            files += expand(rules.model.output, run=run, seed=seed)
+        files += [score_file(score, seed) for score in study.settings.scores]
+    return sorted(set(files))

@@ -9,7 +9,10 @@ def run_files(runs):
             "seed": seed,
             "pool": study.runs[run].pool,
             "selection": selection_file(run, seed),
-            "attacks": {attack: attack_file(run, seed, attack) for attack in study.settings.attacks},
+            "attacks": {
+                attack: attack_file(run, seed, attack)
+                for attack in study.settings.attacks
+            },
         }
         for run in study.runs
         if run in runs
@@ -19,7 +22,11 @@ def run_files(runs):
 
 def result_inputs(runs):
     """Return the paths in `run_files`."""
-    return [path for entry in run_files(runs) for path in (entry["selection"], *entry["attacks"].values())]
+    return [
+        path
+        for entry in run_files(runs)
+        for path in (entry["selection"], *entry["attacks"].values())
+    ]
 
 
 rule results:
@@ -27,12 +34,12 @@ rule results:
         result_inputs(study.runs),
     output:
         f"{RESULTS}/results.csv",
+    log:
+        f"{RESULTS}/logs/results.log",
     params:
         study=study.name,
         files=run_files(study.runs),
         code=code_of("results.py"),
-    log:
-        f"{RESULTS}/logs/results.log",
     message:
         "results of {params.study}"
     script:

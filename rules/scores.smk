@@ -6,7 +6,9 @@ from pumalib.scores.settings import score_module, user_module
 def scored_model(score, seed):
     """Return the weights a score looks through."""
     model = study.settings.scores[score].model
-    return model.checkpoint or model_file(model.run, seed if model.seed is None else model.seed)
+    return model.checkpoint or model_file(
+        model.run, seed if model.seed is None else model.seed
+    )
 
 
 def scored_architecture(score):
@@ -22,6 +24,11 @@ rule score_shard:
         model=lambda w: scored_model(w.score, int(w.seed)),
     output:
         f"{RESULTS}/scores/{{score}}/seed{{seed}}/shard{{shard}}.h5",
+    log:
+        f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}/shard{{shard}}.log",
+    threads: THREADS
+    resources:
+        gpu=1,
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
         norm=study.settings.threat.norm,
@@ -32,11 +39,6 @@ rule score_shard:
             user_module(study.settings.scores[w.score]),
             scored_architecture(w.score),
         ),
-    threads: THREADS
-    resources:
-        gpu=1,
-    log:
-        f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}/shard{{shard}}.log",
     message:
         "score {wildcards.score}, seed {wildcards.seed}, shard {wildcards.shard}"
     script:
@@ -53,11 +55,13 @@ rule score:
         ],
     output:
         f"{RESULTS}/scores/{{score}}/seed{{seed}}.h5",
-    params:
-        settings=lambda w: study.settings.scores[w.score].model_dump(exclude={"shards", "batch_size"}),
-        code=code_of("score.py"),
     log:
         f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}.log",
+    params:
+        settings=lambda w: study.settings.scores[w.score].model_dump(
+            exclude={"shards", "batch_size"}
+        ),
+        code=code_of("score.py"),
     message:
         "join score {wildcards.score}, seed {wildcards.seed}"
     script:

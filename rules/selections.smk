@@ -19,12 +19,12 @@ rule selection:
         scores=lambda w: [score_file(name, w.seed) for name in study.runs[w.run].scores],
     output:
         f"{RESULTS}/selections/{{run}}/seed{{seed}}.h5",
+    log:
+        f"{RESULTS}/logs/selections/{{run}}/seed{{seed}}.log",
     params:
         settings=lambda w: selection_settings(w.run),
         scores=lambda w: list(study.runs[w.run].scores),
         code=code_of("selection.py"),
-    log:
-        f"{RESULTS}/logs/selections/{{run}}/seed{{seed}}.log",
     message:
         "select rows of {wildcards.run}, seed {wildcards.seed}"
     script:

@@ -11,23 +11,31 @@ def generator_of(pool):
 
 def generator_file(wildcards):
     name = generator_of(wildcards.pool)
-    return rules.generator.output[0].format(generator=name, seed=seed_of(wildcards.at, 0)) if name else []
+    return (
+        rules.generator.output[0].format(generator=name, seed=seed_of(wildcards.at, 0))
+        if name
+        else []
+    )
 
 
 rule generator:
     input:
-        dataset=lambda w: dataset_file(study.settings.generators[w.generator].dataset, int(w.seed)),
+        dataset=lambda w: dataset_file(
+            study.settings.generators[w.generator].dataset, int(w.seed)
+        ),
     output:
         f"{RESULTS}/generators/{{generator}}/seed{{seed}}/model.safetensors",
-    params:
-        settings=lambda w: study.settings.generators[w.generator].model_dump(exclude=SAMPLING_KEYS),
-        threads=THREADS,
-        code=code_of("generator.py"),
+    log:
+        f"{RESULTS}/logs/generators/{{generator}}/seed{{seed}}.log",
     threads: THREADS
     resources:
         gpu=1,
-    log:
-        f"{RESULTS}/logs/generators/{{generator}}/seed{{seed}}.log",
+    params:
+        settings=lambda w: study.settings.generators[w.generator].model_dump(
+            exclude=SAMPLING_KEYS
+        ),
+        threads=THREADS,
+        code=code_of("generator.py"),
     message:
         "train generator {wildcards.generator}, seed {wildcards.seed}"
     script:
@@ -36,22 +44,31 @@ rule generator:
 
 rule synthetic:
     input:
-        dataset=lambda w: dataset_file(study.settings.pools[w.pool].dataset, seed_of(w.at, 0)),
+        dataset=lambda w: dataset_file(
+            study.settings.pools[w.pool].dataset, seed_of(w.at, 0)
+        ),
         generator=generator_file,
         files=lambda w: getattr(study.settings.pools[w.pool].synthetic, "path", []),
     output:
         f"{RESULTS}/synthetic/{{pool}}{{at}}.h5",
-    params:
-        settings=lambda w: study.settings.pools[w.pool].synthetic.model_dump(),
-        generator=lambda w: study.settings.generators[generator_of(w.pool)].model_dump() if generator_of(w.pool) else None,
-        seed=lambda w: seed_of(w.at, 0),
-        threads=THREADS,
-        code=lambda w: code_of("synthetic.py", method_module(study.settings.pools[w.pool].synthetic.method)),
+    log:
+        f"{RESULTS}/logs/synthetic/{{pool}}{{at}}.log",
     threads: THREADS
     resources:
         gpu=lambda w: 1 if generator_of(w.pool) else 0,
-    log:
-        f"{RESULTS}/logs/synthetic/{{pool}}{{at}}.log",
+    params:
+        settings=lambda w: study.settings.pools[w.pool].synthetic.model_dump(),
+        generator=lambda w: (
+            study.settings.generators[generator_of(w.pool)].model_dump()
+            if generator_of(w.pool)
+            else None
+        ),
+        seed=lambda w: seed_of(w.at, 0),
+        threads=THREADS,
+        code=lambda w: code_of(
+            "synthetic.py",
+            method_module(study.settings.pools[w.pool].synthetic.method),
+        ),
     message:
         "synthetic set of pool {wildcards.pool}{wildcards.at}"
     script:

@@ -161,14 +161,20 @@ def _relative(part: _Part, folder: Path) -> dict[str, Any]:
 
 
 def _link(file: h5py.File, name: str, parts: list[_Part], shape: tuple[int, ...], dtype: Any, folder: Path) -> None:
-    layout = h5py.VirtualLayout((sum(part.rows for part in parts), *shape), dtype)
+    """Create a virtual dataset; h5py's own call would store the time of day, and byte equality would be lost."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_obj_track_times(False)
+    whole = (sum(part.rows for part in parts), *shape)
     start = 0
     for part in parts:
-        dataset_name = f"{part.group.rstrip('/')}/{name}"
-        source = h5py.VirtualSource(os.path.relpath(part.path, folder), dataset_name, (part.rows, *shape), dtype)
-        layout[start : start + part.rows] = source
+        extent = (part.rows, *shape)
+        target = h5py.h5s.create_simple(whole)
+        target.select_hyperslab((start, *[0] * len(shape)), extent)
+        path, dataset = os.path.relpath(part.path, folder), f"{part.group.rstrip('/')}/{name}"
+        properties.set_virtual(target, path.encode(), dataset.encode(), h5py.h5s.create_simple(extent))
         start += part.rows
-    file.create_virtual_dataset(name, layout)
+    kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
+    h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(whole), properties)
 
 
 def open_pool(path: str | Path) -> Pool:

@@ -162,8 +162,10 @@ def _controlled(selection: Selection, plan: SelectionPlan, rows: PoolRows) -> Se
 
 def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:
     bounds = {name: getattr(cut, name) for name in ("fraction", *THRESHOLDS)}
-    what = next(f"{name} {value:g}" for name, value in bounds.items() if value is not None)
-    label = " ".join(part for part in (cut.by, cut.drop, what.replace("fraction ", "")) if part)
+    name, value = next((name, value) for name, value in bounds.items() if value is not None)
+    what = f"{value:.4g}" if name != "fraction" else f"{100 * value:.4g} %"
+    side = name.replace("_", " ") if name != "fraction" else cut.drop
+    label = " ".join(part for part in (cut.by, side, what) if part)
     if cut.by == RANDOM:
         return Cut(None, scope=cut.scope, label=label, **bounds)
     table = tables[cut.by]

@@ -1,0 +1,54 @@
+# Plain verbs. Every command is printed as it runs; the README lists them for people who do not use make.
+STUDY ?= config.yaml
+ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: run test test-slow test-gpu check format schema lock clean
+
+# Run a study, then print its tables and where its files are; on failure the job's own message comes last.
+run: $(STAMP)
+	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
+	$(BIN)/python -m pumalib summary $(STUDY)
+
+# The whole CPU suite.
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+
+# Minutes long; real Fashion-MNIST files are read from $$PUMA_TEST_DATA where it is set.
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# Needs a CUDA device; needs neither Snakemake nor the constraints.
+test-gpu:
+	python3 -m pytest -m gpu $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/codespell
+	$(BIN)/python -m pumalib check config.yaml
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+# The JSON schema that editors complete study files with.
+schema: $(STAMP)
+	$(BIN)/python -m pumalib schema > schemas/study.json
+
+# The stamp comes last, so that an interrupted installation is not taken for a finished one.
+$(STAMP): constraints.txt pyproject.toml
+	python3 -m venv .venv
+	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+lock: $(STAMP)
+	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:
+	rm -rf .venv .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis

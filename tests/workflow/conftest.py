@@ -1,0 +1,85 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+FILES = ("Snakefile", "Makefile", "pyproject.toml", "constraints.txt", "config.yaml")
+FOLDERS = ("rules", "workflow_scripts", "pumalib", "profiles")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the workflow in a folder of its own, run through the real command line."""
+
+    folder: Path
+
+    def run(self, *arguments: str, study: str = "tiny.yaml") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        if study:
+            command += ["--configfile", study]
+        return self.call(command)
+
+    def call(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(self.folder),
+            "PUMA_CHECK_CLOSURE": "1",
+            "XDG_CACHE_HOME": str(self.folder / ".cache"),
+        }
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+
+    def planned(self, study: str = "tiny.yaml") -> set[str]:
+        """Return what a run would do: rule names, with the run where there is one, e.g. `model puma`."""
+        result = self.run("--dry-run", study=study)
+        assert result.returncode == 0, result.stdout + result.stderr
+        text = result.stdout + result.stderr
+        return {_job_name(match[1]) for match in re.finditer(r"^Job \d+: (.*)$", text, re.MULTILINE)}
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        file = self.folder / path
+        text = file.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
+        file.write_text(text.replace(old, new))
+
+    def study(self, name: str, change: Callable[[dict], None]) -> str:
+        """Write a changed copy of the tiny study, under the same study name."""
+        raw = yaml.safe_load((self.folder / "tiny.yaml").read_text())
+        change(raw)
+        (self.folder / name).write_text(yaml.safe_dump(raw, sort_keys=False))
+        return name
+
+
+def _job_name(message: str) -> str:
+    """Shorten `train puma, seed 0` to `train puma`."""
+    return message.split(", seed")[0].removesuffix("/seed0")
+
+
+@pytest.fixture(scope="session")
+def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Checkout]:
+    def make() -> Checkout:
+        folder = tmp_path_factory.mktemp("checkout")
+        for name in FILES:
+            shutil.copy2(ROOT / name, folder)
+        for name in FOLDERS:
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy2(Path(__file__).parent / "tiny.yaml", folder)
+        return Checkout(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished(make_checkout: Callable[[], Checkout]) -> Checkout:
+    """A checkout whose tiny study has run to its end; tests leave it as they found it."""
+    checkout = make_checkout()
+    result = checkout.run()
+    assert result.returncode == 0, result.stdout + result.stderr
+    return checkout

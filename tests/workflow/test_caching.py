@@ -1,0 +1,114 @@
+"""What reruns after which edit: real Snakemake runs on a tiny study."""
+
+import os
+import shutil
+import time
+
+import pytest
+
+REPORTS = {"results of tiny", "report table"}
+MARGINS = {"score margin", "join score margin", "report margins"}
+PUMA = {"select rows of puma", "train puma", "attack puma"}
+
+
+@pytest.fixture
+def restored(finished):
+    """The finished checkout; its code is put back afterwards."""
+    backup = finished.folder.with_name(f"{finished.folder.name}-backup")
+    shutil.copytree(finished.folder / "pumalib", backup)
+    yield finished
+    shutil.rmtree(finished.folder / "pumalib")
+    shutil.move(backup, finished.folder / "pumalib")
+    assert finished.planned() == set()
+
+
+def test_second_run_has_nothing_to_do(finished):
+    result = finished.run()
+    assert result.returncode == 0
+    assert "Nothing to be done" in result.stdout + result.stderr
+
+
+def test_changing_attack_steps_reruns_that_evaluation_only(finished):
+    study = finished.study("steps.yaml", lambda raw: raw["attacks"]["cw"].update(steps=4))
+    assert finished.planned(study) == {"attack trades", "attack puma"} | REPORTS
+
+
+def test_changing_a_pruned_fraction_reruns_that_selection_onward(finished):
+    study = finished.study("fraction.yaml", lambda raw: raw["runs"]["puma"]["prune"][0].update(fraction=0.15))
+    assert finished.planned(study) == PUMA | REPORTS | {"report margins"}
+
+
+def test_changing_the_learning_rate_of_the_baseline_reruns_margins_too(finished):
+    study = finished.study("rate.yaml", lambda raw: raw["runs"].update(trades={"training": {"learning_rate": 0.05}}))
+    assert finished.planned(study) == {"train trades", "attack trades"} | MARGINS | PUMA | REPORTS
+
+
+def test_changing_sampling_steps_does_not_retrain_the_generator(finished):
+    study = finished.study("sampling.yaml", lambda raw: raw["generators"]["edm"].update(sampling_steps=4))
+    planned = finished.planned(study)
+    assert "synthetic set of pool digits+100" in planned
+    assert not any(name.startswith("train generator") for name in planned)
+
+
+def test_editing_deepfool_reruns_margins_onward_but_not_the_margin_model(restored):
+    restored.edit("pumalib/attacks/deepfool.py", "_DUAL_STEPS = 60", "_DUAL_STEPS = 61")
+    assert restored.planned() == MARGINS | PUMA | REPORTS
+
+
+def test_editing_trades_reruns_every_trades_training(restored):
+    restored.edit(
+        "pumalib/training/methods/trades.py",
+        "natural + step.beta * robust",
+        "natural + step.beta * robust * 1.0",
+    )
+    planned = restored.planned()
+    assert {"train trades", "train puma"} <= planned
+    assert not any(name.startswith(("dataset", "pool", "synthetic", "train generator")) for name in planned)
+
+
+def test_editing_a_comment_or_a_docstring_reruns_nothing(restored):
+    restored.edit("pumalib/attacks/deepfool.py", "_DUAL_STEPS = 60", "_DUAL_STEPS = 60  # of the dual")
+    restored.edit("pumalib/data/pool.py", "Open a pool for reading:", "Open a pool to read it:")
+    assert restored.planned() == set()
+
+
+def test_moved_modification_times_rerun_nothing(finished):
+    now = time.time() + 60
+    for folder in ("pumalib", "rules", "workflow_scripts"):
+        for path in (finished.folder / folder).rglob("*.*"):
+            os.utime(path, (now, now))
+    for name in ("Snakefile", "tiny.yaml", "config.yaml"):
+        os.utime(finished.folder / name, (now, now))
+    assert finished.planned() == set()
+
+
+def test_deleting_a_model_reruns_that_model_onward(finished):
+    weights = finished.folder / "results/tiny/models/puma/seed0/model.safetensors"
+    content, status = weights.read_bytes(), weights.stat()
+    weights.unlink()
+    assert finished.planned() == {"train puma", "attack puma"} | REPORTS
+    weights.write_bytes(content)
+    os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert finished.planned() == set()
+
+
+def test_a_study_given_by_configfile_inherits_nothing_from_the_default(finished):
+    study = finished.study("other.yaml", lambda raw: raw.update(study="other"))
+    planned = finished.planned(study)
+    assert not any("random-20" in name or "pe-20" in name for name in planned)
+    assert {"train trades", "train puma", "results of other"} <= planned
+
+
+def test_the_default_study_is_planned_without_a_configfile(finished):
+    planned = finished.planned(study="")
+    assert {"train random-20", "train control-20", "results of digits"} <= planned
+
+
+def test_a_report_is_a_target_that_builds_only_what_it_needs(make_checkout):
+    checkout = make_checkout()
+    study = checkout.study("alone.yaml", lambda raw: raw["reports"]["table"].update(runs=["trades"]))
+    result = checkout.run("--dry-run", "table", study=study)
+    text = result.stdout + result.stderr
+    assert "train trades" in text
+    assert "train puma" not in text
+    assert "score margin" not in text
