@@ -13,7 +13,7 @@ rule attack:
         f"{RESULTS}/logs/attacks/{{run}}/seed{{seed}}/{{attack}}.log",
     threads: THREADS
     resources:
-        gpu=1,
+        gpu=USES_GPU,
     params:
         settings=lambda w: study.settings.attacks[w.attack].model_dump(),
         threat=study.settings.threat.model_dump(),

@@ -24,6 +24,11 @@ ERRORS = f"{RESULTS}/logs/{ERRORS_FILE}"
 config["errors_file"] = ERRORS
 SEEDS = study.settings.seeds
 THREADS = study.settings.threads
+USES_GPU = int(study.settings.device != "cpu" and Path("/dev/nvidia0").exists())
+if (
+    USES_GPU
+):  # one job at a time on the device, unless the command line or a profile says how many
+    workflow.global_resources.setdefault("gpu", 1)
 
 
 wildcard_constraints:

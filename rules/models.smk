@@ -18,7 +18,7 @@ rule model:
         f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
     threads: THREADS
     resources:
-        gpu=1,
+        gpu=USES_GPU,
     params:
         architecture=lambda w: study.runs[w.run].architecture.model_dump(),
         training=lambda w: study.runs[w.run].training.model_dump(),

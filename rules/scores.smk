@@ -28,7 +28,7 @@ rule score_shard:
         f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}/shard{{shard}}.log",
     threads: THREADS
     resources:
-        gpu=1,
+        gpu=USES_GPU,
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
         norm=study.settings.threat.norm,

@@ -29,7 +29,7 @@ rule generator:
         f"{RESULTS}/logs/generators/{{generator}}/seed{{seed}}.log",
     threads: THREADS
     resources:
-        gpu=1,
+        gpu=USES_GPU,
     params:
         settings=lambda w: study.settings.generators[w.generator].model_dump(
             exclude=SAMPLING_KEYS
@@ -55,7 +55,7 @@ rule synthetic:
         f"{RESULTS}/logs/synthetic/{{pool}}{{at}}.log",
     threads: THREADS
     resources:
-        gpu=lambda w: 1 if generator_of(w.pool) else 0,
+        gpu=lambda w: USES_GPU if generator_of(w.pool) else 0,
     params:
         settings=lambda w: study.settings.pools[w.pool].synthetic.model_dump(),
         generator=lambda w: (

@@ -1,0 +1,62 @@
+"""The same numbers on a CUDA device as on the CPU, up to float tolerance. Needs no Snakemake."""
+
+import numpy as np
+import pytest
+import torch
+
+from pumalib import (
+    ArchitectureSettings,
+    ThreatSettings,
+    TrainingSettings,
+    build_model,
+    deepfool_margins,
+    evaluate,
+    fast_margins,
+    train,
+)
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+THREAT = ThreatSettings(epsilon=0.1)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None], bunch.target.astype(np.int64)
+
+
+@pytest.fixture(scope="module")
+def trained(digits) -> torch.nn.Module:
+    recipe = TrainingSettings(
+        epochs=4, samples_per_epoch=6400, batch_size=128, learning_rate=0.1, crop_padding=0, horizontal_flip=False
+    )
+    model = build_model(ArchitectureSettings(name="convnet", width=16), (8, 8, 1), 10)
+    result = train(model, *digits, settings=recipe, threat=THREAT, device="cuda")
+    assert result.history["clean_accuracy"].iloc[-1] > 0.8
+    return result.model
+
+
+@pytest.mark.parametrize("estimate", [deepfool_margins, fast_margins])
+def test_margins_agree_with_the_cpu(trained, digits, estimate):
+    images, labels = digits
+    pixels = torch.from_numpy(images[:300]).permute(0, 3, 1, 2).float() / 255
+    on_gpu = estimate(trained, pixels, labels[:300])
+    on_cpu = estimate(trained.cpu(), pixels, labels[:300])
+    trained.cuda()
+    assert np.median(np.abs(on_gpu.margin - on_cpu.margin)) < 1e-4
+    assert abs(on_gpu.margin.mean() - on_cpu.margin.mean()) < 1e-3
+
+
+def test_evaluation_agrees_with_the_cpu(trained, digits):
+    images, labels = digits
+    pixels = torch.from_numpy(images[:300]).permute(0, 3, 1, 2).float() / 255
+    on_gpu = evaluate(trained, pixels, labels[:300], threat=THREAT)
+    on_cpu = evaluate(trained.cpu(), pixels, labels[:300], threat=THREAT)
+    trained.cuda()
+    assert abs(on_gpu.clean_accuracy - on_cpu.clean_accuracy) < 0.01
+    assert abs(on_gpu.robust_accuracy - on_cpu.robust_accuracy) < 0.02
