@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pumalib.data.datasets import has_split, read_split
+from pumalib.data.datasets import read_split
 from pumalib.data.pool import SOURCE_NAMES, SYNTHETIC, open_pool, read_pool_rows
 from pumalib.reporting.comparison import write_comparison
 from pumalib.reporting.figures import FigurePaths
@@ -99,17 +99,16 @@ def report_neighbours(pool: str | Path, dataset: str | Path, output: ReportFiles
 
     Args:
         pool: pool file.
-        dataset: dataset file; its validation rows, or else its test rows, are the comparison.
+        dataset: dataset file; its test rows, which no generator saw, are the comparison.
         output: where the report goes.
     """
     opened = open_pool(pool)
     train = read_split(dataset, "train").images
-    other = "validation" if has_split(dataset, "validation") else "test"
     synthetic = opened.images[np.flatnonzero(opened.source == SYNTHETIC)]
     write_nearest_neighbours(
         nearest_distances(synthetic, train),
-        nearest_distances(read_split(dataset, other).images, train),
-        other,
+        nearest_distances(read_split(dataset, "test").images, train),
+        "test",
         csv_path=output.csv,
         markdown_path=output.markdown,
         figure=output.figure,
