@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pumalib.config import json_schema
 from pumalib.errors import ConfigError, PumaError
-from pumalib.jobs import ERRORS_FILE
+from pumalib.jobs import ERRORS_FILE, reach_user_modules
 from pumalib.study_file import load_study, read_study_file
 
 
@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("study", nargs="?", default="config.yaml", help="study file (default: config.yaml)")
     commands.add_parser("schema", help="print the JSON schema of study files")
     options = parser.parse_args(arguments)
+    reach_user_modules()
     try:
         return _run(options)
     except PumaError as error:

@@ -36,6 +36,7 @@ def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: i
     )
     logging.captureWarnings(True)
     try:
+        reach_user_modules()
         if threads is not None:
             _use_threads(threads)
         yield
@@ -46,6 +47,13 @@ def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: i
     except Exception as error:
         logging.error("%s", traceback.format_exc())
         _fail(f"unexpected {type(error).__name__}: {error}", errors, log)
+
+
+def reach_user_modules() -> None:
+    """Let `module:name` in a study find modules in the folder the workflow runs in."""
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
 
 
 def _use_threads(count: int) -> None:

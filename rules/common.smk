@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pumalib.config import Study
 from pumalib.errors import ConfigError
-from pumalib.jobs import ERRORS_FILE
+from pumalib.jobs import ERRORS_FILE, reach_user_modules
 from pumalib.provenance import code_fingerprint
 from pumalib.study_file import load_merged_study
 
