@@ -167,6 +167,16 @@ def _check_rows(data: TrainingRows, settings: TrainingSettings, threat: ThreatSe
         )
 
 
+def _check_finite(losses: NDArray[np.float64], epoch: int) -> None:
+    """Look at a whole epoch at once: asking the device after each step would make every step wait."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if len(bad):
+        raise DataError(
+            f"expected a finite loss, got {losses[bad[0]]} in epoch {epoch + 1} at its step {bad[0] + 1} of "
+            f"{len(losses)}; lower learning_rate"
+        )
+
+
 class _Trainer:
     """The state of one training."""
 
@@ -193,22 +203,25 @@ class _Trainer:
         ).batch_loss
 
     def run_epoch(self, epoch: int, on_images: Callable[[int], object]) -> NDArray[np.float64]:
-        """Train one epoch; return the mean (total, natural, robust) loss."""
+        """Train one epoch; return the mean (total, natural, robust) loss.
+
+        Raises:
+            DataError: a loss that is not finite; found at the end of the epoch.
+        """
         self.model.train()
-        sums = torch.zeros(3, dtype=torch.float64, device=self._device)
+        losses = torch.empty(self._plan.num_batches, 3, device=self._device)
         batches = draw_batches(self._plan, self._data.source, self._data.rows, epoch)
         for index, rows in enumerate(batches):
             loss = self._step(epoch * self._plan.num_batches + index, rows)
-            sums += torch.stack([loss.total.detach(), loss.natural, loss.robust]).double()
+            losses[index] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
             on_images(len(rows))
             if self._settings.schedule_unit == "step":
                 self.schedule.step()
         if self._settings.schedule_unit == "epoch":
             self.schedule.step()
-        means = (sums / self._plan.num_batches).cpu().numpy()
-        if not np.isfinite(means[0]):
-            raise DataError(f"expected a finite loss, got {means[0]} in epoch {epoch + 1}; lower learning_rate")
-        return means
+        steps: NDArray[np.float64] = losses.cpu().double().numpy()
+        _check_finite(steps[:, 0], epoch)
+        return steps.mean(0)
 
     def _step(self, step: int, rows: NDArray[np.int64]) -> BatchLoss:
         images = self._images.gather(rows)
