@@ -155,12 +155,23 @@ def train_on_rows(
 
 
 def _check_rows(data: TrainingRows, settings: TrainingSettings, threat: ThreatSettings) -> None:
-    if len(data.rows) != len(data.epsilons):
-        raise DataError(f"expected one epsilon for each of {len(data.rows)} rows, got {len(data.epsilons)}")
+    if data.rows.ndim != 1 or data.epsilons.shape != data.rows.shape:
+        raise DataError(f"expected one epsilon for each of {data.rows.size} rows, got shape {data.epsilons.shape}")
+    if data.source.shape != data.labels.shape:
+        raise DataError(f"expected one source for each of {len(data.labels)} images, got shape {data.source.shape}")
     if not np.isfinite(data.epsilons).all():
         raise DataError("expected finite epsilons, got NaN or infinity")
-    if len(data.rows) == 0 or data.rows.min() < 0 or data.rows.max() >= len(data.labels):
-        raise DataError(f"expected selected rows in [0, {len(data.labels)}), got {len(data.rows)} rows outside or none")
+    if len(data.rows) == 0:
+        raise DataError("expected at least one selected row, got none; prune less")
+    if data.rows.min() < 0 or data.rows.max() >= len(data.labels):
+        raise DataError(
+            f"expected selected rows in [0, {len(data.labels)}), got {data.rows.min()}..{data.rows.max()}; "
+            "give the selection of these images"
+        )
+    if (np.diff(data.rows) <= 0).any():
+        raise DataError(
+            "expected selected rows in ascending order, each once, got another order; sort them, and their epsilons"
+        )
     if settings.method == "natural" and not np.allclose(data.epsilons, threat.epsilon):
         raise DataError(
             "expected the default epsilon with natural training, which does not perturb; use another method"
