@@ -203,6 +203,7 @@ class _Trainer:
         self.model = model
         self.optimizer = make_optimizer(model, settings)
         self.schedule = make_schedule(self.optimizer, settings)
+        self.learning_rate = float("nan")
         self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * settings.num_steps))
         self._settings, self._data, self._seed, self._device = settings, data, seed, device
         self._attack = InnerAttack(threat.norm, settings.inner_steps, settings.attack_step_size)
@@ -255,6 +256,7 @@ class _Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.average.update(self.model, step)
         return loss
 
@@ -297,7 +299,7 @@ def _record(
         loss=float(losses[0]),
         natural_loss=float(losses[1]),
         robust_loss=float(losses[2]),
-        learning_rate=float(trainer.optimizer.param_groups[0]["lr"]),
+        learning_rate=trainer.learning_rate,
         clean_accuracy=clean,
         robust_accuracy=robust,
         split=probe.split,
