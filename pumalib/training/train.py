@@ -106,8 +106,9 @@ def train(
         >>> generator = np.random.default_rng(0)
         >>> labels = generator.integers(2, size=64)
         >>> images = (labels[:, None, None, None] * 200 + generator.integers(50, size=(64, 4, 4, 1))).astype("uint8")
+        >>> _ = torch.manual_seed(0)
         >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
-        >>> recipe = TrainingSettings(epochs=4, samples_per_epoch=128, batch_size=32, crop_padding=0)
+        >>> recipe = TrainingSettings(epochs=16, samples_per_epoch=128, batch_size=32, crop_padding=0)
         >>> result = train(model, images, labels, settings=recipe, threat=ThreatSettings(epsilon=0.1))
         >>> float(result.history.clean_accuracy.iloc[-1])
         1.0
