@@ -105,7 +105,7 @@ def make_selection(
     """
     rows = read_pool_rows(pool)
     tables = {name: read_scores(path, rows.fingerprint) for name, path in scores.items()}
-    cuts = [_make_cut(cut, tables) for cut in plan.prune]
+    cuts = _make_cuts(plan, tables)
     selection = _select(plan, rows, cuts, tables)
     labels, source = rows.labels[selection.rows], rows.source[selection.rows]
     inputs = {"pool": rows.fingerprint, **{name: table.model_fingerprint for name, table in tables.items()}}
@@ -123,6 +123,16 @@ def make_selection(
     return [outcome.warning for outcome in selection.outcomes if outcome.warning]
 
 
+def _make_cuts(plan: SelectionPlan, tables: Mapping[str, ScoreTable]) -> list[Cut]:
+    """Make the cuts that a plan asks for; dropping rows of negative epsilon is one more, after them."""
+    cuts = [_make_cut(cut, tables) for cut in plan.prune]
+    policy = plan.epsilon
+    if not isinstance(policy, FixedEpsilon) and policy.negative == "drop":
+        score = tables[policy.score].score.astype(np.float64) - policy.gap
+        cuts.append(Cut(score, below=0.0, higher_is="easier", label="epsilon < 0"))
+    return cuts
+
+
 def _select(plan: SelectionPlan, rows: PoolRows, cuts: Sequence[Cut], tables: Mapping[str, ScoreTable]) -> Selection:
     policy = plan.epsilon
     if isinstance(policy, FixedEpsilon):
@@ -138,8 +148,6 @@ def _select(plan: SelectionPlan, rows: PoolRows, cuts: Sequence[Cut], tables: Ma
     epsilons = adaptive_epsilons(table.score, policy.cap or plan.threat_epsilon, policy.gap)
     if policy.negative == "zero":
         epsilons = np.maximum(epsilons, np.float32(0))
-    if policy.negative == "drop":
-        cuts = [*cuts, Cut(epsilons, below=0.0, higher_is="easier", label="epsilon < 0")]
     selection = select(len(rows.labels), cuts, epsilons, plan.seed, labels=rows.labels, source=rows.source)
     return _controlled(selection, plan, rows)
 
