@@ -126,7 +126,14 @@ def _apply_threshold(cut: Cut, score: NDArray[np.float64], valid: NDArray[np.boo
     if cut.drop is not None and cut.drop != side:
         raise ValueError(f"expected drop: {side} with {name} (higher is {cut.higher_is}), got {cut.drop}")
     value = float(getattr(cut, name))
-    return CutOutcome(compare[name](score, value) & valid, value)
+    removed = compare[name](score, _rounded_like(cut.score, value)) & valid
+    return CutOutcome(removed, value, _bound_warning(cut, removed))
+
+
+def _rounded_like(score: ArrayLike | None, value: float) -> float:
+    """Round a threshold as the scores were rounded: 1/50 in float32 is equal to 0.02, not below it."""
+    dtype = np.asarray(score).dtype
+    return float(dtype.type(value)) if np.issubdtype(dtype, np.floating) else value
 
 
 def _groups(
