@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -104,6 +105,10 @@ def _check_cut(cut: Cut) -> None:
         raise ValueError(f"expected a fraction for a random cut, got {given[0]}")
     if cut.score is not None and cut.fraction is not None and cut.drop not in ("easiest", "hardest"):
         raise ValueError(f"expected drop 'easiest' or 'hardest', got {cut.drop!r}")
+    if any(value is not None and math.isnan(value) for value in thresholds.values()):
+        raise ValueError(f"expected a number as {given[0]}, got NaN")
+    if cut.scope not in ("union", "per_source", "per_class"):
+        raise ValueError(f"expected scope 'union', 'per_source' or 'per_class', got {cut.scope!r}")
     if cut.higher_is not in ("easier", "harder"):
         raise ValueError(f"expected higher_is 'easier' or 'harder', got {cut.higher_is!r}")
 
@@ -111,10 +116,15 @@ def _check_cut(cut: Cut) -> None:
 def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     score = np.asarray(cut.score, np.float64)
     valid = np.ones(num_rows, bool) if cut.valid is None else np.asarray(cut.valid, bool)
-    if score.shape != (num_rows,) or valid.shape != (num_rows,):
-        raise DataError(f"expected a score of {num_rows} rows, got {score.shape} for cut {cut.label!r}")
+    columns = {"score": score, "valid": valid, "converged": valid if cut.converged is None else np.asarray(cut.converged)}
+    for name, column in columns.items():
+        if column.shape != (num_rows,):
+            raise DataError(f"expected {num_rows} entries, one a row, got {column.shape} in {name} of cut {cut.label!r}")
     if np.isnan(score[valid]).any():
-        raise DataError(f"expected no NaN, got {int(np.isnan(score[valid]).sum())} in the score of cut {cut.label!r}")
+        raise DataError(
+            f"expected scores without NaN, got {int(np.isnan(score[valid]).sum())} in cut {cut.label!r}; "
+            "mark rows without a score in valid"
+        )
     return score, valid
 
 
