@@ -108,7 +108,8 @@ def make_selection(
     cuts = _make_cuts(plan, tables)
     selection = _select(plan, rows, cuts, tables)
     labels, source = rows.labels[selection.rows], rows.source[selection.rows]
-    inputs = {"pool": rows.fingerprint, **{name: table.model_fingerprint for name, table in tables.items()}}
+    models = {f"model of score {name}": table.model_fingerprint for name, table in tables.items()}
+    inputs = {"pool": rows.fingerprint, **models}
     with create_artifact(output, "selection", settings=settings, inputs=inputs, code=code) as file:
         file.attrs["pool_fingerprint"] = rows.fingerprint
         file.attrs["mean_epsilon"] = mean_epsilon(selection.epsilons, source, plan.synthetic_fraction)
