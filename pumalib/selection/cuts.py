@@ -131,13 +131,18 @@ def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.float64], NDArra
 def _apply_threshold(cut: Cut, score: NDArray[np.float64], valid: NDArray[np.bool_]) -> CutOutcome:
     compare = {"below": np.less, "at_most": np.less_equal, "at_least": np.greater_equal, "above": np.greater}
     name = next(name for name in compare if getattr(cut, name) is not None)
-    drops_high = name in ("at_least", "above")
-    side = "easiest" if drops_high == (cut.higher_is == "easier") else "hardest"
+    side = dropped_side(name, cut.higher_is)
     if cut.drop is not None and cut.drop != side:
         raise ValueError(f"expected drop: {side} with {name} (higher is {cut.higher_is}), got {cut.drop}")
     value = float(getattr(cut, name))
     removed = compare[name](score, _rounded_like(cut.score, value)) & valid
     return CutOutcome(removed, value, _bound_warning(cut, removed))
+
+
+def dropped_side(threshold: str, higher_is: Literal["easier", "harder"]) -> Literal["easiest", "hardest"]:
+    """Return which side a threshold removes."""
+    drops_high = threshold in ("at_least", "above")
+    return "easiest" if drops_high == (higher_is == "easier") else "hardest"
 
 
 def _rounded_like(score: ArrayLike | None, value: float) -> float:

@@ -14,10 +14,10 @@ from pydantic import TypeAdapter
 
 from pumalib.artifacts import content_fingerprint, create_artifact, expect_fingerprint, open_artifact, read_array
 from pumalib.data.pool import SOURCE_NAMES, PoolRows, read_pool_rows
-from pumalib.errors import ArtifactError, DataError
+from pumalib.errors import ArtifactError, ConfigError, DataError
 from pumalib.randomness import derive_seed
-from pumalib.scores.table import ScoreTable, read_scores
-from pumalib.selection.cuts import Cut
+from pumalib.scores.table import HigherIs, ScoreTable, read_scores
+from pumalib.selection.cuts import Cut, dropped_side
 from pumalib.selection.epsilons import adaptive_epsilons, mean_epsilon, shuffle_within
 from pumalib.selection.select import Selection, select
 from pumalib.selection.settings import RANDOM, THRESHOLDS, CutSettings, EpsilonSettings, FixedEpsilon
@@ -102,6 +102,7 @@ def make_selection(
     Raises:
         DataError: a class that loses all its rows, too few scored rows, a mean epsilon of at most 0.
         ArtifactError: a score of another pool or, for epsilons, of another norm.
+        ConfigError: a side that a threshold does not drop.
     """
     rows = read_pool_rows(pool)
     tables = {name: read_scores(path, rows.fingerprint) for name, path in scores.items()}
@@ -141,7 +142,11 @@ def _select(plan: SelectionPlan, rows: PoolRows, cuts: Sequence[Cut], tables: Ma
         return select(len(rows.labels), cuts, epsilon, plan.seed, labels=rows.labels, source=rows.source)
     table = tables[policy.score]
     if table.norm != plan.threat_norm:
-        raise ArtifactError(f"expected margins in norm {plan.threat_norm}, got {table.norm} from score {policy.score}")
+        found = f"norm {table.norm}" if table.norm else f"no margins but {table.method} scores"
+        raise ArtifactError(
+            f"expected margins in the threat's norm {plan.threat_norm}, got {found} in score {policy.score}; "
+            "name a margin score of that norm under epsilon"
+        )
     if not table.valid.all():
         raise DataError(
             f"expected a margin for every row, score {policy.score} lacks {int((~table.valid).sum())}; score all rows"
@@ -176,6 +181,7 @@ def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:
     if cut.by == RANDOM:
         return Cut(None, scope=cut.scope, label=label, **bounds)
     table = tables[cut.by]
+    _check_side(cut, table.higher_is)
     return Cut(
         table.score,
         drop=cut.drop,
@@ -186,6 +192,18 @@ def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:
         label=label,
         **bounds,
     )
+
+
+def _check_side(cut: CutSettings, higher_is: HigherIs) -> None:
+    name = next((name for name in THRESHOLDS if getattr(cut, name) is not None), None)
+    if name is None or cut.drop is None:
+        return
+    side = dropped_side(name, higher_is)
+    if cut.drop != side:
+        raise ConfigError(
+            f"expected drop: {side} with {name} (higher is {higher_is}) in the cut by {cut.by}, got {cut.drop}; "
+            "leave drop out, or turn the threshold round"
+        )
 
 
 def _counts(labels: NDArray[np.int64], source: NDArray[np.uint8], class_names: Sequence[str]) -> dict[str, Any]:
