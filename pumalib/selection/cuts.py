@@ -116,10 +116,16 @@ def _check_cut(cut: Cut) -> None:
 def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     score = np.asarray(cut.score, np.float64)
     valid = np.ones(num_rows, bool) if cut.valid is None else np.asarray(cut.valid, bool)
-    columns = {"score": score, "valid": valid, "converged": valid if cut.converged is None else np.asarray(cut.converged)}
+    columns = {
+        "score": score,
+        "valid": valid,
+        "converged": valid if cut.converged is None else np.asarray(cut.converged),
+    }
     for name, column in columns.items():
         if column.shape != (num_rows,):
-            raise DataError(f"expected {num_rows} entries, one a row, got {column.shape} in {name} of cut {cut.label!r}")
+            raise DataError(
+                f"expected {num_rows} entries, one a row, got {column.shape} in {name} of cut {cut.label!r}"
+            )
     if np.isnan(score[valid]).any():
         raise DataError(
             f"expected scores without NaN, got {int(np.isnan(score[valid]).sum())} in cut {cut.label!r}; "
