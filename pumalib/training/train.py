@@ -234,7 +234,8 @@ class _Trainer:
             self.schedule.step()
         steps: NDArray[np.float64] = losses.cpu().double().numpy()
         _check_finite(steps[:, 0], epoch)
-        return steps.mean(0)
+        means: NDArray[np.float64] = steps.mean(0)
+        return means
 
     def _step(self, step: int, rows: NDArray[np.int64]) -> BatchLoss:
         images = self._images.gather(rows)
