@@ -11,7 +11,19 @@ from pumalib.attacks.objectives import cross_entropy, divergence
 from pumalib.attacks.settings import Norm
 from pumalib.training.inner_attack import InnerAttack
 
+Maker = Callable[..., nn.Module]
 EPSILONS = st.lists(st.one_of(st.just(0.0), st.floats(-0.625, 0.625, width=32)), min_size=1, max_size=6)
+
+
+@pytest.fixture
+def small_net() -> Maker:
+    """Return a maker of a small network of [B, 1, 2, 3] images with a normalisation layer, weights from a seed."""
+
+    def make(seed: int = 0) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)).train()
+
+    return make
 
 
 def a_net(seed: int = 0, num_classes: int = 3) -> nn.Module:
@@ -134,7 +146,7 @@ def test_step_is_a_quarter_of_the_row_s_radius_unless_fixed(step_size: float | N
     torch.testing.assert_close(moved, torch.tensor(step))
 
 
-def test_attack_leaves_parameters_gradients_modes_and_statistics_alone(small_net: Callable[..., nn.Module]) -> None:
+def test_attack_leaves_parameters_gradients_modes_and_statistics_alone(small_net: Maker) -> None:
     model = small_net()
     model[3].eval()  # type: ignore[index]
     model[1].bias.requires_grad_(False)  # type: ignore[index]
@@ -157,7 +169,7 @@ def test_attack_leaves_parameters_gradients_modes_and_statistics_alone(small_net
     assert state() == before
 
 
-def test_attack_uses_the_statistics_of_the_batch(small_net: Callable[..., nn.Module]) -> None:
+def test_attack_uses_the_statistics_of_the_batch(small_net: Maker) -> None:
     """Wrong running statistics must not matter to an attack in train mode."""
     images, labels = torch.rand(6, 1, 2, 3), torch.tensor([0, 1, 2, 0, 1, 2])
     results = []
