@@ -26,7 +26,7 @@ from pumalib.training.settings import TrainingSettings
 from pumalib.training.train import train
 
 RUN: dict[str, Any] = {"model": "margin-model", "batch_size": 7}
-DEEPFOOL = {**RUN, "method": "deepfool", "max_iterations": 20, "num_candidates": 4}
+DEEPFOOL = {**RUN, "method": "deepfool", "max_iterations": 20, "num_candidates": 9}
 FAST = {**RUN, "method": "fast_margin", "step_size": 0.01, "max_iterations": 60}
 OWN = {**RUN, "higher_is": "harder"}
 
@@ -73,11 +73,12 @@ constant = 3
 """
 
 
-def assert_same_margins(first: NDArray[np.float32], second: NDArray[np.float32]) -> None:
-    """Compare margins measured in other batches: rounding may send the long walk of a misclassified row elsewhere."""
-    np.testing.assert_allclose(first[second > 0], second[second > 0], rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(first, second, rtol=0.05, atol=1e-3)
-    assert np.isclose(first, second, rtol=1e-3, atol=1e-5).mean() > 0.9
+def assert_same_margins(table: ScoreTable, margin: NDArray[np.float32]) -> None:
+    """Compare margins measured in other batches, where they are values: the walk of a bound ends anywhere."""
+    assert table.converged is not None
+    assert table.converged.mean() > 0.8
+    np.testing.assert_allclose(table.score[table.converged], margin[table.converged], rtol=1e-2, atol=1e-5)
+    assert np.array_equal(np.sign(table.score), np.sign(margin))
 
 
 def score(values: dict[str, Any], pool: Path, model: Path, folder: Path, norm: Norm = "linf") -> ScoreTable:
@@ -116,7 +117,7 @@ def model(pool: Path) -> Path:
     opened, architecture = open_pool(pool), ArchitectureSettings(name="mlp", width=16)
     network = build_model(architecture, opened.image_shape, 10, seed=0)
     recipe = TrainingSettings(
-        method="natural", epochs=4, samples_per_epoch=320, batch_size=32, crop_padding=0, horizontal_flip=False
+        method="natural", epochs=8, samples_per_epoch=320, batch_size=32, crop_padding=0, horizontal_flip=False
     )
     images = opened.images[np.arange(len(opened))]
     result = train(network, images, opened.labels, settings=recipe, threat=ThreatSettings(epsilon=0.1))
@@ -142,9 +143,9 @@ def test_deepfool_score_is_the_margin_of_every_row_in_pool_order(
     opened, trained = open_pool(pool), load_trained(model, "cpu")
     images = np.moveaxis(opened.images[np.arange(len(opened))], 3, 1).astype(np.float32) / 255
     expected = deepfool_margins(
-        trained.model, images, opened.labels, norm=norm, max_iterations=20, num_candidates=4, batch_size=60
+        trained.model, images, opened.labels, norm=norm, max_iterations=20, num_candidates=9, batch_size=60
     )
-    assert_same_margins(table.score, expected.margin)
+    assert_same_margins(table, expected.margin)
     assert np.array_equal(table.columns["prediction"], expected.prediction)
     assert ((table.score > 0) == (expected.prediction == opened.labels)).all()
     assert 0 < (table.score < 0).sum() < 60
@@ -160,13 +161,13 @@ def test_joined_shards_equal_the_score_in_one_piece(
     whole = score(values, pool, model, tmp_path)
     joined = score({**values, "shards": 4}, pool, model, tmp_path)
     assert len(joined.score) == 60
-    assert_same_margins(joined.score, whole.score)
+    assert_same_margins(joined, whole.score)
     assert np.array_equal(joined.columns["converged"], whole.columns["converged"])
 
 
 def test_batch_size_changes_no_score(pool: Path, model: Path, tmp_path: Path) -> None:
     small, large = (score({**DEEPFOOL, "batch_size": size}, pool, model, tmp_path) for size in (3, 500))
-    assert_same_margins(small.score, large.score)
+    assert_same_margins(small, large.score)
 
 
 def test_the_norm_of_the_settings_goes_before_the_threat_s(pool: Path, model: Path, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_rows_that_did_not_converge_are_logged(
 
 
 def test_more_shards_than_rows_are_refused(pool: Path, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="one shard for each of 60 rows, got shard 0 of 91"):
+    with pytest.raises(DataError, match="one shard for each of 60 rows, got shard 0 of 61"):
         score({**FAST, "shards": 61}, pool, model, tmp_path)
 
 
