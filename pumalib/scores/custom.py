@@ -19,35 +19,50 @@ def load_function(method: str) -> Callable[..., Any]:
     """Import `module:function`.
 
     Raises:
-        ConfigError: no such module or function.
+        ConfigError: no such module or function, or a module that fails when imported.
     """
     module_name, _, name = method.partition(":")
     try:
-        return getattr(importlib.import_module(module_name), name)  # type: ignore[no-any-return]
-    except (ImportError, AttributeError) as error:
+        found = getattr(importlib.import_module(module_name), name)
+    except Exception as error:  # whatever the user's module raises, the message says where from
         raise ConfigError(
-            f"expected a function {name} in a module {module_name} for score method {method}: {error}; "
-            "put the file in the folder you run from"
-        ) from None
+            f"expected a function {name} in a module {module_name} for score method {method}, "
+            f"got {type(error).__name__}: {error}; put the file in the folder you run from"
+        ) from error
+    if not callable(found):
+        raise ConfigError(f"expected a function {name} in module {module_name}, got a {type(found).__name__}")
+    function: Callable[..., Any] = found
+    return function
 
 
 def score(question: Question, settings: CustomScoreSettings) -> Estimate:
     """Call the user's function batch by batch.
 
     Raises:
-        DataError: it gives another number of scores, or NaN.
+        DataError: it gives another number of scores, NaN, infinity, or no numbers.
     """
     function = load_function(settings.method)
     size = settings.batch_size
+    batches = zip(torch.split(question.images, size), torch.split(question.labels, size), strict=True)
     blocks = [
         _as_numbers(function(question.model, images, labels, **settings.options), len(labels), settings.method)
-        for images, labels in zip(question.images.split(size), question.labels.split(size), strict=True)
+        for images, labels in batches
     ]
     return Estimate(np.concatenate(blocks), settings.higher_is, "as given by the function")
 
 
 def _as_numbers(values: Any, count: int, method: str) -> NDArray[np.float32]:
-    array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-    if array.shape != (count,) or not np.isfinite(array).all():
-        raise DataError(f"expected {count} finite scores from {method}, got shape {array.shape} or NaN")
-    return array.astype(np.float32)
+    plain = values.detach().cpu().double() if isinstance(values, torch.Tensor) else values
+    try:
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is refused below
+            scores: NDArray[np.float32] = np.asarray(plain, np.float64).astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"expected {count} numbers from {method}, got {type(values).__name__}: {error}") from None
+    if scores.shape != (count,):
+        raise DataError(f"expected {count} scores from {method}, one an image, got shape {scores.shape}")
+    is_bad = ~np.isfinite(scores)
+    if is_bad.any():
+        raise DataError(
+            f"expected finite scores from {method}, got {scores[is_bad][0]} for {is_bad.sum()} of {count} images"
+        )
+    return scores

@@ -6,14 +6,15 @@ import importlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pumalib.attacks.settings import Norm
 from pumalib.data.pool import Pool, open_pool
+from pumalib.errors import DataError
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
 from pumalib.scores.estimates import Estimate, Question
 from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings, score_module
@@ -47,10 +48,20 @@ def score_shard(
         threat_norm: norm of margins unless the settings say otherwise.
         device: torch device.
         code: code fingerprint to record.
+
+    Raises:
+        DataError: more shards than rows, images the model was not made for, or scores that break the form.
+        ArtifactError: a damaged pool or model.
+        ConfigError: a custom score whose function is not there.
     """
     pool = open_pool(pool_path)
     trained = load_trained(model_path, device)
     expect_images(trained, pool.image_shape, len(pool.class_names), pool_path)
+    if not 0 <= shard < settings.shards <= len(pool):
+        raise DataError(
+            f"expected a shard in [0, {settings.shards}) and at most one shard for each of {len(pool)} rows, "
+            f"got shard {shard} of {settings.shards} for {pool_path}; lower shards"
+        )
     first, last = (len(pool) * edge // settings.shards for edge in (shard, shard + 1))
     estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device)
     table = _join(estimates, settings.method, pool.fingerprint, trained.fingerprint, first)
@@ -63,7 +74,7 @@ def _score_rows(
     settings: DeepfoolSettings | FastMarginSettings | CustomScoreSettings,
     pool: Pool,
     trained: TrainedModel,
-    rows: Any,
+    rows: NDArray[np.int64],
     threat_norm: Norm,
     device: str,
 ) -> list[Estimate]:

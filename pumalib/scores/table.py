@@ -100,16 +100,26 @@ def join_scores(shards: Sequence[Path], num_rows: int, pool_fingerprint: str) ->
         pool_fingerprint: the pool they must belong to.
 
     Raises:
-        ArtifactError: a gap, an overlap, or shards of different models.
+        ArtifactError: a gap, an overlap, or shards of different models or methods.
     """
     tables = [read_scores(path, pool_fingerprint) for path in shards]
     expected = 0
     for path, table in zip(shards, tables, strict=True):
-        if table.first_row != expected or table.model_fingerprint != tables[0].model_fingerprint:
-            raise ArtifactError(f"expected a shard of the same model starting at row {expected}, got {path}")
+        if table.first_row != expected:
+            raise ArtifactError(
+                f"expected a shard that starts at row {expected}, got one that starts at {table.first_row} at {path}; "
+                "score the shards again"
+            )
+        if _kind(table) != _kind(tables[0]):
+            raise ArtifactError(
+                f"expected a shard like {shards[0]}, got another model, method or set of columns at {path}; "
+                "score the shards again"
+            )
         expected += len(table.score)
     if expected != num_rows:
-        raise ArtifactError(f"expected {num_rows} scored rows, got {expected} in {len(shards)} shards")
+        raise ArtifactError(
+            f"expected {num_rows} scored rows, got {expected} in {len(shards)} shards; give all shards, in order"
+        )
     first = tables[0]
     return ScoreTable(
         score=np.concatenate([table.score for table in tables]),
@@ -117,3 +127,9 @@ def join_scores(shards: Sequence[Path], num_rows: int, pool_fingerprint: str) ->
         columns={name: np.concatenate([table.columns[name] for table in tables]) for name in first.columns},
         **{name: getattr(first, name) for name in _ATTRIBUTES},
     )
+
+
+def _kind(table: ScoreTable) -> tuple[object, ...]:
+    """Return what the shards of one score have in common."""
+    shared = tuple(getattr(table, name) for name in _ATTRIBUTES if name != "first_row")
+    return (*shared, sorted((name, column.dtype.str) for name, column in table.columns.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -104,6 +105,10 @@ def _check_cut(cut: Cut) -> None:
         raise ValueError(f"expected a fraction for a random cut, got {given[0]}")
     if cut.score is not None and cut.fraction is not None and cut.drop not in ("easiest", "hardest"):
         raise ValueError(f"expected drop 'easiest' or 'hardest', got {cut.drop!r}")
+    if any(value is not None and math.isnan(value) for value in thresholds.values()):
+        raise ValueError(f"expected a number as {given[0]}, got NaN")
+    if cut.scope not in ("union", "per_source", "per_class"):
+        raise ValueError(f"expected scope 'union', 'per_source' or 'per_class', got {cut.scope!r}")
     if cut.higher_is not in ("easier", "harder"):
         raise ValueError(f"expected higher_is 'easier' or 'harder', got {cut.higher_is!r}")
 
@@ -111,22 +116,45 @@ def _check_cut(cut: Cut) -> None:
 def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     score = np.asarray(cut.score, np.float64)
     valid = np.ones(num_rows, bool) if cut.valid is None else np.asarray(cut.valid, bool)
-    if score.shape != (num_rows,) or valid.shape != (num_rows,):
-        raise DataError(f"expected a score of {num_rows} rows, got {score.shape} for cut {cut.label!r}")
+    columns = {
+        "score": score,
+        "valid": valid,
+        "converged": valid if cut.converged is None else np.asarray(cut.converged),
+    }
+    for name, column in columns.items():
+        if column.shape != (num_rows,):
+            raise DataError(
+                f"expected {num_rows} entries, one a row, got {column.shape} in {name} of cut {cut.label!r}"
+            )
     if np.isnan(score[valid]).any():
-        raise DataError(f"expected no NaN, got {int(np.isnan(score[valid]).sum())} in the score of cut {cut.label!r}")
+        raise DataError(
+            f"expected scores without NaN, got {int(np.isnan(score[valid]).sum())} in cut {cut.label!r}; "
+            "mark rows without a score in valid"
+        )
     return score, valid
 
 
 def _apply_threshold(cut: Cut, score: NDArray[np.float64], valid: NDArray[np.bool_]) -> CutOutcome:
     compare = {"below": np.less, "at_most": np.less_equal, "at_least": np.greater_equal, "above": np.greater}
     name = next(name for name in compare if getattr(cut, name) is not None)
-    drops_high = name in ("at_least", "above")
-    side = "easiest" if drops_high == (cut.higher_is == "easier") else "hardest"
+    side = dropped_side(name, cut.higher_is)
     if cut.drop is not None and cut.drop != side:
         raise ValueError(f"expected drop: {side} with {name} (higher is {cut.higher_is}), got {cut.drop}")
     value = float(getattr(cut, name))
-    return CutOutcome(compare[name](score, value) & valid, value)
+    removed = compare[name](score, _rounded_like(cut.score, value)) & valid
+    return CutOutcome(removed, value, _bound_warning(cut, removed))
+
+
+def dropped_side(threshold: str, higher_is: Literal["easier", "harder"]) -> Literal["easiest", "hardest"]:
+    """Return which side a threshold removes."""
+    drops_high = threshold in ("at_least", "above")
+    return "easiest" if drops_high == (higher_is == "easier") else "hardest"
+
+
+def _rounded_like(score: ArrayLike | None, value: float) -> float:
+    """Round a threshold as the scores were rounded: 1/50 in float32 is equal to 0.02, not below it."""
+    dtype = np.asarray(score).dtype
+    return float(dtype.type(value)) if np.issubdtype(dtype, np.floating) else value
 
 
 def _groups(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,19 +66,19 @@ def select(
     """
     classes = None if labels is None else _column(labels, num_rows, np.int64, "labels")
     sources = None if source is None else _column(source, num_rows, np.uint8, "source")
-    per_row = np.broadcast_to(np.asarray(epsilons, np.float32), num_rows) if np.ndim(epsilons) == 0 else None
-    radii = _column(epsilons, num_rows, np.float32, "epsilons") if per_row is None else per_row
+    per_row = np.full(num_rows, epsilons) if np.ndim(epsilons) == 0 else epsilons
+    radii = _column(per_row, num_rows, np.float32, "epsilons")
     outcomes = tuple(
         apply_cut(cut, num_rows, classes, sources, derive_seed(seed, "cut", index)) for index, cut in enumerate(cuts)
     )
     reason = combine(outcomes, num_rows)
     rows = np.flatnonzero(reason == KEPT).astype(np.int64)
     _check_kept(rows, classes)
-    return Selection(rows, radii[rows].copy(), reason, outcomes)
+    return Selection(rows, radii[rows], reason, outcomes)
 
 
-def _column(values: ArrayLike, num_rows: int, dtype: type, name: str) -> NDArray[np.generic]:
-    column = np.asarray(values, dtype)
+def _column(values: ArrayLike, num_rows: int, dtype: type, name: str) -> NDArray[Any]:
+    column: NDArray[Any] = np.asarray(values, dtype)
     if column.shape != (num_rows,):
         raise DataError(f"expected {num_rows} {name}, one a row, got {column.shape}")
     return column

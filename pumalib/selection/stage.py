@@ -14,10 +14,10 @@ from pydantic import TypeAdapter
 
 from pumalib.artifacts import content_fingerprint, create_artifact, expect_fingerprint, open_artifact, read_array
 from pumalib.data.pool import SOURCE_NAMES, PoolRows, read_pool_rows
-from pumalib.errors import ArtifactError, DataError
+from pumalib.errors import ArtifactError, ConfigError, DataError
 from pumalib.randomness import derive_seed
-from pumalib.scores.table import ScoreTable, read_scores
-from pumalib.selection.cuts import Cut
+from pumalib.scores.table import HigherIs, ScoreTable, read_scores
+from pumalib.selection.cuts import Cut, dropped_side
 from pumalib.selection.epsilons import adaptive_epsilons, mean_epsilon, shuffle_within
 from pumalib.selection.select import Selection, select
 from pumalib.selection.settings import RANDOM, THRESHOLDS, CutSettings, EpsilonSettings, FixedEpsilon
@@ -102,13 +102,15 @@ def make_selection(
     Raises:
         DataError: a class that loses all its rows, too few scored rows, a mean epsilon of at most 0.
         ArtifactError: a score of another pool or, for epsilons, of another norm.
+        ConfigError: a side that a threshold does not drop.
     """
     rows = read_pool_rows(pool)
     tables = {name: read_scores(path, rows.fingerprint) for name, path in scores.items()}
-    cuts = [_make_cut(cut, tables) for cut in plan.prune]
+    cuts = _make_cuts(plan, tables)
     selection = _select(plan, rows, cuts, tables)
     labels, source = rows.labels[selection.rows], rows.source[selection.rows]
-    inputs = {"pool": rows.fingerprint, **{name: table.model_fingerprint for name, table in tables.items()}}
+    models = {f"model of score {name}": table.model_fingerprint for name, table in tables.items()}
+    inputs = {"pool": rows.fingerprint, **models}
     with create_artifact(output, "selection", settings=settings, inputs=inputs, code=code) as file:
         file.attrs["pool_fingerprint"] = rows.fingerprint
         file.attrs["mean_epsilon"] = mean_epsilon(selection.epsilons, source, plan.synthetic_fraction)
@@ -123,6 +125,16 @@ def make_selection(
     return [outcome.warning for outcome in selection.outcomes if outcome.warning]
 
 
+def _make_cuts(plan: SelectionPlan, tables: Mapping[str, ScoreTable]) -> list[Cut]:
+    """Make the cuts that a plan asks for; dropping rows of negative epsilon is one more, after them."""
+    cuts = [_make_cut(cut, tables) for cut in plan.prune]
+    policy = plan.epsilon
+    if not isinstance(policy, FixedEpsilon) and policy.negative == "drop":
+        score = tables[policy.score].score.astype(np.float64) - policy.gap
+        cuts.append(Cut(score, below=0.0, higher_is="easier", label="epsilon < 0"))
+    return cuts
+
+
 def _select(plan: SelectionPlan, rows: PoolRows, cuts: Sequence[Cut], tables: Mapping[str, ScoreTable]) -> Selection:
     policy = plan.epsilon
     if isinstance(policy, FixedEpsilon):
@@ -130,7 +142,11 @@ def _select(plan: SelectionPlan, rows: PoolRows, cuts: Sequence[Cut], tables: Ma
         return select(len(rows.labels), cuts, epsilon, plan.seed, labels=rows.labels, source=rows.source)
     table = tables[policy.score]
     if table.norm != plan.threat_norm:
-        raise ArtifactError(f"expected margins in norm {plan.threat_norm}, got {table.norm} from score {policy.score}")
+        found = f"norm {table.norm}" if table.norm else f"no margins but {table.method} scores"
+        raise ArtifactError(
+            f"expected margins in the threat's norm {plan.threat_norm}, got {found} in score {policy.score}; "
+            "name a margin score of that norm under epsilon"
+        )
     if not table.valid.all():
         raise DataError(
             f"expected a margin for every row, score {policy.score} lacks {int((~table.valid).sum())}; score all rows"
@@ -138,8 +154,6 @@ def _select(plan: SelectionPlan, rows: PoolRows, cuts: Sequence[Cut], tables: Ma
     epsilons = adaptive_epsilons(table.score, policy.cap or plan.threat_epsilon, policy.gap)
     if policy.negative == "zero":
         epsilons = np.maximum(epsilons, np.float32(0))
-    if policy.negative == "drop":
-        cuts = [*cuts, Cut(epsilons, below=0.0, higher_is="easier", label="epsilon < 0")]
     selection = select(len(rows.labels), cuts, epsilons, plan.seed, labels=rows.labels, source=rows.source)
     return _controlled(selection, plan, rows)
 
@@ -169,6 +183,7 @@ def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:
     if cut.by == RANDOM:
         return Cut(None, scope=cut.scope, label=label, **bounds)
     table = tables[cut.by]
+    _check_side(cut, table.higher_is)
     return Cut(
         table.score,
         drop=cut.drop,
@@ -179,6 +194,18 @@ def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:
         label=label,
         **bounds,
     )
+
+
+def _check_side(cut: CutSettings, higher_is: HigherIs) -> None:
+    name = next((name for name in THRESHOLDS if getattr(cut, name) is not None), None)
+    if name is None or cut.drop is None:
+        return
+    side = dropped_side(name, higher_is)
+    if cut.drop != side:
+        raise ConfigError(
+            f"expected drop: {side} with {name} (higher is {higher_is}) in the cut by {cut.by}, got {cut.drop}; "
+            "leave drop out, or turn the threshold round"
+        )
 
 
 def _counts(labels: NDArray[np.int64], source: NDArray[np.uint8], class_names: Sequence[str]) -> dict[str, Any]:

@@ -24,8 +24,10 @@ class EpochRecord:
     Attributes:
         epoch: counted from 1.
         images_seen: draws so far.
-        loss: mean of the training loss over the epoch; natural_loss and robust_loss are its terms.
-        learning_rate: at the end of the epoch.
+        loss: mean of the training loss over the epoch.
+        natural_loss: mean cross-entropy on clean images; nan with `pgd_at`, which never looks at them.
+        robust_loss: mean robust term, unweighted; 0 with natural training.
+        learning_rate: of the epoch's last step.
         clean_accuracy: of the averaged weights on the history images; nan where not measured.
         robust_accuracy: the same under PGD-10 on the cross-entropy.
         split: where the history images come from.

@@ -41,7 +41,7 @@ class BatchLoss:
 
     Attributes:
         total: what is minimised.
-        natural: cross-entropy on clean images.
+        natural: cross-entropy on clean images; nan where the method never looks at them (`pgd_at`).
         robust: the robust term, unweighted; 0 for natural training.
     """
 

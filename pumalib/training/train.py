@@ -106,8 +106,9 @@ def train(
         >>> generator = np.random.default_rng(0)
         >>> labels = generator.integers(2, size=64)
         >>> images = (labels[:, None, None, None] * 200 + generator.integers(50, size=(64, 4, 4, 1))).astype("uint8")
+        >>> _ = torch.manual_seed(0)
         >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
-        >>> recipe = TrainingSettings(epochs=4, samples_per_epoch=128, batch_size=32, crop_padding=0)
+        >>> recipe = TrainingSettings(epochs=16, samples_per_epoch=128, batch_size=32, crop_padding=0)
         >>> result = train(model, images, labels, settings=recipe, threat=ThreatSettings(epsilon=0.1))
         >>> float(result.history.clean_accuracy.iloc[-1])
         1.0
@@ -155,15 +156,36 @@ def train_on_rows(
 
 
 def _check_rows(data: TrainingRows, settings: TrainingSettings, threat: ThreatSettings) -> None:
-    if len(data.rows) != len(data.epsilons):
-        raise DataError(f"expected one epsilon for each of {len(data.rows)} rows, got {len(data.epsilons)}")
+    if data.rows.ndim != 1 or data.epsilons.shape != data.rows.shape:
+        raise DataError(f"expected one epsilon for each of {data.rows.size} rows, got shape {data.epsilons.shape}")
+    if data.source.shape != data.labels.shape:
+        raise DataError(f"expected one source for each of {len(data.labels)} images, got shape {data.source.shape}")
     if not np.isfinite(data.epsilons).all():
         raise DataError("expected finite epsilons, got NaN or infinity")
-    if len(data.rows) == 0 or data.rows.min() < 0 or data.rows.max() >= len(data.labels):
-        raise DataError(f"expected selected rows in [0, {len(data.labels)}), got {len(data.rows)} rows outside or none")
+    if len(data.rows) == 0:
+        raise DataError("expected at least one selected row, got none; prune less")
+    if data.rows.min() < 0 or data.rows.max() >= len(data.labels):
+        raise DataError(
+            f"expected selected rows in [0, {len(data.labels)}), got {data.rows.min()}..{data.rows.max()}; "
+            "give the selection of these images"
+        )
+    if (np.diff(data.rows) <= 0).any():
+        raise DataError(
+            "expected selected rows in ascending order, each once, got another order; sort them, and their epsilons"
+        )
     if settings.method == "natural" and not np.allclose(data.epsilons, threat.epsilon):
         raise DataError(
             "expected the default epsilon with natural training, which does not perturb; use another method"
+        )
+
+
+def _check_finite(losses: NDArray[np.float64], epoch: int) -> None:
+    """Look at a whole epoch at once: asking the device after each step would make every step wait."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if len(bad):
+        raise DataError(
+            f"expected a finite loss, got {losses[bad[0]]} in epoch {epoch + 1} at its step {bad[0] + 1} of "
+            f"{len(losses)}; lower learning_rate"
         )
 
 
@@ -182,6 +204,7 @@ class _Trainer:
         self.model = model
         self.optimizer = make_optimizer(model, settings)
         self.schedule = make_schedule(self.optimizer, settings)
+        self.learning_rate = float("nan")
         self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * settings.num_steps))
         self._settings, self._data, self._seed, self._device = settings, data, seed, device
         self._attack = InnerAttack(threat.norm, settings.inner_steps, settings.attack_step_size)
@@ -193,21 +216,25 @@ class _Trainer:
         ).batch_loss
 
     def run_epoch(self, epoch: int, on_images: Callable[[int], object]) -> NDArray[np.float64]:
-        """Train one epoch; return the mean (total, natural, robust) loss."""
+        """Train one epoch; return the mean (total, natural, robust) loss.
+
+        Raises:
+            DataError: a loss that is not finite; found at the end of the epoch.
+        """
         self.model.train()
-        sums = torch.zeros(3, dtype=torch.float64, device=self._device)
+        losses = torch.empty(self._plan.num_batches, 3, device=self._device)
         batches = draw_batches(self._plan, self._data.source, self._data.rows, epoch)
         for index, rows in enumerate(batches):
             loss = self._step(epoch * self._plan.num_batches + index, rows)
-            sums += torch.stack([loss.total.detach(), loss.natural, loss.robust]).double()
+            losses[index] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
             on_images(len(rows))
             if self._settings.schedule_unit == "step":
                 self.schedule.step()
         if self._settings.schedule_unit == "epoch":
             self.schedule.step()
-        means = (sums / self._plan.num_batches).cpu().numpy()
-        if not np.isfinite(means[0]):
-            raise DataError(f"expected a finite loss, got {means[0]} in epoch {epoch + 1}; lower learning_rate")
+        steps: NDArray[np.float64] = losses.cpu().double().numpy()
+        _check_finite(steps[:, 0], epoch)
+        means: NDArray[np.float64] = steps.mean(0)
         return means
 
     def _step(self, step: int, rows: NDArray[np.int64]) -> BatchLoss:
@@ -231,6 +258,7 @@ class _Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.average.update(self.model, step)
         return loss
 
@@ -273,7 +301,7 @@ def _record(
         loss=float(losses[0]),
         natural_loss=float(losses[1]),
         robust_loss=float(losses[2]),
-        learning_rate=float(trainer.optimizer.param_groups[0]["lr"]),
+        learning_rate=trainer.learning_rate,
         clean_accuracy=clean,
         robust_accuracy=robust,
         split=probe.split,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 
 from pumalib.training.losses import BatchLoss, Step
@@ -10,4 +11,4 @@ from pumalib.training.losses import BatchLoss, Step
 def batch_loss(step: Step) -> BatchLoss:
     """Return the cross-entropy of the clean images; epsilons play no part."""
     natural = F.cross_entropy(step.model(step.images), step.labels, label_smoothing=step.label_smoothing)
-    return BatchLoss(natural, natural.detach(), natural.detach() * 0)
+    return BatchLoss(natural, natural.detach(), torch.zeros_like(natural.detach()))

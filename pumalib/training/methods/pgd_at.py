@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 
 from pumalib.attacks.objectives import cross_entropy
@@ -21,4 +22,4 @@ def batch_loss(step: Step) -> BatchLoss:
         step.generator,
     )
     robust = F.cross_entropy(step.model(adversarial), step.labels, label_smoothing=step.label_smoothing)
-    return BatchLoss(robust, robust.detach() * float("nan"), robust.detach())
+    return BatchLoss(robust, torch.full_like(robust.detach(), torch.nan), robust.detach())

@@ -1,0 +1,126 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from pumalib.attacks.settings import ThreatSettings
+from pumalib.data.datasets import prepare_dataset
+from pumalib.data.pool import build_pool, open_pool
+from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
+from pumalib.errors import ArtifactError
+from pumalib.models.settings import ArchitectureSettings
+from pumalib.models.trained import load_trained
+from pumalib.selection.stage import SelectionPlan, make_selection, read_selection
+from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
+from pumalib.training.settings import TrainingSettings
+from pumalib.training.stage import train_run
+
+THREAT = ThreatSettings(epsilon=0.1)
+ARCHITECTURE = ArchitectureSettings(name="mlp", width=8, mean=(0.3,), std=(0.4,))
+
+
+def make_files(folder: Path, seed: int, validation_fraction: float) -> Path:
+    """Make a dataset, a pool of digits with held-out rows as synthetic ones, and a selection of 80 % of it."""
+    settings = DigitsSettings(
+        source="digits",
+        split="seeded",
+        test_fraction=0.9,
+        held_out_fraction=0.2,
+        validation_fraction=validation_fraction,
+    )
+    prepare_dataset(settings, seed, folder, folder / "dataset.h5")
+    inputs = SyntheticInputs(folder / "dataset.h5", None, None, seed, "cpu")
+    make_synthetic(HeldOutSyntheticSettings(method="held_out"), inputs, folder / "synthetic.h5")
+    build_pool(folder / "dataset.h5", folder / "synthetic.h5", folder / "pool.h5", {})
+    plan = SelectionPlan.from_settings(
+        {
+            "prune": [{"by": "random", "fraction": 0.2}],
+            "epsilon": {"policy": "fixed"},
+            "threat": {"norm": "linf", "epsilon": 0.1},
+            "synthetic_fraction": 0.5,
+        },
+        seed,
+    )
+    make_selection(plan, folder / "pool.h5", {}, folder / "selection.h5", {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with dataset, pool and selection, and no validation split."""
+    return make_files(tmp_path_factory.mktemp("files"), 0, 0.0)
+
+
+def run(files: Path, output: Path, seed: int = 0, selection: Path | None = None, **changes: Any) -> Path:
+    recipe = {"epochs": 3, "samples_per_epoch": 64, "batch_size": 32, "synthetic_fraction": 0.5, **changes}
+    train_run(
+        ARCHITECTURE,
+        TrainingSettings.model_validate(recipe),
+        THREAT,
+        name="trades",
+        seed=seed,
+        dataset=files / "dataset.h5",
+        pool_path=files / "pool.h5",
+        selection_path=selection or files / "selection.h5",
+        model=output / "model.safetensors",
+        history=output / "history.csv",
+        run=output / "run.yaml",
+        device="cpu",
+    )
+    return output
+
+
+def test_equal_inputs_give_equal_bytes_and_another_seed_does_not(files: Path, tmp_path: Path) -> None:
+    first, again, other = (run(files, tmp_path / name, seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    for name in ("model.safetensors", "history.csv", "run.yaml"):
+        assert (first / name).read_bytes() == (again / name).read_bytes()
+        assert (first / name).read_bytes() != (other / name).read_bytes()
+
+
+def test_memory_mapped_pool_trains_the_same_weights(files: Path, tmp_path: Path) -> None:
+    resident, mapped = (
+        load_trained(run(files, tmp_path / str(limit), device_images_gib=limit) / "model.safetensors", "cpu").model
+        for limit in (4.0, 0.0)
+    )
+    for a, b in zip(resident.state_dict().values(), mapped.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_stored_model_is_the_one_the_history_measured(files: Path, tmp_path: Path) -> None:
+    run(files, tmp_path, history_images=10_000)
+    pool, selection = open_pool(files / "pool.h5"), read_selection(files / "selection.h5")
+    trained = load_trained(tmp_path / "model.safetensors", "cpu")
+    images = torch.from_numpy(np.moveaxis(pool.images[selection.rows], 3, 1).astype(np.float32) / 255)
+    with torch.no_grad():
+        accuracy = (trained.model(images).argmax(1).numpy() == pool.labels[selection.rows]).mean()
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history.clean_accuracy.iloc[-1] == pytest.approx(accuracy)
+    assert set(history.split) == {"train"}
+    assert (trained.image_shape, trained.class_names) == (pool.image_shape, pool.class_names)
+
+
+def test_settings_are_stored_with_all_defaults_resolved(files: Path, tmp_path: Path) -> None:
+    stored = yaml.safe_load((run(files, tmp_path) / "run.yaml").read_text())
+    selection = read_selection(files / "selection.h5")
+    assert (stored["run"], stored["seed"]) == ("trades", 0)
+    assert stored["training"]["epochs"] == 3
+    assert stored["training"]["learning_rate"] == TrainingSettings().learning_rate
+    assert TrainingSettings.model_validate(stored["training"]).epochs == 3
+    assert ArchitectureSettings.model_validate(stored["architecture"]) == ARCHITECTURE
+    assert stored["inputs"] == {"pool": selection.pool_fingerprint, "selection": selection.fingerprint}
+
+
+def test_history_is_measured_on_validation_rows_where_there_are_some(tmp_path: Path) -> None:
+    files = make_files(tmp_path, 0, 0.2)
+    assert set(pd.read_csv(run(files, tmp_path) / "history.csv").split) == {"validation"}
+
+
+def test_selection_of_another_pool_is_refused(files: Path, tmp_path: Path) -> None:
+    other = make_files(tmp_path, 1, 0.0)
+    with pytest.raises(ArtifactError, match="made for another pool"):
+        run(files, tmp_path, selection=other / "selection.h5")
+    assert not (tmp_path / "model.safetensors").exists()
