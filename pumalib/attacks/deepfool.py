@@ -44,7 +44,7 @@ def deepfool_margins(
 
     Args:
         model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] or [N, D] floats.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`.
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
         clip: range of valid inputs; None: unbounded.
@@ -59,7 +59,8 @@ def deepfool_margins(
         The table; `margin` overestimates the distance, as every constructive estimator does.
 
     Raises:
-        DataError: a model in train mode or giving probabilities, labels out of range, NaN images.
+        DataError: a model in train mode or giving probabilities, labels out of range, images that are not floats
+            in the range of `clip`.
 
     Example:
         >>> import torch
@@ -80,17 +81,14 @@ def deepfool_margins(
     return measure_margins(
         search,
         model,
-        _as_float(images),
+        images,
         labels,
         norm=norm,
+        clip=clip,
         bisection_steps=bisection_steps,
         batch_size=batch_size,
         keep_adversarial=keep_adversarial,
     )
-
-
-def _as_float(images: ArrayLike | Tensor) -> Tensor:
-    return images if isinstance(images, Tensor) else torch.as_tensor(images)
 
 
 def _search(

@@ -37,7 +37,7 @@ def fast_margins(
 
     Args:
         model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] or [N, D] floats.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`.
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
         clip: range of valid inputs; None: unbounded.
@@ -47,8 +47,12 @@ def fast_margins(
         batch_size: images at once; changes the speed, not the result.
         keep_adversarial: also return the points across the boundary.
 
+    Returns:
+        The table; `margin` overestimates the distance, by more than DeepFool's where several classes are near.
+
     Raises:
-        DataError: a model in train mode or giving probabilities, labels out of range, NaN images.
+        DataError: a model in train mode or giving probabilities, labels out of range, images that are not floats
+            in the range of `clip`.
 
     Example:
         >>> import torch
@@ -59,13 +63,13 @@ def fast_margins(
         [0.3, -0.3]
     """
     search = partial(_search, norm=norm, clip=clip, step_size=step_size, max_iterations=max_iterations)
-    pixels = images if isinstance(images, Tensor) else torch.as_tensor(images)
     return measure_margins(
         search,
         model,
-        pixels,
+        images,
         labels,
         norm=norm,
+        clip=clip,
         bisection_steps=bisection_steps,
         batch_size=batch_size,
         keep_adversarial=keep_adversarial,
