@@ -2,7 +2,8 @@
 
 As printed, the search stops on any change of the prediction, so a misclassified sample may stop in a third class;
 here it stops only at its label. The printed bisection scales the perturbation by a signed distance; here it halves
-the segment. Iterates are clipped to the valid range, and reaching the limit is flagged.
+the segment. Iterates are clipped to the valid range, and reaching the limit is flagged. The gradient is that of the log
+odds, which has the direction of the cross-entropy's and does not vanish where the model is sure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
-from pumalib.attacks.objectives import cross_entropy
+from pumalib.attacks.objectives import log_odds_against
 from pumalib.attacks.projection import steepest
 from pumalib.attacks.settings import Norm
 
@@ -100,7 +101,7 @@ def _search(
         iterations[active] = index
         if index == max_iterations or across.all():
             break
-        (gradient,) = torch.autograd.grad(cross_entropy(logits, labels[active]).sum(), current)
+        (gradient,) = torch.autograd.grad(log_odds_against(logits, labels[active]).sum(), current)
         stays = ~across
         active = active[stays]
         up = was_correct[active].to(images.dtype) * 2 - 1
