@@ -3,8 +3,9 @@
 Rightly classified samples step to the nearest linearised class boundary. Misclassified samples step toward their
 label over all other classes at once: the linearised problem "become at least as likely as every other class" is
 solved through its dual, a maximum over mixtures of the constraints, by exponentiated gradients (a choice of ours:
-stepping against the best other class alone zigzags and overshoots). They aim beyond the boundary by a share
-`overshoot` of the first gap that grows with each iteration, or the last steps would shrink forever. Pixels that
+stepping against the best other class alone zigzags and overshoots). Both aim
+beyond the boundary by a share `overshoot` of the first gap that grows with each iteration, or the last steps would
+shrink forever. Pixels that
 sit on the edge of the valid range and would have to leave it are left out of the linearisation (ours too).
 """
 
@@ -120,10 +121,11 @@ def _search(
             break
         gaps, normals = _linearise(logits, current, labels[active], num_candidates)
         if index == 0:
-            slack = overshoot * gaps.amax(1, keepdim=True).clamp_min(0.0)
+            slack = overshoot * gaps.amax(1, keepdim=True).abs()
         stays = ~across
         active = active[stays]
-        aimed = gaps[stays] + (1 + index) * slack[active]
+        beyond = torch.where(was_correct[active, None], -index * slack[active], (1 + index) * slack[active])
+        aimed = gaps[stays] + beyond
         total[active] += _step(aimed, normals[stays], current.detach()[stays], was_correct[active], norm, clip)
     return Crossing(points, crossed, iterations)
 
