@@ -3,10 +3,9 @@
 Rightly classified samples step to the nearest linearised class boundary. Misclassified samples step toward their
 label over all other classes at once: the linearised problem "become at least as likely as every other class" is
 solved through its dual, a maximum over mixtures of the constraints, by exponentiated gradients (a choice of ours:
-stepping against the best other class alone zigzags and overshoots). Both aim
-beyond the boundary by a share `overshoot` of the first gap that grows with each iteration, or the last steps would
-shrink forever. Pixels that
-sit on the edge of the valid range and would have to leave it are left out of the linearisation (ours too).
+stepping against the best other class alone zigzags and overshoots). Both aim beyond the boundary by a share
+`overshoot` of the first gap that grows with each iteration, or the last steps would shrink forever. Pixels that sit
+on the edge of the valid range and would have to leave it are left out of the linearisation (ours too).
 """
 
 from __future__ import annotations
