@@ -3,9 +3,9 @@
 Rightly classified samples step to the nearest linearised class boundary. Misclassified samples step toward their
 label over all other classes at once: the linearised problem "become at least as likely as every other class" is
 solved through its dual, a maximum over mixtures of the constraints, by exponentiated gradients (a choice of ours:
-stepping against the best other class alone zigzags and overshoots), and aim beyond the boundary by a share
-`overshoot` of the first gap that grows with each iteration, or the last steps would shrink forever. Pixels that
-sit on the edge of the valid range and would have to leave it are left out of the linearisation (ours too).
+stepping against the best other class alone zigzags and overshoots). Both aim beyond the boundary by a share
+`overshoot` of the first gap that grows with each iteration, or the last steps would shrink forever. Pixels that sit
+on the edge of the valid range and would have to leave it are left out of the linearisation (ours too).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
-from pumalib.attacks.projection import per_row
+from pumalib.attacks.projection import norms, per_row
 from pumalib.attacks.settings import Norm
 
 _TINY = 1e-12
@@ -44,7 +44,7 @@ def deepfool_margins(
 
     Args:
         model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] or [N, D] floats.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`.
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
         clip: range of valid inputs; None: unbounded.
@@ -59,7 +59,8 @@ def deepfool_margins(
         The table; `margin` overestimates the distance, as every constructive estimator does.
 
     Raises:
-        DataError: a model in train mode or giving probabilities, labels out of range, NaN images.
+        DataError: a model in train mode or giving probabilities, labels out of range, images that are not floats
+            in the range of `clip`.
 
     Example:
         >>> import torch
@@ -80,17 +81,14 @@ def deepfool_margins(
     return measure_margins(
         search,
         model,
-        _as_float(images),
+        images,
         labels,
         norm=norm,
+        clip=clip,
         bisection_steps=bisection_steps,
         batch_size=batch_size,
         keep_adversarial=keep_adversarial,
     )
-
-
-def _as_float(images: ArrayLike | Tensor) -> Tensor:
-    return images if isinstance(images, Tensor) else torch.as_tensor(images)
 
 
 def _search(
@@ -122,10 +120,11 @@ def _search(
             break
         gaps, normals = _linearise(logits, current, labels[active], num_candidates)
         if index == 0:
-            slack = overshoot * gaps.amax(1, keepdim=True).clamp_min(0.0)
+            slack = overshoot * gaps.amax(1, keepdim=True).abs()
         stays = ~across
         active = active[stays]
-        aimed = gaps[stays] + (1 + index) * slack[active]
+        beyond = torch.where(was_correct[active, None], -index * slack[active], (1 + index) * slack[active])
+        aimed = gaps[stays] + beyond
         total[active] += _step(aimed, normals[stays], current.detach()[stays], was_correct[active], norm, clip)
     return Crossing(points, crossed, iterations)
 
@@ -164,24 +163,47 @@ def _step_to_nearest(gaps: Tensor, normals: Tensor, images: Tensor, norm: Norm, 
 def _step_to_all(gaps: Tensor, normals: Tensor, images: Tensor, norm: Norm, clip: Clip) -> Tensor:
     """Step to where ``w_k . step >= d_k`` for every class.
 
-    The length is the largest ``l.d / ||sum l_k w_k||_*`` over mixtures l; the direction is the average over the
-    later mixtures, which recovers the entries that the best mixture leaves undecided.
+    A mixture l of the constraints gives a direction, and ``l.d / ||sum l_k w_k||_*`` bounds the length from below.
+    The mixtures climb that bound. Of their directions, and of the averages of these, which recover the entries that
+    the best mixture leaves undecided, the one is taken that satisfies every constraint after the shortest way.
+    Where none does, the largest bound is gone along the average.
     """
-    mixture = torch.softmax(gaps / gaps.abs().amax(1, keepdim=True).clamp_min(_TINY), 1)
-    longest = torch.zeros_like(gaps[:, 0])
-    direction = torch.zeros_like(images)
+    mixture = _first_mixture(gaps, normals, norm)
+    shortest, bound = torch.full_like(gaps[:, 0], torch.inf), torch.zeros_like(gaps[:, 0])
+    step, average, average_gains = torch.zeros_like(images), torch.zeros_like(images), torch.zeros_like(gaps)
     for index in range(_DUAL_STEPS):
         mixed = _movable((mixture[..., None] * normals).sum(1), images, clip)
         length = _dual_norm(mixed, norm)
         distance = (mixture * gaps).sum(1) / length
-        longest = torch.maximum(longest, distance)
+        bound = torch.maximum(bound, distance)
         unit = mixed.sign() if norm == "linf" else mixed / length[:, None]
-        if index >= _DUAL_STEPS // 2:
-            direction += unit / (_DUAL_STEPS - _DUAL_STEPS // 2)
-        slope = gaps - distance[:, None] * (normals * unit[:, None]).sum(2)
-        scale = slope.abs().amax(1, keepdim=True).clamp_min(_TINY)
-        mixture = torch.softmax((mixture + _TINY).log() + slope / scale * (_DUAL_RATE / (1 + index) ** 0.5), 1)
-    return per_row(longest, images) * direction
+        gains = (normals * unit[:, None]).sum(2)
+        average = average.lerp(unit, 2 / (2 + index))
+        average_gains = average_gains.lerp(gains, 2 / (2 + index))
+        for direction, direction_gains in ((unit, gains), (average, average_gains)):
+            scale = _scale_to_satisfy(gaps, direction_gains)
+            way = scale * norms(direction, norm)
+            step = torch.where((way < shortest)[:, None], scale[:, None] * direction, step)
+            shortest = torch.minimum(way, shortest)
+        slope = gaps - distance[:, None] * gains
+        slope /= slope.abs().amax(1, keepdim=True).clamp_min(_TINY)
+        mixture = torch.softmax((mixture + _TINY).log() + slope * (_DUAL_RATE / (1 + index) ** 0.5), 1)
+    return torch.where(shortest.isfinite()[:, None], step, bound[:, None] * average)
+
+
+def _first_mixture(gaps: Tensor, normals: Tensor, norm: Norm) -> Tensor:
+    """Return weights [B, C] that favour the constraints farthest from being satisfied."""
+    distances = gaps / _dual_norm(normals, norm)
+    farthest = distances.amax(1, keepdim=True).clamp_min(_TINY)
+    return torch.softmax((distances / farthest).clamp_min(-1.0), 1)
+
+
+def _scale_to_satisfy(gaps: Tensor, gains: Tensor) -> Tensor:
+    """Return the least scale [B] at which ``scale * gains >= gaps`` for every class; inf where there is none."""
+    scales = gaps / gains.masked_fill(gains == 0, _TINY)
+    least = scales.masked_fill(gains <= 0, 0.0).masked_fill((gains <= 0) & (gaps > 0), torch.inf).amax(1)
+    most = scales.masked_fill(gains >= 0, torch.inf).amin(1)
+    return torch.where(least <= most, least.clamp_min(0.0), torch.inf)
 
 
 def _movable(normals: Tensor, images: Tensor, clip: Clip) -> Tensor:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from pumalib.attacks.gradient_ascent import Clip
+from pumalib.attacks.inputs import check_inputs, model_device
 from pumalib.attacks.projection import norms
 from pumalib.attacks.settings import Norm
-from pumalib.errors import DataError
-from pumalib.models.checks import check_model, frozen_parameters
-
-Clip = tuple[float, float] | None
+from pumalib.models.checks import frozen_parameters
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,8 @@ class MarginTable:
         prediction: [N] int64, class predicted at the image.
         adversarial_class: [N] int64, class predicted across the boundary (the prediction where not converged).
         iterations: [N] int64, gradient iterations used.
-        adversarial_images: [N, ...] float32 points just across the boundary; None unless asked for.
+        adversarial_images: [N, ...] floats of the model's precision, the points just across the boundary (the last
+            point tried where not converged); None unless asked for.
     """
 
     margin: NDArray[np.float32]
@@ -75,6 +75,7 @@ def measure_margins(
     labels: ArrayLike | Tensor,
     *,
     norm: Norm,
+    clip: Clip,
     bisection_steps: int,
     batch_size: int,
     keep_adversarial: bool = False,
@@ -84,44 +85,29 @@ def measure_margins(
     Args:
         search: finds a point across the boundary for a batch.
         model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] or [N, D] floats.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`.
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
+        clip: range of valid inputs; None: unbounded.
         bisection_steps: halvings of the segment from the image to the point found.
         batch_size: images at once.
         keep_adversarial: also return the points across the boundary.
 
     Raises:
-        DataError: a model in train mode or giving probabilities, labels out of range, NaN images.
+        DataError: a model, images or labels that do not fit each other; see `inputs.check_inputs`.
+        ValueError: another norm.
     """
-    pixels, targets = _as_tensors(images, labels)
-    if len(pixels) == 0:
-        raise DataError("expected at least one image, got none")
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    num_classes = check_model(model, pixels[:16].to(device))
-    if int(targets.min()) < 0 or int(targets.max()) >= num_classes:
-        raise DataError(
-            f"expected labels in [0, {num_classes}), got {int(targets.min())}..{int(targets.max())}; "
-            "the model has another number of classes"
-        )
+    if norm not in get_args(Norm):
+        raise ValueError(f"expected norm linf or l2, got {norm}")
+    pixels, targets = check_inputs(model, images, labels, clip)
+    device = model_device(model)
+    num_columns = len(fields(MarginTable)) - (not keep_adversarial)
+    batches = []
     with frozen_parameters(model):
-        batches = [
-            _measure_batch(search, model, batch.to(device), batch_labels.to(device), norm, bisection_steps)
-            for batch, batch_labels in zip(pixels.split(batch_size), targets.split(batch_size), strict=True)
-        ]
-    return _join([batch if keep_adversarial else batch[:-1] for batch in batches])
-
-
-def _as_tensors(images: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
-    pixels = images if isinstance(images, Tensor) else torch.from_numpy(np.asarray(images))
-    targets = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels)
-    if not pixels.is_floating_point():
-        raise DataError(f"expected float images in the model's range, got {pixels.dtype}; divide by 255 first")
-    if not torch.isfinite(pixels).all():
-        raise DataError("expected images without NaN or infinity")
-    if targets.shape != pixels.shape[:1]:
-        raise DataError(f"expected one label for each of {len(pixels)} images, got {tuple(targets.shape)}")
-    return pixels, targets.to(torch.int64)
+        for batch, batch_labels in zip(torch.split(pixels, batch_size), torch.split(targets, batch_size), strict=True):
+            columns = _measure_batch(search, model, batch.to(device), batch_labels.to(device), norm, bisection_steps)
+            batches.append([column.cpu() for column in columns[:num_columns]])
+    return _join(batches)
 
 
 def _measure_batch(
@@ -158,8 +144,8 @@ def _bisect(
     return points, classes
 
 
-def _join(batches: list[tuple[Tensor, ...]]) -> MarginTable:
-    columns: list[NDArray[Any]] = [torch.cat(column).cpu().numpy() for column in zip(*batches, strict=True)]
+def _join(batches: list[list[Tensor]]) -> MarginTable:
+    columns: list[NDArray[Any]] = [torch.cat(column).numpy() for column in zip(*batches, strict=True)]
     names = [field.name for field in fields(MarginTable)]
     table = dict(zip(names, columns, strict=False))
     table["margin"] = table["margin"].astype(np.float32)

@@ -29,6 +29,16 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits, labels, reduction="none")
 
 
+def log_odds_against(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return ``log((1 - p_y) / p_y)`` of each row, [B]: the cross-entropy for steepest ascent.
+
+    It grows with the cross-entropy, so its gradient has the same direction, but it does not saturate: in float32 the
+    cross-entropy's gradient loses the label's part when the label leads by 17, and is 0 when it leads by 104.
+    """
+    true = logits.gather(1, labels[:, None]).squeeze(1)
+    return logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1) - true
+
+
 def divergence(logits: Tensor, clean_logits: Tensor) -> Tensor:
     """Return ``KL(softmax clean_logits || softmax logits)`` of each row, [B] (TRADES, Zhang et al. 2019)."""
     return F.kl_div(F.log_softmax(logits, 1), F.log_softmax(clean_logits, 1), reduction="none", log_target=True).sum(1)

@@ -8,6 +8,7 @@ from torch import Tensor
 from pumalib.attacks.settings import Norm
 
 _TINY = 1e-12
+_NEARLY_ONE = 1 - 2**-24
 
 
 def per_row(values: Tensor, like: Tensor) -> Tensor:
@@ -59,8 +60,8 @@ def steepest(gradient: Tensor, norm: Norm) -> Tensor:
 def start_in_ball(noise: Tensor, radii: Tensor, norm: Norm) -> Tensor:
     """Turn noise uniform in [-1, 1) into a start inside each row's own ball.
 
-    L-inf: uniform in the ball. L2: a direction of the noise (rotation-symmetric only in the limit of many pixels),
-    with the length distributed as in the uniform ball.
+    The start is uniform in the ball. L2: the noise, turned into a normal vector, gives the direction, and the
+    chi-square distribution of that vector's length, which does not depend on the direction, gives the radius.
 
     Args:
         noise: [B, ...] float in [-1, 1).
@@ -69,5 +70,8 @@ def start_in_ball(noise: Tensor, radii: Tensor, norm: Norm) -> Tensor:
     """
     if norm == "linf":
         return noise * per_row(radii, noise)
-    lengths = (noise.flatten(1)[:, 0].abs()) ** (1.0 / noise[0].numel())
-    return steepest(noise, "l2") * per_row(radii * lengths, noise)
+    num_pixels = noise[0].numel()
+    normal = torch.erfinv(noise.clamp(-_NEARLY_ONE, _NEARLY_ONE))
+    half_chi_square = norms(normal, "l2").double().square()
+    shares = torch.special.gammainc(torch.full_like(half_chi_square, num_pixels / 2), half_chi_square)
+    return steepest(normal, "l2") * per_row(radii * shares.pow(1 / num_pixels).to(noise), noise)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pumalib.attacks.inputs import check_inputs, model_device
 from pumalib.attacks.projection import norms
 from pumalib.attacks.search import Ball
 from pumalib.attacks.settings import (
@@ -22,8 +23,7 @@ from pumalib.attacks.settings import (
     ThreatSettings,
     attack_module,
 )
-from pumalib.errors import DataError
-from pumalib.models.checks import check_model, frozen_parameters
+from pumalib.models.checks import frozen_parameters
 from pumalib.randomness import derive_seed, uniform_per_row
 
 _TOLERANCE = 1e-5
@@ -75,7 +75,8 @@ def evaluate(
         model: maps [B, C, H, W] (or [B, D]) float32 to logits [B, K]; eval mode.
         images: [N, C, H, W] (or [N, D]) floats in the range of `clip`.
         labels: [N] integers in [0, K).
-        attack: settings of the attack; None: C&W-PGD with 40 steps.
+        attack: settings of the attack; None: C&W-PGD with 40 steps. Which images are attacked is said by `images`
+            alone: its `split` and `num_images` count in a study only.
         threat: norm and epsilon.
         seed: of the random starts; each image has its own, so that the batch size does not change the result.
         clip: range of valid inputs; None: unbounded.
@@ -84,7 +85,8 @@ def evaluate(
         One row an image.
 
     Raises:
-        DataError: a model in train mode or giving probabilities, labels out of range, NaN images.
+        DataError: a model in train mode or giving probabilities, labels out of range, images that are not floats
+            in the range of `clip`.
 
     Example:
         >>> import torch
@@ -96,10 +98,8 @@ def evaluate(
         (0.67, 0.33)
     """
     settings = attack or CwPgdSettings(method="cw_pgd")
-    pixels = images if isinstance(images, Tensor) else torch.as_tensor(np.asarray(images, np.float32))
-    targets = labels if isinstance(labels, Tensor) else torch.as_tensor(np.asarray(labels, np.int64))
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    _check_inputs(pixels, targets, check_model(model, pixels[:16].to(device)))
+    pixels, targets = check_inputs(model, images, labels, clip)
+    device = model_device(model)
     ball = make_ball(settings, threat, clip)
     blocks = [
         _evaluate_block(model, pixels[rows].to(device), targets[rows].to(device), rows, settings, ball, seed)
@@ -114,15 +114,6 @@ def make_ball(settings: AttackSettings, threat: ThreatSettings, clip: tuple[floa
     if isinstance(settings, CleanSettings):
         return Ball(threat.norm, 0.0, 0.0, 0, clip)
     return Ball(settings.norm or threat.norm, epsilon, settings.step_size or epsilon / 4, settings.steps, clip)
-
-
-def _check_inputs(images: Tensor, labels: Tensor, num_classes: int) -> None:
-    if labels.shape != images.shape[:1] or len(images) == 0:
-        raise DataError(f"expected one label for each of {len(images)} images, got {tuple(labels.shape)}")
-    if not torch.isfinite(images).all():
-        raise DataError("expected images without NaN or infinity")
-    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
-        raise DataError(f"expected labels in [0, {num_classes}), got {int(labels.min())}..{int(labels.max())}")
 
 
 def _blocks(count: int, size: int, method: str) -> Iterator[NDArray[np.int64]]:

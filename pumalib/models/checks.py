@@ -40,12 +40,16 @@ def check_model(model: nn.Module, images: Tensor) -> int:
 
 @contextmanager
 def frozen_parameters(model: nn.Module) -> Iterator[None]:
-    """Take gradients of inputs only: parameters ask for none inside, and are as before afterwards."""
+    """Take gradients of inputs only, even where the caller has switched gradients off.
+
+    Parameters ask for none inside, and are as before afterwards.
+    """
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _ in wanted:
         parameter.requires_grad_(False)
     try:
-        yield
+        with torch.enable_grad():
+            yield
     finally:
         for parameter, requires_grad in wanted:
             parameter.requires_grad_(requires_grad)

@@ -72,9 +72,12 @@ def load_trained(path: str | Path, device: str) -> TrainedModel:
     found = (metadata.get("schema"), metadata.get("schema_version"))
     if found != (SCHEMA, SCHEMA_VERSION):
         raise ArtifactError(f"expected {SCHEMA} version {SCHEMA_VERSION}, got {found} at {path}; train it again")
-    height, width, channels = metadata["image_shape"]
-    class_names = tuple(metadata["class_names"])
-    architecture = ArchitectureSettings.model_validate(metadata["architecture"])
+    try:
+        height, width, channels = metadata["image_shape"]
+        class_names = tuple(metadata["class_names"])
+        architecture = ArchitectureSettings.model_validate(metadata["architecture"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"expected image_shape, class_names and architecture in {path}, got: {error!r}") from error
     model = build_model(architecture, (height, width, channels), len(class_names))
     load_weights(model, path)
     return TrainedModel(model.to(device).eval(), (height, width, channels), class_names, file_fingerprint(path))
