@@ -29,6 +29,30 @@ from pumalib.settings import nearest
 
 ImageShape = tuple[int, int, int]
 
+TARGETS = frozenset(
+    {
+        "all",
+        "dataset",
+        "generator",
+        "synthetic",
+        "pool",
+        "selection",
+        "model",
+        "score_shard",
+        "score",
+        "attack",
+        "results",
+    }
+)
+"""Names of the workflow's rules: a report is a target too, so it cannot have one of these."""
+
+RESERVED_NAMES = {
+    "reports": (TARGETS, "a target of the workflow"),
+    "scores": (frozenset({RANDOM}), "the random cut"),
+    "attacks": (frozenset({"none"}), "no attack at all in results.csv"),
+}
+"""Names that mean something else already, by group."""
+
 
 def check_study(study: Study, origin: str = "config") -> None:
     """Refuse a study that could only fail later.
@@ -37,8 +61,10 @@ def check_study(study: Study, origin: str = "config") -> None:
         ConfigError: the first problem found, with the key's path, what came and what was expected.
     """
     try:
+        _check_reserved_names(study)
         shapes = {name: _check_dataset(study, name) for name in study.settings.datasets}
         _check_pools(study, shapes)
+        _check_score_pools(study)
         _check_runs(study, shapes)
         _check_scores(study, shapes)
         _check_cycles(study)
@@ -48,10 +74,18 @@ def check_study(study: Study, origin: str = "config") -> None:
         raise ConfigError(f"{error} ({origin})") from None
 
 
+def _check_reserved_names(study: Study) -> None:
+    for group, (reserved, meaning) in RESERVED_NAMES.items():
+        for name in getattr(study.settings, group):
+            if name in reserved:
+                raise ConfigError(f'expected another name than "{name}", which is {meaning}, at {group}')
+
+
 def _expect_name(name: str, names: Iterable[str], what: str, where: str) -> None:
     known = list(names)
     if name not in known:
-        raise ConfigError(f'expected the name of a {what}, got "{name}"{nearest(name, known)} at {where}')
+        article = "an" if what[0] in "aeiou" else "a"
+        raise ConfigError(f'expected the name of {article} {what}, got "{name}"{nearest(name, known)} at {where}')
 
 
 def _expect_file(path: str, where: str, is_folder: bool = False) -> None:
@@ -159,10 +193,14 @@ def _check_epsilon(study: Study, name: str) -> None:
         )
 
 
+def _check_score_pools(study: Study) -> None:
+    for name in study.settings.scores:
+        _expect_name(study.score_pool(name), study.settings.pools, "pool", f"scores.{name}.pool")
+
+
 def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
     for name, score in study.settings.scores.items():
         where = f"scores.{name}"
-        _expect_name(study.score_pool(name), study.settings.pools, "pool", f"{where}.pool")
         if score.model.checkpoint is not None:
             _expect_file(score.model.checkpoint, f"{where}.model.checkpoint")
             continue
@@ -218,12 +256,12 @@ def _check_reports(study: Study) -> None:
                 _expect_name(run, study.runs, "run", f"{where}.runs[{index}]")
             _expect_name(report.baseline, study.runs, "run", f"{where}.baseline")
         if isinstance(report, ComparisonSettings):
-            for attack in report.attacks or ():
-                _expect_name(attack, settings.attacks, "attack", f"{where}.attacks")
+            for index, attack in enumerate(report.attacks or ()):
+                _expect_perturbing(study, attack, f"{where}.attacks[{index}]")
             if report.control is not None:
                 _expect_name(report.control, study.runs, "run", f"{where}.control")
         if isinstance(report, TradeOffSettings):
-            _expect_name(report.attack, settings.attacks, "attack", f"{where}.attack")
+            _expect_perturbing(study, report.attack, f"{where}.attack")
         if isinstance(report, MarginHistogramSettings):
             _check_histogram(study, report, where)
         if isinstance(report, NearestNeighboursSettings):
@@ -233,6 +271,14 @@ def _check_reports(study: Study) -> None:
         seed = getattr(report, "seed", None)
         if seed is not None and seed not in settings.seeds:
             raise ConfigError(f"expected a seed among {list(settings.seeds)}, got {seed} at {where}.seed")
+
+
+def _expect_perturbing(study: Study, attack: str, where: str) -> None:
+    _expect_name(attack, study.settings.attacks, "attack", where)
+    if study.settings.attacks[attack].method == "clean":
+        raise ConfigError(
+            f"expected an attack that perturbs, got {attack}, which measures clean accuracy alone, at {where}"
+        )
 
 
 def _check_histogram(study: Study, report: MarginHistogramSettings, where: str) -> None:
