@@ -102,22 +102,29 @@ def _check_dataset(study: Study, name: str) -> tuple[ImageShape, int | None]:
         for key, path in (("train", settings.train), ("test", settings.test)):
             if path is not None:
                 _expect_file(path, f"{where}.{key}")
-        shape, count = _read_npz_shape(settings.train, f"{where}.train")
-        return shape, len(settings.class_names) if settings.class_names else count
+        _, shape, num_classes = _read_npz(settings.train, f"{where}.train")
+        if settings.test is not None:
+            _, test_shape, _ = _read_npz(settings.test, f"{where}.test")
+            _expect_shape(test_shape, shape, settings.train, f"{where}.test")
+        return shape, len(settings.class_names) if settings.class_names else num_classes
     if isinstance(settings, FolderSettings):
         _expect_file(settings.path, f"{where}.path", is_folder=True)
         return (settings.image_size, settings.image_size, settings.channels), None
     return TORCHVISION_SHAPES.get(settings.source, ((8, 8, 1), 10))
 
 
-def _read_npz_shape(path: str, where: str) -> tuple[ImageShape, int]:
+def _read_npz(path: str, where: str) -> tuple[int, ImageShape, int]:
+    """Return the number of images, (H, W, C) and the number of classes."""
     try:
-        shape, count = npz_image_shape(path)
+        shape, num_classes = npz_image_shape(path)
     except DataError as error:
         raise ConfigError(f"{error}, named at {where}") from None
-    if len(shape) != 4:
-        raise ConfigError(f"expected images [N, H, W, C], got {shape} in {path}, named at {where}")
-    return (shape[1], shape[2], shape[3]), count
+    return shape[0], (shape[1], shape[2], shape[3]), num_classes
+
+
+def _expect_shape(shape: ImageShape, expected: ImageShape, like: str, where: str) -> None:
+    if shape != expected:
+        raise ConfigError(f"expected images of shape {expected}, as in {like}, got {shape} at {where}")
 
 
 def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
@@ -129,13 +136,7 @@ def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]])
         _expect_name(pool.dataset, settings.datasets, "dataset", f"{where}.dataset")
         synthetic = pool.synthetic
         if isinstance(synthetic, NpzSyntheticSettings):
-            _expect_file(synthetic.path, f"{where}.synthetic.path")
-            shape, _ = _read_npz_shape(synthetic.path, f"{where}.synthetic.path")
-            if shape != shapes[pool.dataset][0]:
-                raise ConfigError(
-                    f"expected images of shape {shapes[pool.dataset][0]}, as in dataset {pool.dataset}, got {shape} "
-                    f"in {synthetic.path} at {where}.synthetic.path"
-                )
+            _check_npz_pool(pool.dataset, synthetic, shapes[pool.dataset], f"{where}.synthetic")
         elif isinstance(synthetic, HeldOutSyntheticSettings):
             if settings.datasets[pool.dataset].held_out_fraction == 0:
                 raise ConfigError(
@@ -149,6 +150,23 @@ def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]])
                     f"expected a generator trained on {pool.dataset}, the pool's dataset, got {synthetic.generator}, "
                     f"trained on {trained_on}, at {where}.synthetic.generator"
                 )
+
+
+def _check_npz_pool(
+    dataset: str, synthetic: NpzSyntheticSettings, expected: tuple[ImageShape, int | None], where: str
+) -> None:
+    _expect_file(synthetic.path, f"{where}.path")
+    count, shape, num_classes = _read_npz(synthetic.path, f"{where}.path")
+    _expect_shape(shape, expected[0], f"dataset {dataset}", f"{where}.path")
+    if expected[1] is not None and num_classes > expected[1]:
+        raise ConfigError(
+            f"expected labels in [0, {expected[1]}), the classes of dataset {dataset}, got {num_classes - 1} "
+            f"in {synthetic.path} at {where}.path"
+        )
+    if synthetic.count is not None and synthetic.count > count:
+        raise ConfigError(
+            f"expected a count of at most {count}, the rows of {synthetic.path}, got {synthetic.count} at {where}.count"
+        )
 
 
 def _check_runs(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
