@@ -73,7 +73,9 @@ def _sentence(item: ErrorDetails, path: Location, models: list[type[BaseModel]])
 def _requirement(message: str) -> str:
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)
-    return message.partition(" or instance of ")[0].partition(", unable to parse")[0]
+    for detail in (" or instance of ", " or object to ", ", unable to "):
+        message = message.partition(detail)[0]
+    return message
 
 
 def _bad_name(item: ErrorDetails) -> str:
@@ -86,8 +88,6 @@ def _bad_tag(item: ErrorDetails, models: list[type[BaseModel]]) -> str:
     name = str(item["ctx"]["discriminator"]).strip("'")
     name = "method" if name.endswith("()") else name
     given = item["input"].get(name) if isinstance(item["input"], dict) else None
-    if not isinstance(item["input"], dict):
-        return f"expected a mapping with {name}, got {item['input']!r}"
     options = [option for model in models for option in _options(model.model_fields[name].annotation)]
     if given is None:
         return f"expected {name} {_listed(options)}, got none"
