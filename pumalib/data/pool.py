@@ -204,10 +204,14 @@ def read_pool_rows(path: str | Path) -> PoolRows:
     """
     parts = _resolve(Path(path))
     labels = [_check_part(part, path) for part in parts]
+    num_rows = sum(part.rows for part in parts)
     with open_artifact(path, "pool") as file:
+        source = read_array(file, "source", np.uint8)
+        if len(source) != num_rows:
+            raise ArtifactError(f"expected {num_rows} values of 'source' in {path}, got {len(source)}; make it again")
         return PoolRows(
             labels=np.concatenate(labels),
-            source=read_array(file, "source", np.uint8),
+            source=source,
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
             fingerprint=str(file.attrs["pool_fingerprint"]),
         )
@@ -228,8 +232,11 @@ def _check_part(part: _Part, pool: str | Path) -> NDArray[np.int64]:
         group = file[part.group]
         expect_fingerprint(str(group.attrs["fingerprint"]), part.fingerprint, f"source of pool {pool}", part.path)
         labels = read_array(group, "labels", np.int64)
-        if len(labels) != part.rows or len(group["images"]) != part.rows:
-            raise ArtifactError(f"expected {part.rows} rows in {part.path}, got {len(labels)}; make it again")
+        num_images = len(group["images"])
+        if len(labels) != part.rows or num_images != part.rows:
+            raise ArtifactError(
+                f"expected {part.rows} labels and images in {part.path}, got {len(labels)} and {num_images}; make it again"
+            )
     return labels
 
 

@@ -24,7 +24,7 @@ from pumalib.data.sources.raw import RawDataset
 from pumalib.errors import DataError
 from pumalib.randomness import numpy_generator
 
-_BLOCK_BYTES = 1 << 24
+_BLOCK_BYTES = 1 << 23
 _UNREADABLE = (OSError, EOFError, RuntimeError, UnicodeDecodeError, struct.error, zipfile.BadZipFile, zlib.error)
 """What `zipfile` raises over damaged, encrypted or oddly compressed files."""
 
