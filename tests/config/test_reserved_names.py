@@ -14,7 +14,7 @@ def test_targets_are_the_rules_of_the_workflow() -> None:
         r"^\s*(?:rule|checkpoint) (\w+):", "\n".join(path.read_text(encoding="utf-8") for path in files), re.M
     )
     assert len(rules) > 5
-    assert TARGETS == set(rules)
+    assert set(rules) == TARGETS
 
 
 def test_names_with_a_meaning_of_their_own_are_reserved() -> None:
