@@ -93,8 +93,8 @@ def open_artifact(path: str | os.PathLike[str], kind: str) -> Iterator[h5py.File
             f"expected a {kind} file, got a truncated or damaged HDF5 file at {path} ({error}); delete it and run again"
         ) from None
     with file:
-        _check_schema(file, path, kind)
         try:
+            _check_schema(file, path, kind)
             yield file
         except (OSError, RuntimeError, KeyError) as error:
             raise ArtifactError(
@@ -106,7 +106,7 @@ def _check_schema(file: h5py.File, path: str | os.PathLike[str], kind: str) -> N
     found = file.attrs.get("schema", "none")
     if found != f"puma.{kind}":
         raise ArtifactError(f"expected schema puma.{kind}, got {found} at {path}; give the {kind} file")
-    version = int(file.attrs["schema_version"])
+    version = file.attrs.get("schema_version", "none")
     if version != SCHEMA_VERSIONS[kind]:
         raise ArtifactError(
             f"expected version {SCHEMA_VERSIONS[kind]} of puma.{kind}, got {version} at {path}; "

@@ -168,4 +168,7 @@ def _resolve(name: str, defaults: dict[str, Any], own: dict[str, Any], origin: s
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a study file, for editors."""
     schema = StudySettings.model_json_schema()
+    for group in schema["properties"].values():
+        if "patternProperties" in group:  # pydantic leaves other names than the pattern's open
+            group["additionalProperties"] = False
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PUMA study", **schema}

@@ -29,6 +29,30 @@ from pumalib.settings import nearest
 
 ImageShape = tuple[int, int, int]
 
+TARGETS = frozenset(
+    {
+        "all",
+        "dataset",
+        "generator",
+        "synthetic",
+        "pool",
+        "selection",
+        "model",
+        "score_shard",
+        "score",
+        "attack",
+        "results",
+    }
+)
+"""Names of the workflow's rules: a report is a target too, so it cannot have one of these."""
+
+RESERVED_NAMES = {
+    "reports": (TARGETS, "a target of the workflow"),
+    "scores": (frozenset({RANDOM}), "the random cut"),
+    "attacks": (frozenset({"none"}), "no attack at all in results.csv"),
+}
+"""Names that mean something else already, by group."""
+
 
 def check_study(study: Study, origin: str = "config") -> None:
     """Refuse a study that could only fail later.
@@ -37,8 +61,10 @@ def check_study(study: Study, origin: str = "config") -> None:
         ConfigError: the first problem found, with the key's path, what came and what was expected.
     """
     try:
+        _check_reserved_names(study)
         shapes = {name: _check_dataset(study, name) for name in study.settings.datasets}
         _check_pools(study, shapes)
+        _check_score_pools(study)
         _check_runs(study, shapes)
         _check_scores(study, shapes)
         _check_cycles(study)
@@ -48,10 +74,18 @@ def check_study(study: Study, origin: str = "config") -> None:
         raise ConfigError(f"{error} ({origin})") from None
 
 
+def _check_reserved_names(study: Study) -> None:
+    for group, (reserved, meaning) in RESERVED_NAMES.items():
+        for name in getattr(study.settings, group):
+            if name in reserved:
+                raise ConfigError(f'expected another name than "{name}", which is {meaning}, at {group}')
+
+
 def _expect_name(name: str, names: Iterable[str], what: str, where: str) -> None:
     known = list(names)
     if name not in known:
-        raise ConfigError(f'expected the name of a {what}, got "{name}"{nearest(name, known)} at {where}')
+        article = "an" if what[0] in "aeiou" else "a"
+        raise ConfigError(f'expected the name of {article} {what}, got "{name}"{nearest(name, known)} at {where}')
 
 
 def _expect_file(path: str, where: str, is_folder: bool = False) -> None:
@@ -68,22 +102,29 @@ def _check_dataset(study: Study, name: str) -> tuple[ImageShape, int | None]:
         for key, path in (("train", settings.train), ("test", settings.test)):
             if path is not None:
                 _expect_file(path, f"{where}.{key}")
-        shape, count = _read_npz_shape(settings.train, f"{where}.train")
-        return shape, len(settings.class_names) if settings.class_names else count
+        _, shape, num_classes = _read_npz(settings.train, f"{where}.train")
+        if settings.test is not None:
+            _, test_shape, _ = _read_npz(settings.test, f"{where}.test")
+            _expect_shape(test_shape, shape, settings.train, f"{where}.test")
+        return shape, len(settings.class_names) if settings.class_names else num_classes
     if isinstance(settings, FolderSettings):
         _expect_file(settings.path, f"{where}.path", is_folder=True)
         return (settings.image_size, settings.image_size, settings.channels), None
     return TORCHVISION_SHAPES.get(settings.source, ((8, 8, 1), 10))
 
 
-def _read_npz_shape(path: str, where: str) -> tuple[ImageShape, int]:
+def _read_npz(path: str, where: str) -> tuple[int, ImageShape, int]:
+    """Return the number of images, (H, W, C) and the number of classes."""
     try:
-        shape, count = npz_image_shape(path)
+        shape, num_classes = npz_image_shape(path)
     except DataError as error:
         raise ConfigError(f"{error}, named at {where}") from None
-    if len(shape) != 4:
-        raise ConfigError(f"expected images [N, H, W, C], got {shape} in {path}, named at {where}")
-    return (shape[1], shape[2], shape[3]), count
+    return shape[0], (shape[1], shape[2], shape[3]), num_classes
+
+
+def _expect_shape(shape: ImageShape, expected: ImageShape, like: str, where: str) -> None:
+    if shape != expected:
+        raise ConfigError(f"expected images of shape {expected}, as in {like}, got {shape} at {where}")
 
 
 def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
@@ -95,13 +136,7 @@ def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]])
         _expect_name(pool.dataset, settings.datasets, "dataset", f"{where}.dataset")
         synthetic = pool.synthetic
         if isinstance(synthetic, NpzSyntheticSettings):
-            _expect_file(synthetic.path, f"{where}.synthetic.path")
-            shape, _ = _read_npz_shape(synthetic.path, f"{where}.synthetic.path")
-            if shape != shapes[pool.dataset][0]:
-                raise ConfigError(
-                    f"expected images of shape {shapes[pool.dataset][0]}, as in dataset {pool.dataset}, got {shape} "
-                    f"in {synthetic.path} at {where}.synthetic.path"
-                )
+            _check_npz_pool(pool.dataset, synthetic, shapes[pool.dataset], f"{where}.synthetic")
         elif isinstance(synthetic, HeldOutSyntheticSettings):
             if settings.datasets[pool.dataset].held_out_fraction == 0:
                 raise ConfigError(
@@ -115,6 +150,23 @@ def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]])
                     f"expected a generator trained on {pool.dataset}, the pool's dataset, got {synthetic.generator}, "
                     f"trained on {trained_on}, at {where}.synthetic.generator"
                 )
+
+
+def _check_npz_pool(
+    dataset: str, synthetic: NpzSyntheticSettings, expected: tuple[ImageShape, int | None], where: str
+) -> None:
+    _expect_file(synthetic.path, f"{where}.path")
+    count, shape, num_classes = _read_npz(synthetic.path, f"{where}.path")
+    _expect_shape(shape, expected[0], f"dataset {dataset}", f"{where}.path")
+    if expected[1] is not None and num_classes > expected[1]:
+        raise ConfigError(
+            f"expected labels in [0, {expected[1]}), the classes of dataset {dataset}, got {num_classes - 1} "
+            f"in {synthetic.path} at {where}.path"
+        )
+    if synthetic.count is not None and synthetic.count > count:
+        raise ConfigError(
+            f"expected a count of at most {count}, the rows of {synthetic.path}, got {synthetic.count} at {where}.count"
+        )
 
 
 def _check_runs(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
@@ -159,10 +211,14 @@ def _check_epsilon(study: Study, name: str) -> None:
         )
 
 
+def _check_score_pools(study: Study) -> None:
+    for name in study.settings.scores:
+        _expect_name(study.score_pool(name), study.settings.pools, "pool", f"scores.{name}.pool")
+
+
 def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
     for name, score in study.settings.scores.items():
         where = f"scores.{name}"
-        _expect_name(study.score_pool(name), study.settings.pools, "pool", f"{where}.pool")
         if score.model.checkpoint is not None:
             _expect_file(score.model.checkpoint, f"{where}.model.checkpoint")
             continue
@@ -218,12 +274,12 @@ def _check_reports(study: Study) -> None:
                 _expect_name(run, study.runs, "run", f"{where}.runs[{index}]")
             _expect_name(report.baseline, study.runs, "run", f"{where}.baseline")
         if isinstance(report, ComparisonSettings):
-            for attack in report.attacks or ():
-                _expect_name(attack, settings.attacks, "attack", f"{where}.attacks")
+            for index, attack in enumerate(report.attacks or ()):
+                _expect_perturbing(study, attack, f"{where}.attacks[{index}]")
             if report.control is not None:
                 _expect_name(report.control, study.runs, "run", f"{where}.control")
         if isinstance(report, TradeOffSettings):
-            _expect_name(report.attack, settings.attacks, "attack", f"{where}.attack")
+            _expect_perturbing(study, report.attack, f"{where}.attack")
         if isinstance(report, MarginHistogramSettings):
             _check_histogram(study, report, where)
         if isinstance(report, NearestNeighboursSettings):
@@ -233,6 +289,14 @@ def _check_reports(study: Study) -> None:
         seed = getattr(report, "seed", None)
         if seed is not None and seed not in settings.seeds:
             raise ConfigError(f"expected a seed among {list(settings.seeds)}, got {seed} at {where}.seed")
+
+
+def _expect_perturbing(study: Study, attack: str, where: str) -> None:
+    _expect_name(attack, study.settings.attacks, "attack", where)
+    if study.settings.attacks[attack].method == "clean":
+        raise ConfigError(
+            f"expected an attack that perturbs, got {attack}, which measures clean accuracy alone, at {where}"
+        )
 
 
 def _check_histogram(study: Study, report: MarginHistogramSettings, where: str) -> None:

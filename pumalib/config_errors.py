@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator
-from typing import Any, Union
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pumalib.settings import nearest
+from pumalib.settings import NAME_PATTERN, nearest
 
 Location = tuple[str | int, ...]
+_KEY = "[key]"
+_NAME_RULE = "letters, digits and + . _ = -, beginning with a letter or digit"
+_WORDS = {
+    "Input should be": "to be",
+    "Input should": "to",
+    "a valid dictionary": "a mapping",
+    "a valid tuple": "a list",
+    "a valid string": "text",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean": "true or false",
+}
 
 
 def describe(error: ValidationError, model: type[BaseModel], prefix: Location, origin: str) -> str:
-    """Describe the first problem of a validation error.
+    """Describe the first problem of a validation error; unknown keys come first, since they cause others.
 
     Args:
         error: from pydantic.
@@ -27,14 +39,16 @@ def describe(error: ValidationError, model: type[BaseModel], prefix: Location, o
     details = error.errors(include_url=False)
     first = min(details, key=lambda item: item["type"] != "extra_forbidden")
     path, models = _walk(first["loc"], model)
-    where = f"at {_spell((*prefix, *path)) or 'the top'} ({origin})"
-    more = f" (and {len(details) - 1} more problems)" if len(details) > 1 else ""
-    return f"{_sentence(first, path, models)} {where}{more}"
+    others = len(details) - 1
+    more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
+    return f"{_sentence(first, path, models)} at {_spell((*prefix, *path)) or 'the top'} ({origin}){more}"
 
 
 def _sentence(item: ErrorDetails, path: Location, models: list[type[BaseModel]]) -> str:
-    key = str(path[-1]) if path else "the study"
+    key = _spell(path[-2:] if path and isinstance(path[-1], int) else path[-1:]) or "the study"
     context = item.get("ctx", {})
+    if item["loc"][-1:] == (_KEY,):
+        return _bad_name(item)
     match item["type"]:
         case "extra_forbidden":
             names = sorted({name for candidate in models for name in candidate.model_fields})
@@ -43,28 +57,53 @@ def _sentence(item: ErrorDetails, path: Location, models: list[type[BaseModel]])
             return f"expected a value for {key}, got none"
         case "value_error" | "assertion_error":
             return str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        case "union_tag_invalid":
-            tags = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
-            return f"expected {_discriminator(context)} {' or '.join(tags)}, got {context['tag']}" + _hint(
-                str(context["tag"]), tags
-            )
-        case "union_tag_not_found":
-            return f"expected {_discriminator(context)} in {key}, got none"
+        case "union_tag_invalid" | "union_tag_not_found":
+            return _bad_tag(item, models)
         case "literal_error":
             options = [part.strip(" '") for part in str(context["expected"]).replace(" or ", ", ").split(",")]
-            return f"expected {key} {context['expected']}, got {item['input']!r}" + _hint(str(item["input"]), options)
+            return f"expected {key} {_listed(options)}, got {item['input']!r}" + _hint(str(item["input"]), options)
         case "string_pattern_mismatch":
-            return f"expected {key} to match {context['pattern']}, got {item['input']!r}"
-    requirement = str(item["msg"]).replace("Input should be", "to be").replace("Input should", "to")
-    return f"expected {key} {requirement}, got {item['input']!r}"
+            rule = _NAME_RULE if context["pattern"] == NAME_PATTERN else f"a match of {context['pattern']}"
+            return f"expected {key} of {rule}, got {item['input']!r}"
+        case "too_short":
+            return f"expected at least {context['min_length']} under {key}, got {context['actual_length'] or 'none'}"
+    return f"expected {key} {_requirement(str(item['msg']))}, got {item['input']!r}"
 
 
-def _discriminator(context: dict[str, Any]) -> str:
-    name = str(context.get("discriminator", "method")).strip("'")
-    return "method" if name.endswith("()") else name
+def _requirement(message: str) -> str:
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    for detail in (" or instance of ", " or object to ", ", unable to "):
+        message = message.partition(detail)[0]
+    return message
 
 
-def _hint(name: str, options: list[str]) -> str:
+def _bad_name(item: ErrorDetails) -> str:
+    if item["type"] == "string_type":
+        return f"expected a name that is text, got {item['input']!r}; put it in quotes"
+    return f"expected a name of {_NAME_RULE}, got {item['input']!r}"
+
+
+def _bad_tag(item: ErrorDetails, models: list[type[BaseModel]]) -> str:
+    name = str(item["ctx"]["discriminator"]).strip("'")
+    name = "method" if name.endswith("()") else name
+    given = item["input"].get(name) if isinstance(item["input"], dict) else None
+    options = [option for model in models for option in _options(model.model_fields[name].annotation)]
+    if given is None:
+        return f"expected {name} {_listed(options)}, got none"
+    return f"expected {name} {_listed(options)}, got {given!r}{_hint(str(given), options)}"
+
+
+def _options(annotation: Any) -> Sequence[str]:
+    is_literal = typing.get_origin(annotation) is Literal
+    return [str(option) for option in typing.get_args(annotation)] if is_literal else ["<module>:<function>"]
+
+
+def _listed(options: Sequence[str]) -> str:
+    return " or ".join(part for part in (", ".join(options[:-1]), options[-1]) if part)
+
+
+def _hint(name: str, options: Sequence[str]) -> str:
     hint = nearest(name, options)
     return hint if hint.startswith("; did") else ""
 
@@ -74,37 +113,40 @@ def _spell(path: Location) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part != "[key]":
+        else:
             text += f".{part}" if text else str(part)
     return text
 
 
 def _walk(location: Location, model: type[BaseModel]) -> tuple[Location, list[type[BaseModel]]]:
-    """Follow an error's location; drop the tags pydantic puts in for unions; return the models reached."""
+    """Follow an error's location; return it as the file spells it, and the models it may stand in.
+
+    Where a value may be one of several models, pydantic puts the tag of the model it took into the location;
+    the file does not have it. A bad name of a mapping stands at the mapping.
+    """
     path: list[str | int] = []
-    models: list[type[BaseModel]] = [model]
-    in_mapping = False
-    for index, part in enumerate(location):
-        is_last = index + 1 == len(location)
-        fields = [candidate.model_fields[str(part)] for candidate in models if str(part) in candidate.model_fields]
-        if in_mapping or isinstance(part, int):
+    models, containers = [model], 0
+    is_tagged = False
+    for part in location[:-2] if location[-1:] == (_KEY,) else location:
+        if containers > 0:
             path.append(part)
-            in_mapping = False
-        elif fields:
+            containers -= 1
+        elif is_tagged:
+            models = [candidate for candidate in models if _has_tag(candidate, str(part))] or models
+            is_tagged = False
+        elif models:
             path.append(part)
-            annotations = [field.annotation for field in fields]
-            in_mapping = any(_is_mapping(annotation) for annotation in annotations)
-            models = [found for annotation in annotations for found in _models_in(annotation)]
-        elif is_last and part != "[key]":
-            path.append(part)
-        else:
-            tagged = [candidate for candidate in models if _has_tag(candidate, str(part))]
-            models = tagged or models
+            fields = [candidate.model_fields[str(part)] for candidate in models if str(part) in candidate.model_fields]
+            found = [reached for field in fields for reached in _models_in(field.annotation)]
+            containers = max((_num_containers(field.annotation) for field in fields), default=0)
+            models, is_tagged = (found, len(found) > 1) if fields else (models, False)
     return tuple(path), models
 
 
-def _is_mapping(annotation: Any) -> bool:
-    return typing.get_origin(annotation) is dict
+def _num_containers(annotation: Any) -> int:
+    """Count the mappings and lists around a value."""
+    inner = max((_num_containers(argument) for argument in typing.get_args(annotation)), default=0)
+    return inner + (typing.get_origin(annotation) in (dict, tuple, list))
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -116,5 +158,4 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _has_tag(model: type[BaseModel], tag: str) -> bool:
-    literals = [typing.get_args(field.annotation) for field in model.model_fields.values()]
-    return model.__name__ == tag or any(tag in options for options in literals)
+    return any(tag in typing.get_args(field.annotation) for field in model.model_fields.values())

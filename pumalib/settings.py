@@ -6,30 +6,48 @@ import difflib
 import re
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9+._=-]*$"
 _FRACTION = re.compile(r"^\s*[+-]?\d+(\.\d+)?\s*/\s*\d+(\.\d+)?\s*$")
 
 
 class Settings(BaseModel):
-    """A frozen, strict group of settings: unknown keys and wrong types are refused."""
+    """A frozen, strict group of settings: unknown keys, wrong types, NaN and infinity are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_booleans(cls, values: Any) -> Any:
+        """Refuse `epochs: yes`, which YAML reads as true and Python as 1."""
+        for key, value in values.items() if isinstance(values, dict) else ():
+            is_boolean = any(isinstance(item, bool) for item in (value if isinstance(value, list) else [value]))
+            if is_boolean and key in cls.model_fields and bool not in _types_in(cls.model_fields[key].annotation):
+                raise ValueError(f"expected another value than true or false for {key}, got {value}")
+        return values
+
+
+def _types_in(annotation: Any) -> set[Any]:
+    """Return a type and every type inside it."""
+    return {annotation}.union(*[_types_in(argument) for argument in get_args(annotation)])
 
 
 def _parse_amount(value: Any) -> Any:
-    """Turn "8/255" into a float; leave everything else to pydantic."""
-    if isinstance(value, str) and _FRACTION.match(value):
-        numerator, denominator = value.split("/")
-        if Fraction(denominator.strip()) == 0:
-            raise ValueError("expected a fraction with a denominator other than 0")
-        return float(Fraction(numerator.strip()) / Fraction(denominator.strip()))
-    if isinstance(value, str):
-        raise ValueError('expected a number or a fraction such as "8/255"')
-    return value
+    """Turn "8/255", and "1e-3" that YAML leaves as text, into a float; leave everything else to pydantic."""
+    if not isinstance(value, str):
+        return value
+    if _FRACTION.match(value):
+        numerator, denominator = (Fraction(part.strip()) for part in value.split("/"))
+        if denominator == 0:
+            raise ValueError(f'expected a fraction with a denominator other than 0, got "{value}"')
+        return float(numerator / denominator)
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f'expected a number or a fraction such as "8/255", got "{value}"') from None
 
 
 _AMOUNT_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": _FRACTION.pattern}]}
@@ -43,7 +61,7 @@ PositiveAmount = Annotated[
 """An amount above 0."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-"""A name that can stand in a path: letters, digits and + . _ = -, not starting with a sign."""
+"""A name that can stand in a path: letters, digits and + . _ = -, beginning with a letter or digit."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,23 @@ from pumalib.config import Study, parse_study
 from pumalib.config_checks import check_study
 from pumalib.errors import ConfigError
 
+_KINDS = {type(None): "nothing", list: "a list"}
+
 
 class _StrictLoader(yaml.SafeLoader):
     """A safe loader that refuses repeated keys."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Build a mapping; a repeated key is an error at the line of its second mention."""
-        keys: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            if key in keys:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f'expected each name once, got "{key}" twice', key_node.start_mark
-                )
-            keys.add(key)
-        return super().construct_mapping(node, deep)
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Compose a mapping as it is written, before `<<` merges it with others; refuse a repeated key."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        keys: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in keys:
+                    problem = f'expected each name once, got "{key.value}" twice'
+                    raise yaml.MarkedYAMLError(None, None, problem, key.start_mark)
+                keys.add((key.tag, key.value))
+        return node
 
 
 def read_study_file(path: str | Path) -> dict[str, Any]:
@@ -41,9 +43,14 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"expected a study file at {path}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ConfigError(f"{error.problem} at line {line} ({path})") from None
+        problem = str(error.problem)
+        prefix = "" if problem.startswith("expected") else "expected YAML: "
+        raise ConfigError(f"{prefix}{problem} at line {line} ({path})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"expected a YAML file in UTF-8: {reason} ({path})") from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"expected a mapping of study keys, got {type(raw).__name__} ({path})")
+        raise ConfigError(f"expected a mapping of study keys, got {_KINDS.get(type(raw), 'a scalar')} ({path})")
     return raw
 
 

@@ -59,6 +59,10 @@ def divide(raw: RawDataset, settings: DatasetSettings, seed: int) -> dict[str, L
             drawn = stratified_rows(
                 train.labels[rest], round(fraction * len(train)), numpy_generator(seed, "split", name)
             )
+            if not len(drawn):
+                raise DataError(
+                    f"expected at least one {name} row, got none of {len(train)} with {name}_fraction {fraction:g}"
+                )
             splits[name] = train.take(rest[drawn])
             rest = np.delete(rest, drawn)
     splits["train"] = _limit(train.take(rest), settings.train_count, seed, "train")

@@ -54,25 +54,31 @@ def check_images(images: NDArray[Any], labels: NDArray[Any], num_classes: int | 
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             count = int((~np.isfinite(array)).sum())
             raise DataError(f"expected {name} without NaN or infinity, got {count} such values in {where}")
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise DataError(
-            f"expected images as uint8 [N, H, W, C] with 1 or 3 channels, got {images.dtype} {images.shape} in {where}"
-        )
+    check_image_form(images.dtype, images.shape, where)
     check_labels(labels, len(images), num_classes, where)
+
+
+def check_image_form(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
+    """Refuse another dtype or shape than uint8 [N, H, W, C]; the values are not needed."""
+    if dtype != np.uint8 or len(shape) != 4 or shape[-1] not in (1, 3) or 0 in shape[1:]:
+        raise DataError(
+            f"expected images as uint8 [N, H, W, C] with 1 or 3 channels, got {dtype} {list(shape)} in {where}"
+        )
 
 
 def check_labels(labels: NDArray[Any], count: int, num_classes: int | None, where: str) -> None:
     """Refuse labels that are not integers, not one an image, or out of range."""
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
-        raise DataError(f"expected labels as integers [N], got {labels.dtype} {labels.shape} in {where}")
+        raise DataError(f"expected labels as integers [N], got {labels.dtype} {list(labels.shape)} in {where}")
     if len(labels) != count:
         raise DataError(f"expected one label for each of {count} images, got {len(labels)} labels in {where}")
     if count == 0:
         raise DataError(f"expected at least one image, got none in {where}")
-    limit = np.iinfo(np.int64).max if num_classes is None else num_classes
-    if int(labels.min()) < 0 or int(labels.max()) >= limit:
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= (np.iinfo(np.int64).max if num_classes is None else num_classes):
+        expected = "of at least 0" if num_classes is None else f"in [0, {num_classes})"
         raise DataError(
-            f"expected labels in [0, {limit}), got {int(labels.min())}..{int(labels.max())} in {where}; "
+            f"expected labels {expected}, got {lowest}..{highest} in {where}; "
             "check that the file belongs to this dataset"
         )
 

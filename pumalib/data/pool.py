@@ -57,6 +57,7 @@ class PoolImages:
     def __getitem__(self, rows: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
+        _check_rows(rows, len(self))
         taken = np.empty((len(rows), *self.shape[1:]), np.uint8)
         start = 0
         for part in self.parts:
@@ -64,6 +65,13 @@ class PoolImages:
             taken[inside] = part[rows[inside] - start]
             start += len(part)
         return taken
+
+
+def _check_rows(rows: NDArray[np.int64], count: int) -> None:
+    if not np.issubdtype(rows.dtype, np.integer):
+        raise TypeError(f"expected row numbers as integers, got {rows.dtype}; a mask needs np.flatnonzero")
+    if len(rows) and (rows.min() < 0 or rows.max() >= count):
+        raise IndexError(f"expected rows in [0, {count}), got {rows.min()}..{rows.max()}")
 
 
 @dataclass(frozen=True)
@@ -202,10 +210,14 @@ def read_pool_rows(path: str | Path) -> PoolRows:
     """
     parts = _resolve(Path(path))
     labels = [_check_part(part, path) for part in parts]
+    num_rows = sum(part.rows for part in parts)
     with open_artifact(path, "pool") as file:
+        source = read_array(file, "source", np.uint8)
+        if len(source) != num_rows:
+            raise ArtifactError(f"expected {num_rows} values of 'source' in {path}, got {len(source)}; make it again")
         return PoolRows(
             labels=np.concatenate(labels),
-            source=read_array(file, "source", np.uint8),
+            source=source,
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
             fingerprint=str(file.attrs["pool_fingerprint"]),
         )
@@ -226,15 +238,22 @@ def _check_part(part: _Part, pool: str | Path) -> NDArray[np.int64]:
         group = file[part.group]
         expect_fingerprint(str(group.attrs["fingerprint"]), part.fingerprint, f"source of pool {pool}", part.path)
         labels = read_array(group, "labels", np.int64)
-        if len(labels) != part.rows or len(group["images"]) != part.rows:
-            raise ArtifactError(f"expected {part.rows} rows in {part.path}, got {len(labels)}; make it again")
+        num_images = len(group["images"])
+        if len(labels) != part.rows or num_images != part.rows:
+            raise ArtifactError(
+                f"expected {part.rows} labels and images in {part.path}, got {len(labels)} and {num_images}; make it again"
+            )
     return labels
 
 
 def _map_images(part: _Part, pool: str | Path) -> NDArray[np.uint8]:
     with open_artifact(part.path, part.kind) as file:
         images = file[part.group]["images"]
-        offset, shape = images.id.get_offset(), images.shape
-    if offset is None:
-        raise ArtifactError(f"expected contiguous, uncompressed images in {part.path}, a source of the pool {pool}")
+        offset, shape, dtype = images.id.get_offset(), images.shape, images.dtype
+    if offset is None or dtype != np.uint8 or len(shape) != 4:
+        layout = "chunked" if offset is None else "contiguous"
+        raise ArtifactError(
+            f"expected contiguous, uncompressed images uint8 [N, H, W, C], got {layout} {dtype} {list(shape)} "
+            f"in {part.path}, a source of the pool {pool}; make it again"
+        )
     return np.memmap(part.path, np.uint8, "r", offset, shape)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from pumalib.attacks.settings import Norm
 from pumalib.settings import Name, PositiveAmount, Settings
@@ -28,10 +30,16 @@ class ModelReference(Settings):
     @model_validator(mode="after")
     def _check(self) -> ModelReference:
         if (self.run is None) == (self.checkpoint is None):
-            raise ValueError("expected exactly one of run and checkpoint")
+            given = "both" if self.run is not None else "neither"
+            raise ValueError(f"expected exactly one of run and checkpoint, got {given}")
         if self.seed is not None and self.run is None:
             raise ValueError("expected seed only with run")
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Let editors accept the bare name as well."""
+        return {"anyOf": [{"type": "string"}, handler(schema)]}
 
 
 class _ScoreSettings(Settings):

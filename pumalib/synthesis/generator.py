@@ -63,7 +63,7 @@ def train_stage(
         "schema_version": SCHEMA_VERSION,
         "image_shape": list(split.images.shape[1:]),
         "class_names": list(class_names),
-        "settings": settings.model_dump(exclude=SAMPLING_KEYS),
+        "settings": settings.model_dump(exclude=set(SAMPLING_KEYS)),
         "seed": seed,
         "inputs": {"dataset": split_fingerprint(dataset, "train")},
         "code": dict(code or {}),

@@ -49,12 +49,15 @@ def _read(root: Path, settings: FolderSettings) -> tuple[tuple[str, ...], Labell
 
 
 def _read_image(path: str, settings: FolderSettings) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     size = (settings.image_size, settings.image_size)
     try:
         with Image.open(path) as image:
+            mode = image.mode
             fitted = ImageOps.fit(image.convert("L" if settings.channels == 1 else "RGB"), size)
-    except (OSError, UnidentifiedImageError) as error:
+    except Exception as error:  # Pillow's readers raise whatever they stumble over, SyntaxError among them
         raise DataError(f"expected a readable image at {path}: {error}") from None
+    if mode.startswith(("I", "F")):  # Pillow would clip them: nearly every pixel would be white
+        raise DataError(f"expected an image of 8 bits a channel, got mode {mode} at {path}; convert it")
     return np.asarray(fitted, np.uint8).reshape(*size, settings.channels)

@@ -6,7 +6,10 @@ subset alone. Pickled members are never loaded.
 
 from __future__ import annotations
 
+import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +18,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.data.images import LabelledImages, check_images, check_labels, stratified_rows
+from pumalib.data.images import LabelledImages, check_image_form, check_labels, stratified_rows
 from pumalib.data.settings import NpzDatasetSettings
 from pumalib.data.sources.raw import RawDataset
 from pumalib.errors import DataError
 from pumalib.randomness import numpy_generator
 
-_BLOCK_ROWS = 4096
+_BLOCK_BYTES = 1 << 23
+_UNREADABLE = (OSError, EOFError, RuntimeError, UnicodeDecodeError, struct.error, zipfile.BadZipFile, zlib.error)
+"""What `zipfile` raises over damaged, encrypted or oddly compressed files."""
 
 
 def load(settings: NpzDatasetSettings, data_dir: Path) -> RawDataset:
@@ -52,27 +57,23 @@ def read_npz(path: str | Path, count: int | None = None, seed: int = 0) -> Label
     """
     with _opened(path) as archive:
         labels = _read_whole(archive, "label", path)
-        shape, dtype = _header(archive, "image", path)
-        if len(labels) != shape[0]:
-            raise DataError(f"expected one label for each of {shape[0]} images, got {len(labels)} in {path}")
+        shape = _image_shape(archive, path)
+        check_labels(labels, shape[0], None, str(path))
         if count is not None and count > len(labels):
             raise DataError(f"expected at least {count} images, got {len(labels)} in {path}; lower count")
-        check_labels(labels, shape[0], None, str(path))
         labels = labels.astype(np.int64)
         rows = (
             np.arange(len(labels), dtype=np.int64)
             if count is None
             else stratified_rows(labels, count, numpy_generator(seed, "npz subset"))
         )
-        images = _read_rows(archive, "image", path, rows)
-    check_images(images, labels[rows], None, str(path))
-    return LabelledImages(images, labels[rows])
+        return LabelledImages(_read_rows(archive, "image", path, rows), labels[rows])
 
 
 def npz_image_shape(path: str | Path) -> tuple[tuple[int, ...], int]:
     """Return the shape of `image` and the number of classes, reading the header and the labels only."""
     with _opened(path) as archive:
-        shape, _ = _header(archive, "image", path)
+        shape = _image_shape(archive, path)
         labels = _read_whole(archive, "label", path)
         check_labels(labels, shape[0], None, str(path))
     return shape, int(labels.max()) + 1
@@ -83,8 +84,10 @@ def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"expected an npz file with image and label at {path}: {error}") from None
+    except _UNREADABLE as error:
+        raise DataError(
+            f"expected an npz file with image and label, got a damaged or foreign file at {path}: {error}"
+        ) from None
 
 
 @contextmanager
@@ -110,28 +113,40 @@ def _read_header(stream: IO[bytes], key: str, path: str | Path) -> tuple[tuple[i
     return shape, dtype
 
 
-def _header(archive: zipfile.ZipFile, key: str, path: str | Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with _member(archive, key, path) as stream:
-        return _read_header(stream, key, path)
+def _image_shape(archive: zipfile.ZipFile, path: str | Path) -> tuple[int, ...]:
+    with _member(archive, "image", path) as stream:
+        shape, dtype = _read_header(stream, "image", path)
+    check_image_form(dtype, shape, str(path))
+    return shape
 
 
 def _read_whole(archive: zipfile.ZipFile, key: str, path: str | Path) -> NDArray[Any]:
     with _member(archive, key, path) as stream:
         shape, dtype = _read_header(stream, key, path)
-        return np.frombuffer(_read_exactly(stream, int(np.prod(shape)) * dtype.itemsize, path), dtype).reshape(shape)
+        data = _read_exactly(stream, math.prod(shape) * dtype.itemsize, path)
+        _expect_end(stream, key, path)
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def _read_rows(archive: zipfile.ZipFile, key: str, path: str | Path, rows: NDArray[np.int64]) -> NDArray[Any]:
     with _member(archive, key, path) as stream:
         shape, dtype = _read_header(stream, key, path)
-        row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
+        row_bytes = math.prod(shape[1:]) * dtype.itemsize
         taken = np.empty((len(rows), *shape[1:]), dtype)
-        for start in range(0, shape[0], _BLOCK_ROWS):
-            stop = min(start + _BLOCK_ROWS, shape[0])
+        block_rows = max(1, _BLOCK_BYTES // row_bytes)
+        for start in range(0, shape[0], block_rows):
+            stop = min(start + block_rows, shape[0])
             block = np.frombuffer(_read_exactly(stream, (stop - start) * row_bytes, path), dtype)
             first, last = np.searchsorted(rows, [start, stop])
             taken[first:last] = block.reshape(-1, *shape[1:])[rows[first:last] - start]
+        _expect_end(stream, key, path)
     return taken
+
+
+def _expect_end(stream: IO[bytes], key: str, path: str | Path) -> None:
+    """Read on to the end, where `zipfile` compares the checksum."""
+    if stream.read(1):
+        raise DataError(f"expected {key!r} to end with its last row, got more bytes in {path}: the file is damaged")
 
 
 def _read_exactly(stream: IO[bytes], size: int, path: str | Path) -> bytes:
