@@ -224,16 +224,28 @@ def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]
             continue
         run = score.model.run or ""
         _expect_name(run, study.runs, "run", f"{where}.model")
-        if score.model.seed is not None and score.model.seed not in study.settings.seeds:
-            raise ConfigError(
-                f"expected a seed among {list(study.settings.seeds)}, got {score.model.seed} at {where}.model.seed"
-            )
+        _check_model_seed(study, name, f"{where}.model.seed")
         scored = shapes[study.settings.pools[study.score_pool(name)].dataset]
         if shapes[study.dataset_of_run(run)] != scored:
             raise ConfigError(
                 f"expected a model of images {scored[0]}, as in pool {study.score_pool(name)}, got run {run}, trained "
                 f"on {shapes[study.dataset_of_run(run)][0]}, at {where}.model"
             )
+
+
+def _check_model_seed(study: Study, score: str, where: str) -> None:
+    """Refuse a seed that has no model, or whose model was trained on rows that another seed tests on."""
+    reference = study.settings.scores[score].model
+    if reference.seed is None or reference.run is None:
+        return
+    if reference.seed not in study.settings.seeds:
+        raise ConfigError(f"expected a seed among {list(study.settings.seeds)}, got {reference.seed} at {where}")
+    dataset = study.dataset_of_run(reference.run)
+    if len(study.settings.seeds) > 1 and study.settings.datasets[dataset].is_seeded:
+        raise ConfigError(
+            f"expected the model of each seed's own split, got seed {reference.seed} for all seeds: dataset {dataset} "
+            f"is divided anew for each seed, so that model has seen test rows of the others; leave seed out at {where}"
+        )
 
 
 def _check_cycles(study: Study) -> None:
