@@ -133,6 +133,49 @@ def test_running_statistics_are_overwritten_at_the_first_step_and_moved_by_one_p
     np.testing.assert_allclose(result.model[2].running_var, variance, rtol=1e-4, atol=1e-5)  # type: ignore[index]
 
 
+def test_weights_are_averaged_from_the_end_of_the_warm_up_on() -> None:
+    """Two steps, one of warm-up: the average is the first step's weights, then a tenth of them and the second's."""
+    images, labels = blobs()
+    common = {"method": "natural", "epochs": 1, "schedule": "constant", "learning_rate": 0.1}
+    once, twice = a_net(), a_net()
+    train(once, images, labels, settings=recipe(samples_per_epoch=16, averaging=0.0, **common), threat=THREAT)
+    settings = recipe(samples_per_epoch=32, averaging=0.995, averaging_warmup=0.5, **common)
+    result = train(twice, images, labels, settings=settings, threat=THREAT)
+    for average, first, second in zip(result.model.parameters(), once.parameters(), twice.parameters(), strict=True):
+        assert not torch.equal(first, second)
+        torch.testing.assert_close(average, (0.1 * first + 0.9 * second).detach())
+
+
+def test_a_model_in_eval_mode_is_put_in_train_mode() -> None:
+    images, labels = blobs()
+    results = [train(model, images, labels, settings=recipe(), threat=THREAT) for model in (a_net(), a_net().eval())]
+    assert are_equal(weights(results[0]), weights(results[1]))
+
+
+class Watcher(nn.Module):
+    """Keeps the batches it was trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(16, 3)
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.seen.append(images.clone())
+        logits: Tensor = self.layer(images.flatten(1))
+        return logits
+
+
+def test_each_step_augments_anew() -> None:
+    images, labels = blobs(16)
+    images[:] = images[:1]
+    model = Watcher()
+    train(model, images, labels, settings=recipe(method="natural"), threat=THREAT)
+    assert len(model.seen) == 6
+    assert len({tuple(batch.flatten().tolist()) for batch in model.seen}) == 6
+
+
 def test_history_has_one_line_an_epoch_with_its_columns() -> None:
     history = fit(recipe(epochs=3)).history
     assert list(history.columns) == [field.name for field in fields(EpochRecord)]
