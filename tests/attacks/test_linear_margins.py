@@ -15,6 +15,7 @@ from linear_truth import (
 
 from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
+from pumalib.attacks.margins import Crossing, measure_margins
 
 RELATIVE_TOLERANCE = 2e-4
 """Of float32 logits and 25 halvings."""
@@ -84,7 +85,8 @@ def test_deepfool_margin_at_the_edge_of_the_box_is_near_the_linear_programs(norm
     excess = table.margin / exact - 1
     assert table.converged.all()
     assert excess.min() > -RELATIVE_TOLERANCE
-    assert np.mean(excess) < 0.15
+    assert excess.max() < 0.01
+    assert table.iterations.mean() < 2  # a linearisation that counts pixels that cannot move needs more
     assert table.adversarial_images.min() >= BOX[0]
     assert table.adversarial_images.max() <= BOX[1]
 
@@ -143,6 +145,23 @@ def test_candidates_beyond_the_number_asked_for_are_found_by_ranking_anew():
     assert np.mean(few.margin / exact) < 1.5
     wrong = deepfool_margins(model, images, wrong_labels(model, images, 5), num_candidates=3)
     assert wrong.converged.all()
+
+
+def test_bisection_names_the_class_at_the_point_it_ends_in():
+    model = torch.nn.Linear(1, 3).eval()  # class 0 below 0.5, class 1 up to 0.7, class 2 above
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[0.0], [1.0], [4.0]]))
+        model.bias.copy_(torch.tensor([0.0, -0.5, -2.6]))
+
+    def jump_to_one(model, images, labels, prediction):
+        crossed = torch.ones(len(images), dtype=torch.bool)
+        return Crossing(torch.ones_like(images), crossed, torch.ones_like(labels))
+
+    options = {"norm": "linf", "clip": BOX, "batch_size": 5}
+    for bisection_steps, adversarial_class in ((0, 2), (20, 1)):
+        table = measure_margins(jump_to_one, model, [[0.25]], [0], bisection_steps=bisection_steps, **options)
+        assert table.adversarial_class.tolist() == [adversarial_class]
+    assert table.margin[0] == pytest.approx(0.25, abs=1e-5)
 
 
 def test_float64_models_and_float64_arrays_are_measured_in_float64():

@@ -1,0 +1,131 @@
+"""Attack tables on disk: the stage stores what evaluate finds, and readers refuse anything else."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from pumalib.artifacts import create_artifact
+from pumalib.attacks.settings import CleanSettings, CwPgdSettings, ThreatSettings
+from pumalib.data.datasets import write_images
+from pumalib.data.images import LabelledImages
+from pumalib.errors import ArtifactError, DataError
+from pumalib.evaluation.evaluate import evaluate
+from pumalib.evaluation.stage import attack_model
+from pumalib.evaluation.table import read_attack
+from pumalib.models.build import build_model
+from pumalib.models.settings import ArchitectureSettings
+from pumalib.models.trained import load_trained, save_trained
+
+SHAPE = (6, 6, 1)
+THREAT = ThreatSettings(epsilon=0.1)
+ARCHITECTURE = ArchitectureSettings(name="convnet", width=4)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Write a model, and a dataset whose test labels are right and wrong by turns."""
+    model = build_model(ARCHITECTURE, SHAPE, 3)
+    save_trained(model, tmp_path / "model", ARCHITECTURE, SHAPE, ("a", "b", "c"), settings={}, inputs={})
+    images = np.random.default_rng(0).integers(0, 256, (31, *SHAPE), np.uint8)
+    labels = np.arange(31, dtype=np.int64) % 3
+    with create_artifact(tmp_path / "data.h5", "dataset", settings={}, inputs={}) as file:
+        file.attrs["class_names"] = ["a", "b", "c"]
+        write_images(file.create_group("test"), LabelledImages(images, labels))
+        write_images(file.create_group("validation"), LabelledImages(images[:5], labels[:5]))
+    return tmp_path
+
+
+def attack(study, settings, output="attack.h5", **changes):
+    options = {"dataset": study / "data.h5", "model_path": study / "model", "seed": 3, "device": "cpu", **changes}
+    attack_model(settings, THREAT, output=study / output, **options)
+    return study / output
+
+
+def test_the_stage_stores_what_evaluate_finds(study):
+    settings = CwPgdSettings(method="cw_pgd", steps=4, batch_size=8)
+    stored = read_attack(attack(study, settings))
+    with h5py.File(study / "data.h5") as file:
+        images, labels = file["test/images"][...], file["test/labels"][...]
+    pixels = images.astype(np.float32).transpose(0, 3, 1, 2) / 255
+    table = evaluate(load_trained(study / "model", "cpu").model, pixels, labels, settings, threat=THREAT, seed=3)
+    np.testing.assert_array_equal(stored.label, labels)
+    np.testing.assert_array_equal(stored.clean_prediction, table.clean_prediction)
+    np.testing.assert_array_equal(stored.adversarial_prediction, table.adversarial_prediction)
+    assert (stored.method, stored.split) == ("cw_pgd", "test")
+    assert stored.clean_accuracy == table.clean_accuracy
+    assert stored.robust_accuracy == table.robust_accuracy
+
+
+def test_only_the_images_asked_for_are_attacked(study):
+    clean = CleanSettings(method="clean", num_images=7)
+    assert len(read_attack(attack(study, clean)).label) == 7
+    validation = CleanSettings(method="clean", split="validation", num_images=100)
+    stored = read_attack(attack(study, validation))
+    assert (len(stored.label), stored.split) == (5, "validation")
+
+
+def test_a_table_says_where_it_came_from_and_two_are_equal_byte_for_byte(study):
+    settings = CwPgdSettings(method="cw_pgd", steps=2)
+    first, second = attack(study, settings, "one.h5"), attack(study, settings, "two.h5")
+    assert first.read_bytes() == second.read_bytes()
+    with h5py.File(first) as file, h5py.File(study / "data.h5") as dataset:
+        inputs, resolved = json.loads(file.attrs["inputs"]), json.loads(file.attrs["settings"])
+        assert inputs["model"] == load_trained(study / "model", "cpu").fingerprint
+        assert inputs["dataset"] == dataset["test"].attrs["fingerprint"]
+        assert set(file) == {"label", "clean_prediction", "adversarial_prediction", "perturbation_norm", "success"}
+    assert (resolved["threat"]["epsilon"], resolved["seed"]) == (0.1, 3)
+
+
+def test_a_model_of_other_images_or_classes_is_refused(study):
+    other = build_model(ARCHITECTURE, SHAPE, 4)
+    save_trained(other, study / "four", ARCHITECTURE, SHAPE, ("a", "b", "c", "d"), settings={}, inputs={})
+    with pytest.raises(DataError, match="in 4 classes"):
+        attack(study, CleanSettings(method="clean"), model_path=study / "four")
+    assert not (study / "attack.h5").exists()
+
+
+def test_accuracies_are_read_off_the_rows(tmp_path):
+    path = tmp_path / "a.h5"
+    write_table(path, label=[0, 1, 2, 0], clean_prediction=[0, 1, 1, 0], adversarial_prediction=[0, 2, 1, 1])
+    stored = read_attack(path)
+    assert stored.clean_accuracy == 0.75
+    assert stored.robust_accuracy == 0.25
+
+
+def write_table(path, kind="attack", **columns):
+    with create_artifact(path, kind, settings={}, inputs={}) as file:
+        file.attrs["method"], file.attrs["split"] = "clean", "test"
+        for name, values in columns.items():
+            file.create_dataset(name, data=np.asarray(values))
+
+
+def test_files_that_are_no_attack_tables_are_refused(tmp_path):
+    path = tmp_path / "a.h5"
+    right = {"label": [0, 1], "clean_prediction": [0, 1], "adversarial_prediction": [0, 1]}
+    with pytest.raises(ArtifactError, match="found nothing"):
+        read_attack(path)
+    cases = [
+        ({**right, "label": [0, 1, 2]}, "one length"),
+        ({name: np.zeros(0, np.int64) for name in right}, "above 0"),
+        ({**right, "label": [0.0, 1.0]}, "expected 'label' as int64"),
+        ({"label": [0], "clean_prediction": [0]}, "expected dataset 'adversarial_prediction'"),
+    ]
+    for columns, message in cases:
+        write_table(path, **columns)
+        with pytest.raises(ArtifactError, match=message):
+            read_attack(path)
+    write_table(path, kind="scores", **right)
+    with pytest.raises(ArtifactError, match=r"expected schema puma\.attack, got puma\.scores"):
+        read_attack(path)
+    write_table(path, **right)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(ArtifactError, match="truncated or damaged"):
+        read_attack(path)
