@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
 from pumalib.config import json_schema
 from pumalib.errors import ConfigError, PumaError
 from pumalib.jobs import ERRORS_FILE, reach_user_modules
+from pumalib.settings import NAME_PATTERN
 from pumalib.study_file import load_study, read_study_file
 
 
@@ -49,8 +51,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _results_folder(path: str) -> Path:
     name = read_study_file(path).get("study")
-    if not isinstance(name, str):
-        raise ConfigError(f"expected a name at study ({path}), got {name!r}")
+    if not isinstance(name, str) or not re.match(NAME_PATTERN, name):
+        raise ConfigError(f"expected a name, got {name!r} at study ({path})")
     return Path("results") / name
 
 
@@ -62,7 +64,7 @@ def _print_summary(folder: Path) -> None:
     for report in reports:
         print(f"\n== {report.stem} ==\n\n{report.read_text(encoding='utf-8').strip()}")
     print(f"\nAll numbers: {results}")
-    for suffix in ("csv", "png", "svg"):
+    for suffix in ("csv", "png", "svg") if reports else ():
         print(f"Reports ({suffix}): " + ", ".join(str(path.with_suffix(f".{suffix}")) for path in reports))
     for name in ("scores", "selections", "models", "attacks", "logs"):
         print(f"{name.capitalize()}: {folder / name}")

@@ -84,13 +84,14 @@ def open_artifact(path: str | os.PathLike[str], kind: str) -> Iterator[h5py.File
     Raises:
         ArtifactError: not there, not HDF5, another kind, or another schema version.
     """
+    what = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} file"
     if not Path(path).is_file():
-        raise ArtifactError(f"expected a {kind} file, found nothing at {path}")
+        raise ArtifactError(f"expected {what}, found nothing at {path}")
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise ArtifactError(
-            f"expected a {kind} file, got a truncated or damaged HDF5 file at {path} ({error}); delete it and run again"
+            f"expected {what}, got a truncated or damaged HDF5 file at {path} ({error}); delete it and run again"
         ) from None
     with file:
         try:

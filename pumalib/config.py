@@ -171,4 +171,4 @@ def json_schema() -> dict[str, Any]:
     for group in schema["properties"].values():
         if "patternProperties" in group:  # pydantic leaves other names than the pattern's open
             group["additionalProperties"] = False
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PUMA study", **schema}
+    return {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PUMA study"}

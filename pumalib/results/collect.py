@@ -108,12 +108,17 @@ def _clean_row(shared: dict[str, object], tables: dict[str, StoredAttack], entry
     """Read clean accuracy off the largest table, of the test split where there is one."""
     largest = max(tables.values(), key=lambda table: (table.split == "test", len(table.label)))
     for name, table in tables.items():
-        count = min(len(table.label), len(largest.label))
-        if table.split == largest.split and (table.clean_prediction != largest.clean_prediction[:count])[:count].any():
-            raise ArtifactError(
-                f"expected one clean prediction an image, attack {name} of {entry.run}/seed{entry.seed} differs: "
-                "it was made with another model; make it again"
-            )
+        if table.split == largest.split:
+            where = f"attack {name} of {entry.run}/seed{entry.seed} differs"
+            count = len(table.label)
+            if (table.label != largest.label[:count]).any():
+                raise ArtifactError(
+                    f"expected one label an image, {where}: it was made with another test set; make it again"
+                )
+            if (table.clean_prediction != largest.clean_prediction[:count]).any():
+                raise ArtifactError(
+                    f"expected one clean prediction an image, {where}: it was made with another model; make it again"
+                )
     return ResultRow(
         **shared,  # type: ignore[arg-type]
         attack=CLEAN_ATTACK,

@@ -1,0 +1,177 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from pumalib.artifacts import file_fingerprint
+from pumalib.data.datasets import read_split, split_fingerprint
+from pumalib.data.images import LabelledImages, stratified_rows
+from pumalib.data.pool import build_pool, open_pool
+from pumalib.data.settings import GeneratedSyntheticSettings, HeldOutSyntheticSettings, NpzSyntheticSettings
+from pumalib.errors import ArtifactError, DataError
+from pumalib.randomness import numpy_generator
+from pumalib.synthesis.generator import load_generator, train_stage
+from pumalib.synthesis.settings import EdmSettings
+from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
+
+EDM = EdmSettings(
+    method="edm",
+    dataset="d",
+    network="mlp",
+    width=8,
+    num_blocks=1,
+    steps=3,
+    batch_size=4,
+    learning_rate=1e-3,
+    averaging=0.9,
+    sampling_steps=2,
+    sampling_batch_size=8,
+)
+GENERATED = GeneratedSyntheticSettings(method="generator", generator="edm", count=10)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, labelled: Callable[..., LabelledImages], write_dataset: Callable[..., Path]) -> Path:
+    splits = {name: labelled(seed, 40) for seed, name in enumerate(("train", "test", "held_out"))}
+    return write_dataset(tmp_path / "dataset.h5", **splits)
+
+
+@pytest.fixture
+def inputs(dataset: Path) -> SyntheticInputs:
+    return SyntheticInputs(dataset, None, None, seed=0, device="cpu")
+
+
+@pytest.fixture
+def generator(dataset: Path, tmp_path: Path) -> Path:
+    train_stage(EDM, dataset, tmp_path / "edm.safetensors", name="edm", seed=0, device="cpu", code={"x": "y"})
+    return tmp_path / "edm.safetensors"
+
+
+def make(settings: Any, inputs: SyntheticInputs, output: Path) -> LabelledImages:
+    make_synthetic(settings, inputs, output)
+    with h5py.File(output) as file:
+        return LabelledImages(file["images"][...], file["labels"][...])
+
+
+def test_all_held_out_rows_are_taken_in_order(dataset: Path, inputs: SyntheticInputs, tmp_path: Path) -> None:
+    images = make(HeldOutSyntheticSettings(method="held_out"), inputs, tmp_path / "s.h5")
+    held_out = read_split(dataset, "held_out")
+    assert np.array_equal(images.images, held_out.images)
+    assert np.array_equal(images.labels, held_out.labels)
+
+
+def test_held_out_subset_is_stratified_and_follows_its_own_seed(inputs: SyntheticInputs, tmp_path: Path) -> None:
+    settings = HeldOutSyntheticSettings(method="held_out", count=20, subset_seed=3)
+    first = make(settings, inputs, tmp_path / "a.h5")
+    assert np.bincount(first.labels).tolist() == [5, 5, 5, 5]
+    held_out = read_split(inputs.dataset, "held_out")
+    rows = stratified_rows(held_out.labels, 20, numpy_generator(3, "held_out subset"))
+    assert np.array_equal(first.images, held_out.images[rows])
+    assert np.array_equal(first.images, make(settings, replace(inputs, seed=9), tmp_path / "b.h5").images)
+    other = make(settings.model_copy(update={"subset_seed": 4}), inputs, tmp_path / "c.h5")
+    assert not np.array_equal(first.images, other.images)
+
+
+def test_more_held_out_rows_than_there_are_cannot_be_taken(inputs: SyntheticInputs, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected at most 40 held-out rows, got count 41; raise held_out_fraction"):
+        make(HeldOutSyntheticSettings(method="held_out", count=41), inputs, tmp_path / "s.h5")
+    assert not (tmp_path / "s.h5").exists()
+
+
+def test_dataset_without_held_out_rows_is_refused(tmp_path: Path, labelled: Any, write_dataset: Any) -> None:
+    dataset = write_dataset(tmp_path / "d.h5", train=labelled(0, 8), test=labelled(1, 8))
+    with pytest.raises(ArtifactError, match="expected a held_out split in .* which has train, test; set held_out_frac"):
+        make(
+            HeldOutSyntheticSettings(method="held_out"), SyntheticInputs(dataset, None, None, 0, "cpu"), tmp_path / "s"
+        )
+
+
+def test_npz_subset_becomes_a_synthetic_set(inputs: SyntheticInputs, tmp_path: Path, labelled: Any) -> None:
+    published = labelled(7, 40)
+    np.savez(tmp_path / "published.npz", image=published.images, label=published.labels)
+    images = make(
+        NpzSyntheticSettings(method="npz", path=str(tmp_path / "published.npz"), count=8), inputs, tmp_path / "s"
+    )
+    assert np.bincount(images.labels).tolist() == [2, 2, 2, 2]
+    originals = {image.tobytes() for image in published.images}
+    assert all(image.tobytes() in originals for image in images.images)
+
+
+def test_generator_stage_runs_from_images_to_a_pool(
+    dataset: Path, generator: Path, inputs: SyntheticInputs, tmp_path: Path
+) -> None:
+    inputs = replace(inputs, generator=generator, generator_settings=EDM)
+    images = make(GENERATED, inputs, tmp_path / "s.h5")
+    assert (images.images.shape, images.images.dtype) == ((10, 4, 4, 3), np.uint8)
+    assert images.labels.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+    build_pool(dataset, tmp_path / "s.h5", tmp_path / "pool.h5", settings={})
+    pool = open_pool(tmp_path / "pool.h5")
+    assert len(pool) == 50
+    assert np.array_equal(pool.images[40:], images.images)
+
+
+def test_generator_and_its_samples_are_byte_equal_for_a_seed_and_differ_between_seeds(
+    dataset: Path, generator: Path, inputs: SyntheticInputs, tmp_path: Path
+) -> None:
+    for name, seed in (("again", 0), ("other", 1)):
+        code = {"x": "y"}
+        train_stage(EDM, dataset, tmp_path / f"{name}.safetensors", name="edm", seed=seed, device="cpu", code=code)
+    prints = [
+        file_fingerprint(path) for path in (generator, tmp_path / "again.safetensors", tmp_path / "other.safetensors")
+    ]
+    assert prints[0] == prints[1] != prints[2]
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        make_synthetic(GENERATED, SyntheticInputs(dataset, generator, EDM, seed, "cpu"), tmp_path / f"{name}.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    samples = [h5py.File(tmp_path / f"{name}.h5")["images"][...] for name in "ac"]
+    assert not np.array_equal(*samples)
+
+
+def test_generator_that_saw_other_rows_is_refused(
+    generator: Path, tmp_path: Path, labelled: Any, write_dataset: Any
+) -> None:
+    other = write_dataset(tmp_path / "other.h5", train=labelled(5, 40), test=labelled(1, 40))
+    inputs = SyntheticInputs(other, generator, EDM, 0, "cpu")
+    with pytest.raises(
+        ArtifactError, match="trained on other rows at .*: it may have seen test images; train it again"
+    ):
+        make(GENERATED, inputs, tmp_path / "s.h5")
+    assert not (tmp_path / "s.h5").exists()
+
+
+def test_generator_knows_only_the_train_split(dataset: Path, generator: Path, tmp_path: Path, labelled: Any) -> None:
+    from pumalib.models.checkpoint import read_metadata
+
+    metadata = read_metadata(generator)
+    assert metadata["inputs"] == {"dataset": split_fingerprint(dataset, "train")}
+    assert "sampling_steps" not in metadata["settings"]
+    with h5py.File(dataset, "r+") as file:  # a generator that looked at other splits would not be byte-equal
+        for name in ("test", "held_out"):
+            file[name]["images"][...] = 0
+    train_stage(EDM, dataset, tmp_path / "b.safetensors", name="edm", seed=0, device="cpu", code={"x": "y"})
+    assert file_fingerprint(tmp_path / "b.safetensors") == file_fingerprint(generator)
+
+
+def test_weights_of_another_network_or_kind_are_refused(dataset: Path, generator: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="does not fit the model"):
+        load_generator(generator, EDM.model_copy(update={"width": 16}), dataset, "cpu")
+    with pytest.raises(ArtifactError, match="found none at"):
+        load_generator(tmp_path / "none.safetensors", EDM, dataset, "cpu")
+    with pytest.raises(ArtifactError):
+        load_generator(dataset, EDM, dataset, "cpu")
+
+
+def test_classifier_weights_are_no_generator(dataset: Path, tmp_path: Path) -> None:
+    from torch import nn
+
+    from pumalib.models.checkpoint import save_weights
+
+    save_weights(nn.Linear(2, 2), tmp_path / "m.safetensors", {"schema": "puma.model", "schema_version": 1})
+    with pytest.raises(
+        ArtifactError, match=r"expected puma\.generator version 1, got \('puma\.model', 1\) at .*train it"
+    ):
+        load_generator(tmp_path / "m.safetensors", EDM, dataset, "cpu")

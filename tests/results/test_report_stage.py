@@ -1,0 +1,142 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pumalib.artifacts import create_artifact
+from pumalib.data.datasets import write_images
+from pumalib.data.images import LabelledImages
+from pumalib.data.pool import build_pool, read_pool_rows
+from pumalib.errors import ArtifactError, DataError
+from pumalib.reporting.stage import ReportFiles, report_margins, report_neighbours, report_results
+from pumalib.results.collect import RunFiles
+from pumalib.scores.table import ScoreTable, write_scores
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> ReportFiles:
+    return ReportFiles(*(tmp_path / f"reports/r.{suffix}" for suffix in ("csv", "md", "png", "svg")))
+
+
+def is_written(output: ReportFiles) -> bool:
+    return all(path.stat().st_size > 0 for path in (output.csv, output.markdown, output.png, output.svg))
+
+
+def images(seed: int, count: int) -> LabelledImages:
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 1), dtype=np.uint8)
+    return LabelledImages(pixels, np.arange(count, dtype=np.int64) % 2)
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    """Return a pool of 8 real and 6 synthetic rows; its dataset and synthetic set lie beside it."""
+    with create_artifact(tmp_path / "dataset.h5", "dataset", settings={}, inputs={}) as file:
+        file.attrs["class_names"] = ["a", "b"]
+        for seed, (name, count) in enumerate({"train": 8, "test": 6}.items()):
+            write_images(file.create_group(name), images(seed, count))
+    with create_artifact(tmp_path / "synthetic.h5", "synthetic", settings={}, inputs={}) as file:
+        write_images(file, images(9, 6))
+    build_pool(tmp_path / "dataset.h5", tmp_path / "synthetic.h5", tmp_path / "pool.h5", settings={})
+    return tmp_path / "pool.h5"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[..., list[RunFiles]]:
+    """Return a maker of the files of two runs over two seeds: robust accuracy 0.5, and 0.75 with puma."""
+
+    def make() -> list[RunFiles]:
+        return [entry(run, seed) for run in ("trades", "puma") for seed in (0, 1)]
+
+    def entry(run: str, seed: int) -> RunFiles:
+        folder = tmp_path / run / str(seed)
+        with create_artifact(folder / "s.h5", "selection", settings={}, inputs={}) as file:
+            file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", 0.1, "[]"
+            file["rows"], file["epsilons"] = np.arange(4), np.full(4, 0.1, np.float32)
+            file["reason"] = np.full(4, -1, np.int16)
+        with create_artifact(folder / "cw.h5", "attack", settings={}, inputs={}) as file:
+            file.attrs["method"], file.attrs["split"] = "cw_pgd", "test"
+            file["label"] = file["clean_prediction"] = np.zeros(4, np.int64)
+            file["adversarial_prediction"] = np.array([0, 0, 1, int(run == "trades")], np.int64)
+        return RunFiles(run, seed, "p", folder / "s.h5", {"cw": folder / "cw.h5"})
+
+    return make
+
+
+def test_comparison_is_written_from_attack_tables(files: Any, output: ReportFiles) -> None:
+    report_results({"kind": "comparison", "baseline": "trades"}, "tiny", files(), output)
+    assert is_written(output)
+    table = pd.read_csv(output.csv).set_index("run")
+    means = table["robust_accuracy_cw_mean"]
+    assert means.to_dict() == {"trades": 0.5, "puma": 0.75}
+
+
+def test_trade_off_is_written_from_attack_tables(files: Any, output: ReportFiles) -> None:
+    report_results({"kind": "trade_off", "baseline": "trades", "attack": "cw"}, "tiny", files(), output)
+    assert is_written(output)
+
+
+def test_report_of_a_run_that_is_not_there_is_refused_and_leaves_nothing(files: Any, output: ReportFiles) -> None:
+    with pytest.raises(DataError, match='no run "trads"; did you mean "trades"'):
+        report_results({"kind": "comparison", "baseline": "trads"}, "tiny", files(), output)
+    assert not output.csv.exists()
+
+
+def write_margins(path: Path, pool: Path) -> Path:
+    table = ScoreTable(
+        score=np.linspace(-0.1, 0.3, 14).astype(np.float32),
+        valid=np.ones(14, bool),
+        higher_is="easier",
+        unit="pixel",
+        method="deepfool",
+        pool_fingerprint=read_pool_rows(pool).fingerprint,
+        norm="linf",
+        columns={"converged": np.ones(14, bool)},
+    )
+    write_scores(table, path, settings={})
+    return path
+
+
+def write_selection(path: Path, pool: Path, cuts: list[list[Any]]) -> Path:
+    with create_artifact(path, "selection", settings={}, inputs={}) as file:
+        file.attrs["pool_fingerprint"] = read_pool_rows(pool).fingerprint
+        file.attrs["mean_epsilon"], file.attrs["cuts"] = 0.1, json.dumps(cuts)
+        file["rows"], file["epsilons"] = np.arange(14), np.zeros(14, np.float32)
+        file["reason"] = np.full(14, -1, np.int16)
+    return path
+
+
+def test_margin_histogram_marks_only_cuts_by_its_score(tmp_path: Path, pool: Path, output: ReportFiles) -> None:
+    scores = write_margins(tmp_path / "scores.h5", pool)
+    cuts = [["random 0.1", float("nan")], ["margin easiest 0.2", 0.25], ["other hardest 0.1", 0.123]]
+    selection = write_selection(tmp_path / "selection.h5", pool, cuts)
+    prune = [{"by": "random"}, {"by": "margin"}, {"by": "other"}]
+    settings = {"kind": "margin_histogram", "score": "margin", "run": "puma"}
+    report_margins(settings, prune, 0.1, scores, selection, pool, output)
+    assert is_written(output)
+    page = output.markdown.read_text(encoding="utf-8")
+    assert "margin easiest 0.2" in page
+    assert "other" not in page
+    assert "random" not in page
+
+
+def test_margins_of_another_pool_are_refused(tmp_path: Path, pool: Path, output: ReportFiles) -> None:
+    scores = write_margins(tmp_path / "scores.h5", pool)
+    selection = write_selection(tmp_path / "selection.h5", pool, [])
+    build_pool(tmp_path / "dataset.h5", None, tmp_path / "other.h5", settings={})
+    settings = {"kind": "margin_histogram", "score": "margin", "run": "puma"}
+    with pytest.raises(ArtifactError, match="expected the pool with fingerprint"):
+        report_margins(settings, [], 0.1, scores, selection, tmp_path / "other.h5", output)
+
+
+def test_neighbours_are_compared_with_test_rows_where_there_are_no_validation_rows(
+    tmp_path: Path, pool: Path, output: ReportFiles
+) -> None:
+    report_neighbours(pool, tmp_path / "dataset.h5", output)
+    assert is_written(output)
+    page = output.markdown.read_text(encoding="utf-8")
+    assert "test" in page
+    assert "validation" not in page

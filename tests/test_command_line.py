@@ -1,0 +1,103 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pumalib.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(path: str, text: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def test_check_of_a_good_study_counts_runs_and_seeds(capsys: Capture) -> None:
+    assert main(["check", str(ROOT / "config.yaml")]) == 0
+    assert capsys.readouterr().out == f"{ROOT / 'config.yaml'}: 7 runs, 3 seeds, no problem found\n"
+
+
+@pytest.mark.parametrize("command", ["check", "summary", "errors"])
+@pytest.mark.parametrize("content", [None, "", "study: [1\n", "study: a\nstudy: b\n", "study: ../x\n", "study: 7\n"])
+def test_bad_study_file_is_one_message_and_status_1(capsys: Capture, command: str, content: str | None) -> None:
+    if content is not None:
+        write("study.yaml", content)
+    assert main([command, "study.yaml"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Error: expected ")
+    assert "study.yaml" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_bad_study_gives_no_traceback_from_the_shell(tmp_path: Path) -> None:
+    write("config.yaml", "sedes: [1]\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pumalib", "check"]
+    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert 'got "sedes"; did you mean "seeds"? at sedes (config.yaml)' in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_schema_is_printed_as_json(capsys: Capture) -> None:
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "PUMA study"
+
+
+def test_summary_before_the_first_run_says_what_to_do(capsys: Capture) -> None:
+    write("config.yaml", "study: tiny\n")
+    assert main(["summary"]) == 1
+    assert "expected results/tiny/results.csv, found none; run `snakemake --cores all" in capsys.readouterr().err
+
+
+def test_summary_prints_every_report_and_where_files_are(capsys: Capture) -> None:
+    write("config.yaml", "study: tiny\n")
+    write("results/tiny/results.csv", "study,run\n")
+    write("results/tiny/reports/b-table.md", "| b |\n")
+    write("results/tiny/reports/a-table.md", "| a |\n")
+    assert main(["summary"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("== a-table ==\n\n| a |") < out.index("== b-table ==\n\n| b |")
+    assert "All numbers: results/tiny/results.csv" in out
+    assert "Reports (png): results/tiny/reports/a-table.png, results/tiny/reports/b-table.png" in out
+    assert "Selections: results/tiny/selections" in out
+
+
+def test_summary_without_reports_lists_none(capsys: Capture) -> None:
+    write("config.yaml", "study: tiny\n")
+    write("results/tiny/results.csv", "study,run\n")
+    assert main(["summary"]) == 0
+    assert "Reports" not in capsys.readouterr().out
+
+
+def test_errors_prints_the_messages_of_failed_jobs(capsys: Capture) -> None:
+    write("config.yaml", "study: tiny\n")
+    write("results/tiny/logs/errors.txt", "expected this, got that\n  log: x.log\n")
+    assert main(["errors"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "\nError: expected this, got that\n  log: x.log\n"
+
+
+def test_errors_after_a_good_run_is_silent(capsys: Capture) -> None:
+    write("config.yaml", "study: tiny\n")
+    assert main(["errors"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["chek"], ["check", "a", "b"]])
+def test_wrong_command_line_shows_its_usage(capsys: Capture, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2
+    assert "usage: python -m pumalib" in capsys.readouterr().err
