@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from pumalib.attacks.gradient_ascent import ascend
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import start_in_ball
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.settings import Norm, ThreatSettings
+from pumalib.data.images import LabelledImages
 from pumalib.models.checks import frozen_parameters
+from pumalib.training.images import to_model_input
 
 _ATTACK_STEPS = 10
 
@@ -87,3 +90,10 @@ class Probe:
         with torch.no_grad():
             withstands = is_right & (model(adversarial).argmax(1) == self.labels)
         return float(is_right.float().mean()), float(withstands.float().mean())
+
+
+def make_probe(images: LabelledImages, count: int, threat: ThreatSettings, split: str, device: torch.device) -> Probe:
+    """Put some images, evenly spread, on the device."""
+    chosen = images.take(np.linspace(0, len(images) - 1, min(count, len(images))).astype(np.int64))
+    pixels = to_model_input(torch.from_numpy(chosen.images).to(device))
+    return Probe(pixels, torch.from_numpy(chosen.labels).to(device), threat.epsilon, threat.norm, split)

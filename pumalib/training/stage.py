@@ -18,7 +18,8 @@ from pumalib.models.trained import save_trained
 from pumalib.randomness import derive_seed
 from pumalib.selection.stage import read_selection
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.train import TrainingRows, train_on_rows
+from pumalib.training.train import train_on_rows
+from pumalib.training.trainer import TrainingRows
 
 
 def train_run(

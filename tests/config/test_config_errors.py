@@ -100,6 +100,8 @@ IMPOSSIBLE_VALUES = [
      "expected exactly one of run and checkpoint, got both at scores.margin.model"),
     ("scores|margin|model", {"run": "trades", "seed": 9},
      "expected a seed among [0, 1], got 9 at scores.margin.model.seed"),
+    ("scores|margin|model", {"run": "trades", "seed": 0},
+     "expected the model of each seed's own split, got seed 0 for all seeds"),
     ("runs|puma|training", {"method": "natural"},
      "expected no epsilon with natural training, got policy margin at runs.puma.epsilon"),
     ("runs|trades|training", {"method": "natural", "beta": 3},

@@ -1,0 +1,161 @@
+"""The state of one training, and one epoch of it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pumalib.attacks.settings import ThreatSettings
+from pumalib.errors import DataError
+from pumalib.randomness import derive_seed
+from pumalib.training.averaging import WeightAverage
+from pumalib.training.batch_norm import set_momentum
+from pumalib.training.images import RowReader, SelectedImages, augment, to_model_input
+from pumalib.training.inner_attack import InnerAttack
+from pumalib.training.losses import BatchLoss, Step
+from pumalib.training.optimisation import make_optimizer, make_schedule
+from pumalib.training.sampling import BatchPlan, draw_batches
+from pumalib.training.settings import TrainingSettings, method_module
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What a training draws from.
+
+    Attributes:
+        images: uint8 [N, H, W, C] of the whole pool, an array or a pool's images.
+        labels: [N] int64.
+        source: [N] uint8, 0 real, 1 synthetic.
+        rows: [K] int64 ascending, the selected rows.
+        epsilons: [K] float32, signed radii of the selected rows, pixel scale.
+        image_shape: (H, W, C).
+    """
+
+    images: RowReader
+    labels: NDArray[np.int64]
+    source: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    epsilons: NDArray[np.float32]
+    image_shape: tuple[int, int, int]
+
+
+def check_rows(data: TrainingRows, settings: TrainingSettings, threat: ThreatSettings) -> None:
+    """Refuse rows and epsilons that do not fit each other, the images or the method.
+
+    Raises:
+        DataError: wrong shapes, rows out of range or order, epsilons not finite or not for this method.
+    """
+    if data.rows.ndim != 1 or data.epsilons.shape != data.rows.shape:
+        raise DataError(f"expected one epsilon for each of {data.rows.size} rows, got shape {data.epsilons.shape}")
+    if data.source.shape != data.labels.shape:
+        raise DataError(f"expected one source for each of {len(data.labels)} images, got shape {data.source.shape}")
+    if not np.isfinite(data.epsilons).all():
+        raise DataError("expected finite epsilons, got NaN or infinity")
+    if len(data.rows) == 0:
+        raise DataError("expected at least one selected row, got none; prune less")
+    if data.rows.min() < 0 or data.rows.max() >= len(data.labels):
+        raise DataError(
+            f"expected selected rows in [0, {len(data.labels)}), got {data.rows.min()}..{data.rows.max()}; "
+            "give the selection of these images"
+        )
+    if (np.diff(data.rows) <= 0).any():
+        raise DataError(
+            "expected selected rows in ascending order, each once, got another order; sort them, and their epsilons"
+        )
+    if settings.method == "natural" and not np.allclose(data.epsilons, threat.epsilon):
+        raise DataError(
+            "expected the default epsilon with natural training, which does not perturb; use another method"
+        )
+
+
+class Trainer:
+    """The state of one training."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: TrainingRows,
+        settings: TrainingSettings,
+        threat: ThreatSettings,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self.optimizer = make_optimizer(model, settings)
+        self.schedule = make_schedule(self.optimizer, settings)
+        self.learning_rate = float("nan")
+        self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * settings.num_steps))
+        self._settings, self._data, self._seed, self._device = settings, data, seed, device
+        self._attack = InnerAttack(threat.norm, settings.inner_steps, settings.attack_step_size)
+        image_bytes = int(np.prod(data.image_shape))
+        self._images = SelectedImages(data.images, data.rows, image_bytes, device, settings.device_images_gib)
+        self._plan = BatchPlan(settings.batch_size, settings.steps_per_epoch, settings.synthetic_fraction, seed)
+        self._batch_loss: Callable[[Step], BatchLoss] = importlib.import_module(
+            method_module(settings.method)
+        ).batch_loss
+
+    def run_epoch(self, epoch: int, on_images: Callable[[int], object]) -> NDArray[np.float64]:
+        """Train one epoch; return the mean (total, natural, robust) loss.
+
+        Raises:
+            DataError: a loss that is not finite; found at the end of the epoch.
+        """
+        self.model.train()
+        losses = torch.empty(self._plan.num_batches, 3, device=self._device)
+        batches = draw_batches(self._plan, self._data.source, self._data.rows, epoch)
+        for index, rows in enumerate(batches):
+            loss = self._step(epoch * self._plan.num_batches + index, rows)
+            losses[index] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
+            on_images(len(rows))
+            if self._settings.schedule_unit == "step":
+                self.schedule.step()
+        if self._settings.schedule_unit == "epoch":
+            self.schedule.step()
+        steps: NDArray[np.float64] = losses.cpu().double().numpy()
+        _check_finite(steps[:, 0], epoch)
+        means: NDArray[np.float64] = steps.mean(0)
+        return means
+
+    def _step(self, step: int, rows: NDArray[np.int64]) -> BatchLoss:
+        images = self._images.gather(rows)
+        settings = self._settings
+        images = augment(images, settings.crop_padding, settings.horizontal_flip, self._generator("augment", step))
+        positions = np.searchsorted(self._data.rows, rows)
+        set_momentum(self.model, step == 0)
+        loss = self._batch_loss(
+            Step(
+                model=self.model,
+                images=to_model_input(images),
+                labels=torch.from_numpy(self._data.labels[rows]).to(self._device),
+                epsilons=torch.from_numpy(self._data.epsilons[positions]).to(self._device),
+                attack=self._attack,
+                generator=self._generator("attack", step),
+                label_smoothing=settings.label_smoothing,
+                beta=settings.robust_weight,
+            )
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
+        self.average.update(self.model, step)
+        return loss
+
+    def _generator(self, purpose: str, step: int) -> torch.Generator:
+        return torch.Generator(self._device).manual_seed(derive_seed(self._seed, purpose, step))
+
+
+def _check_finite(losses: NDArray[np.float64], epoch: int) -> None:
+    """Look at a whole epoch at once: asking the device after each step would make every step wait."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    if len(bad):
+        raise DataError(
+            f"expected a finite loss, got {losses[bad[0]]} in epoch {epoch + 1} at its step {bad[0] + 1} of "
+            f"{len(losses)}; lower learning_rate"
+        )
