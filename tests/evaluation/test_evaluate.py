@@ -158,6 +158,7 @@ def test_perturbations_never_exceed_epsilon(net, images, labels, norm, clip):
         table = evaluate(net, images, labels, attack, threat=threat, clip=clip)
         assert table.perturbation_norm.max() <= epsilon * (1 + 1e-5) + 1e-6
         assert table.perturbation_norm[:80].min() > 0
+        assert not table.perturbation_norm[80:].any()  # wrong when clean
 
 
 def test_a_larger_epsilon_lowers_robust_accuracy(net, images, labels):
@@ -218,7 +219,7 @@ def test_images_and_labels_that_do_not_fit_are_refused(net, images, labels):
 
 
 def test_models_that_would_be_mismeasured_are_refused(net, images, labels):
-    in_train_mode = nn.Sequential(net, nn.Dropout(0.5))
+    in_train_mode = nn.Sequential(net, nn.Dropout(0.5)).eval()
     in_train_mode[1].train()
     with pytest.raises(DataError, match=r"train mode; call model\.eval\(\)"):
         evaluate(in_train_mode, images, labels, threat=THREAT)
