@@ -4,8 +4,10 @@ Rightly classified samples step to the nearest linearised class boundary. Miscla
 label over all other classes at once: the linearised problem "become at least as likely as every other class" is
 solved through its dual, a maximum over mixtures of the constraints, by exponentiated gradients (a choice of ours:
 stepping against the best other class alone zigzags and overshoots). Both aim beyond the boundary by a share
-`overshoot` of the first gap that grows with each iteration, or the last steps would shrink forever. Pixels that sit
-on the edge of the valid range and would have to leave it are left out of the linearisation (ours too).
+`overshoot` of the first gap that grows with each iteration, or the last steps would shrink forever. On the way to a
+label, pixels that sit on the edge of the valid range and would have to leave it are left out of the linearisation.
+A rightly classified sample, once across, is aimed at anew from the image, along the linearisation where it crossed
+and with the pixels that can move; the nearer point is kept. (Both ours.)
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 
 from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
+from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
 from pumalib.attacks.settings import Norm
 
@@ -126,7 +129,37 @@ def _search(
         beyond = torch.where(was_correct[active, None], -index * slack[active], (1 + index) * slack[active])
         aimed = gaps[stays] + beyond
         total[active] += _step(aimed, normals[stays], current.detach()[stays], was_correct[active], norm, clip)
-    return Crossing(points, crossed, iterations)
+    return Crossing(
+        _shorten(model, images, labels, points, crossed & was_correct, norm, clip, overshoot), crossed, iterations
+    )
+
+
+def _shorten(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    points: Tensor,
+    rows: Tensor,
+    norm: Norm,
+    clip: Clip,
+    overshoot: float,
+) -> Tensor:
+    """Aim once more from the image at the boundary as it looks where it was crossed; keep what is across and nearer."""
+    found = points[rows].requires_grad_(True)
+    logits = model(found)
+    gap = cw_margin(logits, labels[rows])
+    (normal,) = torch.autograd.grad(gap.sum(), found)
+    start, reached, normal = images[rows].flatten(1), found.detach().flatten(1), normal.flatten(1)
+    from_image = (gap.detach() + (normal * (start - reached)).sum(1)).clamp_max(0.0)
+    movable = _movable(normal, start, clip)
+    step = _step_along(movable, from_image.abs() / _dual_norm(movable, norm), norm)
+    nearer = clip_to(start + (1 + overshoot) * step, clip).reshape(found.shape)
+    with torch.no_grad():
+        across = model(nearer).argmax(1) != labels[rows]
+    is_better = across & (norms(nearer - images[rows], norm) < norms(found.detach() - images[rows], norm))
+    points = points.clone()
+    points[rows] = torch.where(per_row(is_better, nearer), nearer, found.detach())
+    return points
 
 
 def _linearise(logits: Tensor, images: Tensor, labels: Tensor, num_candidates: int) -> tuple[Tensor, Tensor]:
@@ -145,19 +178,18 @@ def _step(gaps: Tensor, normals: Tensor, images: Tensor, was_correct: Tensor, no
     step = torch.empty_like(flat)
     leave, reach = was_correct, ~was_correct
     if leave.any():
-        step[leave] = _step_to_nearest(gaps[leave], normals[leave], flat[leave], norm, clip)
+        step[leave] = _step_to_nearest(gaps[leave], normals[leave], norm)
     if reach.any():
         step[reach] = _step_to_all(gaps[reach], -normals[reach], flat[reach], norm, clip)
     return step.reshape(images.shape)
 
 
-def _step_to_nearest(gaps: Tensor, normals: Tensor, images: Tensor, norm: Norm, clip: Clip) -> Tensor:
+def _step_to_nearest(gaps: Tensor, normals: Tensor, norm: Norm) -> Tensor:
     """Step onto the nearest of the hyperplanes ``d_k + w_k . step = 0``."""
-    movable = _movable(normals, images[:, None], clip)
-    distances = gaps.abs() / _dual_norm(movable, norm)
+    distances = gaps.abs() / _dual_norm(normals, norm)
     nearest = distances.argmin(1)
     rows = torch.arange(len(gaps), device=gaps.device)
-    return _step_along(movable[rows, nearest], distances[rows, nearest], norm)
+    return _step_along(normals[rows, nearest], distances[rows, nearest], norm)
 
 
 def _step_to_all(gaps: Tensor, normals: Tensor, images: Tensor, norm: Norm, clip: Clip) -> Tensor:
