@@ -106,7 +106,7 @@ def test_puma_keeps_the_smaller_margins_with_their_bounded_margins_as_epsilons(s
     assert selection.mean_epsilon == pytest.approx(study.drawn_mean(selection, selection.epsilons))
     assert selection.pruned_fraction == pytest.approx(round(0.2 * len(study.margins)) / len(study.margins))
     ((label, value),) = selection.cuts
-    assert label == "margin easiest 0.2"
+    assert label == "margin easiest 20 %"
     assert value == pytest.approx(float(study.margins[selection.reason == 0].min()))
 
 
@@ -145,7 +145,7 @@ def test_rows_of_negative_epsilon_can_be_dropped(study: Study, policy: str) -> N
     puma = study.select(a_plan(EASIEST, epsilon=PUMA))
     assert selection.rows.tolist() == puma.rows[puma.epsilons >= 0].tolist()
     assert (selection.epsilons >= 0).all()
-    assert [label for label, _ in selection.cuts] == ["margin easiest 0.2", "epsilon < 0"]
+    assert [label for label, _ in selection.cuts] == ["margin easiest 20 %", "epsilon < 0"]
     np.testing.assert_array_equal(selection.reason == 1, (study.margins < 0) & (puma.reason == -1))
 
 
@@ -202,7 +202,7 @@ def test_rows_that_did_not_converge_are_warned_of_when_cut(study: Study) -> None
     study.write(study.table(columns={"converged": study.margins < np.median(study.margins)}))
     (warning,) = study.make(a_plan(EASIEST))
     assert warning.startswith(
-        f"{round(0.2 * len(study.margins))} rows removed by 'margin easiest 0.2' did not converge"
+        f"{round(0.2 * len(study.margins))} rows removed by 'margin easiest 20 %' did not converge"
     )
 
 
