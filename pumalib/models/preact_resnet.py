@@ -11,7 +11,20 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pumalib.models.layers import activation_layer, conv1x1, conv3x3, named_sequence, residual_stages
+from pumalib.models.layouts import Layout
 from pumalib.models.settings import Activation, ArchitectureSettings, ImageShape, StridedPadding
+
+_PORT = {
+    "stem": "conv1",
+    "norm1": "bn1",
+    "norm2": "bn2",
+    "shortcut": "shortcut.0",
+    "norm": "bn",
+    "classifier": "linear",
+}
+LAYOUTS = (Layout("layer{number}.{block}", _PORT), Layout("layer{number}.{block}", {**_PORT, "classifier": "fc"}))
+"""The CIFAR ports, with either name of the classifier. Those whose shortcut takes the input before its activation have
+no last normalisation either, and are refused for that."""
 
 
 class PreActBlock(nn.Module):

@@ -9,7 +9,27 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pumalib.models.layers import activation_layer, conv1x1, conv3x3, named_sequence, residual_stages
+from pumalib.models.layouts import Layout
 from pumalib.models.settings import Activation, ArchitectureSettings, ImageShape
+
+_PORT = {
+    "stem": "conv1",
+    "norm": "bn1",
+    "norm1": "bn1",
+    "norm2": "bn2",
+    "shortcut.conv": "shortcut.0",
+    "shortcut.norm": "shortcut.1",
+    "classifier": "linear",
+}
+LAYOUTS = (
+    Layout("layer{number}.{block}", _PORT),
+    Layout("layer{number}.{block}", {**_PORT, "classifier": "fc"}),
+    Layout(
+        "layer{number}.{block}",
+        {**_PORT, "shortcut.conv": "downsample.0", "shortcut.norm": "downsample.1", "classifier": "fc"},
+    ),
+)
+"""The CIFAR ports, with either name of the classifier; and torchvision's names."""
 
 
 class BasicBlock(nn.Module):

@@ -13,8 +13,41 @@ from functools import partial
 from torch import nn
 
 from pumalib.models.layers import activation_layer, conv3x3, named_sequence, residual_stages
+from pumalib.models.layouts import Layout
 from pumalib.models.preact_resnet import PreActBlock
 from pumalib.models.settings import ArchitectureSettings, ImageShape, wide_resnet_size
+
+LAYOUTS = (
+    Layout(
+        "block{number}.layer.{block}",
+        {
+            "stem": "conv1",
+            "norm1": "bn1",
+            "norm2": "bn2",
+            "shortcut": "convShortcut",
+            "norm": "bn1",
+            "classifier": "fc",
+        },
+        strided_padding="both",
+        unused=("sub_block1.",),
+    ),
+    Layout(
+        "layer.{stage}.block.{block}",
+        {
+            "stem": "init_conv",
+            "norm1": "batchnorm_0",
+            "conv1": "conv_0",
+            "norm2": "batchnorm_1",
+            "conv2": "conv_1",
+            "norm": "batchnorm",
+            "classifier": "logits",
+        },
+        strided_padding="end",
+        is_normalised=True,
+    ),
+)
+"""The code of TRADES (Zhang et al. 2019), whose sub_block1 is trained by nothing and read by nothing; and that of
+Gowal et al. 2020, as in DM."""
 
 
 def _initialize(model: nn.Module) -> None:
