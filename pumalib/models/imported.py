@@ -15,7 +15,7 @@ from pumalib.models.build import build_model
 from pumalib.models.checkpoint import misfit
 from pumalib.models.layers import Normalized
 from pumalib.models.layouts import CONSTANTS, Layout, closest_layout, is_constant, is_counter, layouts_of, unwrapped
-from pumalib.models.settings import ArchitectureSettings, CheckpointWeights, ImageShape
+from pumalib.models.settings import ArchitectureSettings, CheckpointWeights, ImageShape, check_architecture
 from pumalib.models.state_dicts import StateDict, read_state_dict
 from pumalib.models.trained import TrainedModel
 
@@ -69,6 +69,7 @@ def load_checkpoint(
         True
     """
     settings = ArchitectureSettings.model_validate(architecture)
+    check_architecture(settings, image_shape, num_classes)
     bare = build_model(settings.model_copy(update={"mean": None, "std": None}), image_shape, num_classes)
     contents = _contents(Path(path), settings, bare.state_dict(), weights)
     constants = _normalisation(contents, settings, image_shape[2])

@@ -160,3 +160,6 @@ def test_architecture_that_cannot_take_the_images_is_refused(tmp_path):
     torch.save(trades(), tmp_path / "m.pt")
     with pytest.raises(ConfigError, match="at least 8 x 8 for resnet-18"):
         load_checkpoint(tmp_path / "m.pt", "resnet-18", (4, 4, 3), 10)
+    grey = ArchitectureSettings(name="wrn-10-1", mean=(0.5,), std=(0.5,))
+    with pytest.raises(ConfigError, match="mean and std of 3 values, one per image channel, got 1"):
+        load_checkpoint(tmp_path / "m.pt", grey, SHAPE, 10)
