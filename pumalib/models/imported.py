@@ -103,17 +103,22 @@ def _contents(
     layouts = layouts_of(settings)
     names = unwrapped(tensors, layouts, ours)
     layout = closest_layout(layouts, ours, [name for name in names if not is_counter(name)])
-    taken = {layout.theirs(name) for name in expected}
-    left = {name for name in names if name not in taken}
-    constants = {name for name in left if is_constant(name)}
-    unused = {name for name in left if name.startswith(layout.unused)} if layout.unused else set()
-    kept = names.keys() - constants - unused
-    return _Contents(
-        path,
-        layout,
-        {name: tensors[whole] for name, whole in names.items() if name in kept},
-        {CONSTANTS[name.rpartition(".")[2]]: tensors[names[name]] for name in constants},
-    )
+    left = names.keys() - {layout.theirs(name) for name in expected}
+    constants = {name: tensors[names[name]] for name in left if is_constant(name)}
+    dropped = {*constants, *(name for name in left if name.startswith(layout.unused))}
+    kept = {name: tensors[whole] for name, whole in names.items() if name not in dropped}
+    return _Contents(path, layout, kept, _by_kind(constants, path))
+
+
+def _by_kind(constants: StateDict, path: Path) -> StateDict:
+    """Name constants mean and std, whatever they are called; refuse those of two normalisations."""
+    found = {CONSTANTS[name.rpartition(".")[2]]: tensor for name, tensor in constants.items()}
+    if len(found) < len(constants):
+        raise ArtifactError(
+            f"expected the constants of one normalisation in {path}, got {', '.join(sorted(constants))}; "
+            "give a network that is normalised twice as a class of your own"
+        )
+    return found
 
 
 def _normalisation(

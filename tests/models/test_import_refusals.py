@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from foreign_networks import CifarBlock, CifarNet, CifarPreActBlock, GowalNet, TradesWideNet
+from foreign_networks import CifarBlock, CifarNet, CifarPreActBlock, GowalNet, Normalize, TradesWideNet
 from safetensors.torch import save_file
 from torch import nn
 
@@ -154,6 +154,11 @@ def test_constants_of_the_settings_that_contradict_the_file_are_refused(tmp_path
     torch.save(gowal(), tmp_path / "m.pt")
     others = {**CONSTANTS, "std": [0.2023, 0.1994, 0.2010]}
     assert "leave them out of the architecture" in refusal(tmp_path / "m.pt", {**GOWAL, **others})
+
+
+def test_network_normalised_twice_is_refused(tmp_path):
+    torch.save(nn.Sequential(Normalize(), GowalNet(10, 1)).state_dict(), tmp_path / "m.pt")
+    assert "expected the constants of one normalisation in " in refusal(tmp_path / "m.pt", GOWAL)
 
 
 def test_architecture_that_cannot_take_the_images_is_refused(tmp_path):
