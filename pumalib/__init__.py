@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pumalib.data.pool import open_pool
     from pumalib.evaluation.evaluate import evaluate
     from pumalib.models.build import build_model
+    from pumalib.models.imported import load_checkpoint
     from pumalib.models.settings import ArchitectureSettings
     from pumalib.models.trained import load_trained
     from pumalib.scores.table import read_scores
@@ -37,6 +38,7 @@ _HOMES = {
     "deepfool_margins": "attacks.deepfool",
     "evaluate": "evaluation.evaluate",
     "fast_margins": "attacks.fast_margin",
+    "load_checkpoint": "models.imported",
     "load_trained": "models.trained",
     "open_pool": "data.pool",
     "read_scores": "scores.table",
@@ -57,6 +59,7 @@ __all__ = [
     "deepfool_margins",
     "evaluate",
     "fast_margins",
+    "load_checkpoint",
     "load_trained",
     "open_pool",
     "read_scores",

@@ -221,6 +221,7 @@ def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]
         where = f"scores.{name}"
         if score.model.checkpoint is not None:
             _expect_file(score.model.checkpoint, f"{where}.model.checkpoint")
+            _check_scored_architecture(study, name, shapes)
             continue
         run = score.model.run or ""
         _expect_name(run, study.runs, "run", f"{where}.model")
@@ -231,6 +232,18 @@ def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]
                 f"expected a model of images {scored[0]}, as in pool {study.score_pool(name)}, got run {run}, trained "
                 f"on {shapes[study.dataset_of_run(run)][0]}, at {where}.model"
             )
+
+
+def _check_scored_architecture(study: Study, score: str, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
+    """Refuse the network of an imported checkpoint if it cannot take the images it is to look at."""
+    architecture = study.settings.scores[score].model.architecture
+    if architecture is None:
+        return
+    shape, num_classes = shapes[study.settings.pools[study.score_pool(score)].dataset]
+    try:
+        check_architecture(architecture, shape, num_classes or 2)
+    except ConfigError as error:
+        raise ConfigError(f"{error} at scores.{score}.model.architecture") from None
 
 
 def _check_model_seed(study: Study, score: str, where: str) -> None:

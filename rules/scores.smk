@@ -13,8 +13,11 @@ def scored_model(score, seed):
 
 def scored_architecture(score):
     """Return the module that defines the architecture looked through, where the study knows it."""
-    run = study.settings.scores[score].model.run
-    return architecture_module(study.runs[run].architecture.name) if run else None
+    model = study.settings.scores[score].model
+    architecture = (
+        study.runs[model.run].architecture if model.run else model.architecture
+    )
+    return architecture_module(architecture.name) if architecture else None
 
 
 rule score_shard:

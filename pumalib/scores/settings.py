@@ -9,18 +9,23 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from pumalib.attacks.settings import Norm
+from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
 from pumalib.settings import Name, PositiveAmount, Settings
 
 
 class ModelReference(Settings):
-    """The model a score looks through: a run of this study, or a checkpoint of this library."""
+    """The model a score looks through: a run of this study, or a checkpoint of this library or from elsewhere."""
 
     run: Name | None = None
     """Name under `runs`."""
     seed: int | None = None
     """Seed of that run; none: the same seed as the score's."""
     checkpoint: str | None = None
-    """Path of a `model.safetensors` written by this library."""
+    """Path of a `model.safetensors` written by this library or, with `architecture`, of a file from elsewhere."""
+    architecture: ArchitectureSettings | None = None
+    """Network of a checkpoint from elsewhere: safetensors if its name ends so, else a torch file of tensors alone."""
+    weights: CheckpointWeights | None = None
+    """Which weights of a checkpoint from elsewhere that holds both `model` and `averaged` ones."""
 
     @model_validator(mode="before")
     @classmethod
@@ -34,7 +39,18 @@ class ModelReference(Settings):
             raise ValueError(f"expected exactly one of run and checkpoint, got {given}")
         if self.seed is not None and self.run is None:
             raise ValueError("expected seed only with run")
+        self._check_checkpoint()
         return self
+
+    def _check_checkpoint(self) -> None:
+        if self.architecture is not None and self.checkpoint is None:
+            raise ValueError("expected architecture only with checkpoint; a run brings its own")
+        if self.weights is not None and self.architecture is None:
+            raise ValueError("expected weights only with a checkpoint and its architecture")
+        if self.checkpoint is not None and self.architecture is None and not self.checkpoint.endswith(".safetensors"):
+            raise ValueError(
+                f"expected the architecture of {self.checkpoint}, no model.safetensors of this library, got none"
+            )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -44,7 +60,7 @@ class ModelReference(Settings):
 
 class _ScoreSettings(Settings):
     model: ModelReference
-    """The model looked through: the name of a run, `{run: ..., seed: ...}` or `{checkpoint: path}`."""
+    """The model looked through: the name of a run, `{run: ..., seed: ...}` or `{checkpoint: path, ...}`."""
     pool: Name | None = None
     """Pool to score; none: the pool of `defaults`."""
     shards: int = Field(default=1, gt=0)
