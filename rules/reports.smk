@@ -1,11 +1,5 @@
 """Reports: tables and figures. Each is a target of its own name and builds only what it needs."""
 
-REPORT_SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
-
-
-def report_files(name):
-    return [f"{RESULTS}/reports/{name}.{suffix}" for suffix in REPORT_SUFFIXES.values()]
-
 
 def report_runs(settings):
     """Return the runs a report of results needs; none named: all."""
