@@ -50,19 +50,22 @@ def draw_error_curves(lines: Sequence[Line], metric: Metric) -> Figure:
 def _draw_panel(axes: Axes, lines: Sequence[Line]) -> None:
     pruned = [line for line in lines if line.strategy != "none"]
     shades = colormaps["viridis"](np.linspace(0.85, 0.0, max(len(pruned), 1)))
-    for line, colour in zip(pruned, shades, strict=False):
-        draw_line(axes, line, f"{line.kept_fraction:g}", color=colour)
     for line in lines:
         if line.strategy == "none":
             draw_line(axes, line, "1", color=UNPRUNED_COLOUR, linewidth=2.0, zorder=5)
+    for line, colour in zip(pruned, shades, strict=False):
+        draw_line(axes, line, f"{line.kept_fraction:g}", color=colour)
     prepare_axes(axes)
 
 
 def draw_line(axes: Axes, line: Line, label: str, **style: Any) -> None:
-    """Draw a mean over seeds with its 95 % interval; errors of 0 cannot stand on a log axis and are left out."""
+    """Draw a mean over seeds with its 95 % interval, on log axes.
+
+    Means of 0 are left out; an interval is cut a decade below its mean, so that those that reach 0 leave the axis be.
+    """
     means = line.errors.mean(0)
     halves = np.nan_to_num([half_width(column) for column in line.errors.T])
-    lower = np.minimum(halves, 0.999 * means)
+    lower = np.minimum(halves, 0.9 * means)
     is_drawn = means > 0
     axes.errorbar(
         line.alphas[is_drawn],
@@ -110,8 +113,9 @@ def _caption(settings: ErrorCurvesSettings, num_seeds: int) -> str:
     filtered = "margins of at most epsilon removed first, " if settings.is_filtered else ""
     return (
         f"Error {METRIC_NAMES[settings.metric]} of the {settings.student} student, {settings.teacher} teacher, FGSM "
-        f"training at epsilon {settings.epsilon:g}, {filtered}mean over {num_seeds} seeds with 95 % t-intervals. "
-        "Curves of one seed share their random numbers, so they differ by less than their intervals suggest."
+        f"training at epsilon {settings.epsilon:g}, {filtered}mean over {num_seeds} seeds with 95 % t-intervals "
+        "(drawn no further than a decade down). Curves of one seed share their random numbers, so their differences "
+        "are known better than their intervals suggest."
     )
 
 

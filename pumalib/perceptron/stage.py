@@ -54,7 +54,7 @@ def student_errors(
     angles = angle_errors(weights.cpu().numpy(), direction)
     return pd.DataFrame(
         [
-            (student, teacher, *curve, alpha, seed, one_minus_overlap(angle), angle)
+            (student, teacher, *curve, alpha, seed, float(one_minus_overlap(angle)), angle)
             for place, curve in enumerate(curves)
             for alpha, angle in zip(settings.alphas, angles[:, place], strict=True)
         ],

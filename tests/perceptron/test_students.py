@@ -86,7 +86,9 @@ def test_logistic_student_reaches_the_minimum_where_there_is_one(draw):
         return float(np.logaddexp(0, -(rows @ weights - curve.epsilon * parts.sum())).mean())
 
     solved = minimize(loss, np.full(24, 0.1), bounds=[(0, None)] * 24, tol=1e-12)
-    weights = logistic.learn(inputs, torch.tensor([0.15]).double(), [200], LogisticSettings(steps=2000))[0, :, 0].numpy()
+    weights = logistic.learn(inputs, torch.tensor([0.15]).double(), [200], LogisticSettings(steps=2000))[
+        0, :, 0
+    ].numpy()
     reached = np.logaddexp(0, -(rows @ weights - curve.epsilon * np.abs(weights).sum())).mean()
     assert solved.fun < 0.99 * math.log(2)
     assert reached == pytest.approx(solved.fun, rel=1e-3)
