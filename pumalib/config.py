@@ -19,6 +19,7 @@ from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilo
 from pumalib.settings import Name, Settings
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.training.settings import TrainingSettings, keys_of_other_methods
+from pumalib.training.track_settings import TrackSettings
 
 
 class RunOverrides(Settings):
@@ -34,6 +35,10 @@ class RunOverrides(Settings):
     """Cuts; none: every row of the pool is kept."""
     epsilon: EpsilonSettings = FixedEpsilon()
     """Epsilon of each row."""
+    track: TrackSettings = TrackSettings()
+    """What to gather about every row of the pool on the way, for scores."""
+    repetition: int = Field(default=0, ge=0)
+    """Another value gives other initial weights and another order within the same seed."""
 
 
 class Run(Settings):
@@ -44,6 +49,8 @@ class Run(Settings):
     training: TrainingSettings = TrainingSettings()
     prune: tuple[CutSettings, ...] = ()
     epsilon: EpsilonSettings = FixedEpsilon()
+    track: TrackSettings = TrackSettings()
+    repetition: int = Field(default=0, ge=0)
 
     @property
     def scores(self) -> tuple[str, ...]:
