@@ -14,7 +14,7 @@ from pumalib.data.settings import DatasetSettings, PoolSettings
 from pumalib.errors import ConfigError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.reporting.settings import ReportSettings
-from pumalib.scores.settings import ScoreSettings
+from pumalib.scores.settings import ScoreSettings, TrackedScore
 from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon
 from pumalib.settings import Name, Settings
 from pumalib.synthesis.settings import EdmSettings
@@ -130,7 +130,10 @@ class Study:
 
     def score_pool(self, score: str) -> str:
         """Return the name of the pool a score belongs to."""
-        pool = self.settings.scores[score].pool or self.settings.defaults.pool
+        settings = self.settings.scores[score]
+        if isinstance(settings, TrackedScore):
+            return self.runs[settings.tracked[0]].pool
+        pool = settings.pool or self.settings.defaults.pool
         if pool is None:
             raise ConfigError(f"expected a pool for scores.{score}, or one under defaults")
         return pool
