@@ -66,8 +66,8 @@ def test_json_schema_takes_one_run_or_a_list(tracked: dict[str, Any], put: Put) 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("runs|first|track|corect", {}, 'did you mean "correct"? at runs.first.track.corect'),
-        ("runs|first|track|correct|evry", 2, 'did you mean "every"? at runs.first.track.correct.evry'),
+        ("runs|first|track|corrects", {}, 'did you mean "correct"? at runs.first.track.corrects'),
+        ("runs|first|track|correct|everyy", 2, 'did you mean "every"? at runs.first.track.correct.everyy'),
         ("runs|first|track|correct", {"last_epoch": 1, "first_epoch": 2},
          "expected last_epoch of at least first_epoch, got 1 after 2 at runs.first.track.correct"),
         ("runs|first|track|loss", {"first_epoch": 3},
@@ -75,8 +75,8 @@ def test_json_schema_takes_one_run_or_a_list(tracked: dict[str, Any], put: Put) 
         ("runs|first|training", {"method": "natural"},
          "expected inputs: clean with natural training, which has no attack, got attacked at runs.first.track.correct"),
         ("runs|first|repetition", -1, "expected repetition to be greater than or equal to 0, got -1"),
-        ("scores|difficulty|tracked", "frist",
-         'expected the name of a run, got "frist"; did you mean "first"? at scores.difficulty.tracked'),
+        ("scores|difficulty|tracked", "firsts",
+         'expected the name of a run, got "firsts"; did you mean "first"? at scores.difficulty.tracked'),
         ("scores|el2n|tracked", ["first", "first"], "expected distinct runs under tracked, got first, first"),
         ("scores|el2n|tracked", [], "expected at least 1 under tracked, got none at scores.el2n.tracked"),
         ("scores|el2n|tracked", ["first", "trades"],
