@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pumalib.selection.select import select
     from pumalib.selection.stage import read_selection
     from pumalib.training.settings import TrainingSettings
+    from pumalib.training.track_settings import TrackSettings
     from pumalib.training.train import train
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "CwPgdSettings": "attacks.settings",
     "PgdSettings": "attacks.settings",
     "ThreatSettings": "attacks.settings",
+    "TrackSettings": "training.track_settings",
     "TrainingSettings": "training.settings",
     "adaptive_epsilons": "selection.epsilons",
     "build_model": "models.build",
@@ -53,6 +55,7 @@ __all__ = [
     "CwPgdSettings",
     "PgdSettings",
     "ThreatSettings",
+    "TrackSettings",
     "TrainingSettings",
     "adaptive_epsilons",
     "build_model",

@@ -37,14 +37,16 @@ class Step:
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """The loss of a batch: scalars.
+    """The loss of a batch: scalars, and what became of each row.
 
     Attributes:
         total: what is minimised.
         natural: cross-entropy on clean images; nan where the method never looks at them (`pgd_at`).
         robust: the robust term, unweighted; 0 for natural training.
+        wrong: [B] bool, misclassified at the perturbed image (`natural`: at the image), in train mode.
     """
 
     total: Tensor
     natural: Tensor
     robust: Tensor
+    wrong: Tensor

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
@@ -100,8 +100,18 @@ class Trainer:
             method_module(settings.method)
         ).batch_loss
 
-    def run_epoch(self, epoch: int, on_images: Callable[[int], object]) -> NDArray[np.float64]:
+    def run_epoch(
+        self,
+        epoch: int,
+        on_images: Callable[[int], object],
+        on_visit: Callable[[NDArray[np.int64], Tensor], object],
+    ) -> NDArray[np.float64]:
         """Train one epoch; return the mean (total, natural, robust) loss.
+
+        Args:
+            epoch: counted from 0.
+            on_images: called after each batch with its number of images.
+            on_visit: called after each batch with its rows [B] and, [B] bool, which were misclassified.
 
         Raises:
             DataError: a loss that is not finite; found at the end of the epoch.
@@ -113,6 +123,7 @@ class Trainer:
             loss = self._step(epoch * self._plan.num_batches + index, rows)
             losses[index] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
             on_images(len(rows))
+            on_visit(rows, loss.wrong)
             if self._settings.schedule_unit == "step":
                 self.schedule.step()
         if self._settings.schedule_unit == "epoch":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
 
 from pumalib.attacks.objectives import divergence
 from pumalib.training.batch_norm import unrecorded_statistics
@@ -25,10 +27,17 @@ def batch_loss(step: Step) -> BatchLoss:
         step.images,
         step.labels,
         step.epsilons,
-        partial(divergence, clean_logits=fixed),
+        attack_objective(fixed, step.labels),
         step.generator,
     )
     clean_logits = step.model(step.images)
     natural = F.cross_entropy(clean_logits, step.labels, label_smoothing=step.label_smoothing)
-    robust = divergence(step.model(adversarial), clean_logits).mean()
-    return BatchLoss(natural + step.beta * robust, natural.detach(), robust.detach())
+    logits = step.model(adversarial)
+    robust = divergence(logits, clean_logits).mean()
+    total = natural + step.beta * robust
+    return BatchLoss(total, natural.detach(), robust.detach(), logits.argmax(1) != step.labels)
+
+
+def attack_objective(clean_logits: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what the inner attack maximises: the KL against clean logits [B, K] held fixed; labels play no part."""
+    return partial(divergence, clean_logits=clean_logits)
