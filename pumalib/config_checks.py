@@ -24,7 +24,7 @@ from pumalib.reporting.settings import (
     TradeOffSettings,
 )
 from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings
-from pumalib.selection.settings import RANDOM, FixedEpsilon
+from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin
 from pumalib.settings import nearest
 
 ImageShape = tuple[int, int, int]
@@ -197,17 +197,22 @@ def _check_epsilon(study: Study, name: str) -> None:
     run, where = study.runs[name], f"runs.{name}.epsilon"
     if run.training.method == "natural" and run.epsilon != FixedEpsilon():
         raise ConfigError(f"expected no epsilon with natural training, got policy {run.epsilon.policy} at {where}")
-    if isinstance(run.epsilon, FixedEpsilon):
-        return
-    _expect_score(study, name, run.epsilon.score, f"{where}.score")
-    score = study.settings.scores[run.epsilon.score]
+    if run.epsilon.where is not None:
+        _expect_score(study, name, run.epsilon.where.score, f"{where}.where.score")
+    if isinstance(run.epsilon, FromMargin):
+        _check_margin_score(study, name, run.epsilon.score, f"{where}.score")
+
+
+def _check_margin_score(study: Study, run: str, name: str, where: str) -> None:
+    _expect_score(study, run, name, where)
+    score = study.settings.scores[name]
     if isinstance(score, CustomScoreSettings):
-        raise ConfigError(f"expected a margin score, got {run.epsilon.score} ({score.method}) at {where}.score")
+        raise ConfigError(f"expected a margin score, got {name} ({score.method}) at {where}")
     norm = score.norm or study.settings.threat.norm
     if norm != study.settings.threat.norm:
         raise ConfigError(
             f"expected margins in the threat's norm {study.settings.threat.norm}, got {norm} from score "
-            f"{run.epsilon.score} at {where}.score"
+            f"{name} at {where}"
         )
 
 

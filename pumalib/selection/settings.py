@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -46,7 +46,52 @@ class CutSettings(Settings):
         return self
 
 
-class FixedEpsilon(Settings):
+class WhereSettings(Settings):
+    """The rows a policy is for: those whose score lies on one side of a threshold (PUMA Table 7)."""
+
+    score: Name
+    """Any score of the run's pool, under `scores`; rows without a valid score count as outside."""
+    below: Amount | None = None
+    """Rows whose score is below this."""
+    at_most: Amount | None = None
+    """Rows whose score is at most this."""
+    at_least: Amount | None = None
+    """Rows whose score is at least this."""
+    above: Amount | None = None
+    """Rows whose score is above this."""
+
+    @model_validator(mode="after")
+    def _check(self) -> WhereSettings:
+        given = [name for name in THRESHOLDS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected exactly one of {', '.join(THRESHOLDS)}, got {', '.join(given) or 'none'}")
+        return self
+
+    @property
+    def threshold(self) -> tuple[str, float]:
+        """Name and value of the threshold that is given."""
+        return next((name, value) for name in THRESHOLDS if (value := getattr(self, name)) is not None)
+
+
+class _ForSomeRows(Settings):
+    where: WhereSettings | None = None
+    """The rows this policy is for; none: all."""
+    otherwise: Amount | None = Field(default=None, ge=0)
+    """Epsilon of the rows outside `where`, pixel scale; none: the threat's."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.otherwise is not None and self.where is None:
+            raise ValueError("expected otherwise only beside where, got it alone")
+        return self
+
+    @property
+    def scores(self) -> frozenset[str]:
+        """Names of the scores the policy reads."""
+        return frozenset() if self.where is None else frozenset({self.where.score})
+
+
+class FixedEpsilon(_ForSomeRows):
     """One epsilon for all rows."""
 
     policy: Literal["fixed"] = "fixed"
@@ -54,7 +99,9 @@ class FixedEpsilon(Settings):
     """Radius on the pixel scale; none: the threat's."""
 
 
-class _FromMargin(Settings):
+class FromMargin(_ForSomeRows):
+    """What the policies share whose epsilons come from margins."""
+
     score: Name
     """Margin score under `scores`, in the threat's norm."""
     gap: Amount = Field(default=0.0, ge=0)
@@ -64,25 +111,31 @@ class _FromMargin(Settings):
     negative: Literal["anti_adversarial", "zero", "drop"] = "anti_adversarial"
     """Rows with a negative epsilon: descend the loss (PUMA), no perturbation, or leave the row out."""
 
+    @property
+    def scores(self) -> frozenset[str]:
+        """Names of the scores the policy reads."""
+        return super().scores | {self.score}
 
-class MarginEpsilon(_FromMargin):
+
+class MarginEpsilon(FromMargin):
     """PUMA: each row's epsilon is its margin, bounded (eq. 2 and 3)."""
 
     policy: Literal["margin"]
 
 
-class MeanOfMarginEpsilon(_FromMargin):
+class MeanOfMarginEpsilon(FromMargin):
     """Control: the mean epsilon PUMA would give over the rows as drawn, for every row."""
 
     policy: Literal["mean_of_margin"]
 
 
-class ShuffledMarginEpsilon(_FromMargin):
+class ShuffledMarginEpsilon(FromMargin):
     """Control: PUMA's epsilons, permuted among the kept rows of one class and source."""
 
     policy: Literal["shuffled_margin"]
 
 
 EpsilonSettings = Annotated[
-    FixedEpsilon | MarginEpsilon | MeanOfMarginEpsilon | ShuffledMarginEpsilon, Field(discriminator="policy")
+    FixedEpsilon | MarginEpsilon | MeanOfMarginEpsilon | ShuffledMarginEpsilon,
+    Field(discriminator="policy"),
 ]

@@ -18,9 +18,16 @@ from pumalib.errors import ArtifactError, ConfigError, DataError
 from pumalib.randomness import derive_seed
 from pumalib.scores.table import HigherIs, ScoreTable, read_scores
 from pumalib.selection.cuts import Cut, dropped_side
-from pumalib.selection.epsilons import adaptive_epsilons, mean_epsilon, shuffle_within
+from pumalib.selection.epsilons import mean_epsilon, shuffle_within
+from pumalib.selection.policies import row_epsilons, rows_inside
 from pumalib.selection.select import Selection, select
-from pumalib.selection.settings import RANDOM, THRESHOLDS, CutSettings, EpsilonSettings, FixedEpsilon
+from pumalib.selection.settings import (
+    RANDOM,
+    THRESHOLDS,
+    CutSettings,
+    EpsilonSettings,
+    FromMargin,
+)
 
 
 @dataclass(frozen=True)
@@ -129,32 +136,17 @@ def _make_cuts(plan: SelectionPlan, tables: Mapping[str, ScoreTable]) -> list[Cu
     """Make the cuts that a plan asks for; dropping rows of negative epsilon is one more, after them."""
     cuts = [_make_cut(cut, tables) for cut in plan.prune]
     policy = plan.epsilon
-    if not isinstance(policy, FixedEpsilon) and policy.negative == "drop":
+    if isinstance(policy, FromMargin) and policy.negative == "drop":
         score = tables[policy.score].score.astype(np.float64) - policy.gap
-        cuts.append(Cut(score, below=0.0, higher_is="easier", label="epsilon < 0"))
+        inside = rows_inside(policy.where, tables, len(score))
+        cuts.append(Cut(score, below=0.0, higher_is="easier", valid=inside, label="epsilon < 0"))
     return cuts
 
 
 def _select(plan: SelectionPlan, rows: PoolRows, cuts: Sequence[Cut], tables: Mapping[str, ScoreTable]) -> Selection:
-    policy = plan.epsilon
-    if isinstance(policy, FixedEpsilon):
-        epsilon = policy.epsilon or plan.threat_epsilon
-        return select(len(rows.labels), cuts, epsilon, plan.seed, labels=rows.labels, source=rows.source)
-    table = tables[policy.score]
-    if table.norm != plan.threat_norm:
-        found = f"norm {table.norm}" if table.norm else f"no margins but {table.method} scores"
-        raise ArtifactError(
-            f"expected margins in the threat's norm {plan.threat_norm}, got {found} in score {policy.score}; "
-            "name a margin score of that norm under epsilon"
-        )
-    if not table.valid.all():
-        raise DataError(
-            f"expected a margin for every row, score {policy.score} lacks {int((~table.valid).sum())}; score all rows"
-        )
-    epsilons = adaptive_epsilons(table.score, policy.cap or plan.threat_epsilon, policy.gap)
-    if policy.negative == "zero":
-        epsilons = np.maximum(epsilons, np.float32(0))
-    selection = select(len(rows.labels), cuts, epsilons, plan.seed, labels=rows.labels, source=rows.source)
+    num_rows = len(rows.labels)
+    epsilons = row_epsilons(plan.epsilon, tables, num_rows, plan.threat_epsilon, plan.threat_norm)
+    selection = select(num_rows, cuts, epsilons, plan.seed, labels=rows.labels, source=rows.source)
     return _controlled(selection, plan, rows)
 
 

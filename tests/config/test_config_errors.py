@@ -132,6 +132,15 @@ IMPOSSIBLE_VALUES = [
     ("reports|table|kind", "compare", f'expected kind {KINDS}, got \'compare\'; did you mean "comparison"? at reports.table'),
     ("reports|table", {"baseline": "trades"}, f"expected kind {KINDS}, got none at reports.table"),
     ("reports|table|control", "trades", 'expected a control other than the baseline, got "trades" for both at reports.table'),
+    ("runs|trades|epsilon", {"policy": "fixed", "where": {"score": "cd", "above": 1}},
+     'expected the name of a score, got "cd"; valid: margin at runs.trades.epsilon.where.score'),
+    ("runs|trades|epsilon", {"policy": "fixed", "where": {"score": "margin", "at_leats": 1}},
+     'got "at_leats"; did you mean "at_least"? at runs.trades.epsilon.where.at_leats'),
+    ("runs|pruned", {"pool": "real", "epsilon": {"policy": "fixed", "where": {"score": "margin", "above": 0}}},
+     "expected a score of pool real, got margin, a score of pool digits+100, at runs.pruned.epsilon.where.score"),
+    ("runs|puma|epsilon|where", {"score": "margin"},
+     "expected exactly one of below, at_most, at_least, above, got none at runs.puma.epsilon.where"),
+    ("runs|puma|epsilon|otherwise", 0.1, "expected otherwise only beside where, got it alone at runs.puma.epsilon"),
     ("runs|puma|epsilon", {"score": "margin"}, f"expected policy {POLICIES}, got none at runs.puma.epsilon"),
     ("datasets|digits|source", "digit", f"expected source {SOURCES}, got 'digit'; did you mean \"digits\"? at datasets.digits"),
     ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd or clean, got none at attacks.cw"),
@@ -199,6 +208,20 @@ def test_unknown_key_is_told_before_the_problems_it_causes(study: dict[str, Any]
         ConfigError, match=r'did you mean "epsilon"\? at threat\.epsilom \(config\) \(and 1 more problem\)'
     ):
         load_merged_study(study, [])
+
+
+@pytest.mark.parametrize(
+    "epsilon",
+    [
+        {"policy": "fixed", "epsilon": "1/255", "where": {"score": "margin", "below": 0}, "otherwise": 0},
+    ],
+)
+def test_epsilon_policies_that_can_be_meant_are_accepted(study: dict[str, Any], epsilon: dict[str, Any]) -> None:
+    study["runs"]["trades"] = {"training": {"method": "pgd_at"}}
+    study["runs"]["other"] = {"epsilon": epsilon}
+    run = load_merged_study(study, []).runs["other"]
+    assert run.epsilon.policy == epsilon["policy"]
+    assert run.scores == (("margin",) if "where" in epsilon else ())
 
 
 def test_cycle_of_runs_and_scores_is_spelled_out(study: dict[str, Any]) -> None:
