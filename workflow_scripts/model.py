@@ -6,6 +6,7 @@ from pumalib.attacks.settings import ThreatSettings
 from pumalib.devices import resolve_device
 from pumalib.jobs import job
 from pumalib.models.settings import ArchitectureSettings
+from pumalib.selection.settings import read_online
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.stage import train_run
 
@@ -23,5 +24,6 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         history=Path(snakemake.output.history),
         run=Path(snakemake.output.run),
         device=resolve_device(snakemake.config.get("device", "auto")),
+        online=read_online(snakemake.params.online),
         code=snakemake.params.code,
     )

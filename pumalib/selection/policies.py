@@ -15,6 +15,8 @@ from pumalib.selection.settings import (
     EpsilonSettings,
     FixedEpsilon,
     FromMargin,
+    IaatEpsilon,
+    OnlineMarginEpsilon,
     WhereSettings,
 )
 
@@ -24,7 +26,8 @@ def row_epsilons(
 ) -> NDArray[np.float32]:
     """Return the epsilon of every row of the pool, [N] float32, pixel scale, signed.
 
-    Rows outside `where` get `otherwise`, or the threat's epsilon.
+    Rows outside `where` get `otherwise`, or the threat's epsilon. For the policies that find epsilons during
+    training it is where they start: the cap of `online_margin`, the epsilon of the warm-up of `iaat`.
 
     Args:
         policy: settings of the policy.
@@ -37,6 +40,10 @@ def row_epsilons(
         DataError: a row that needs a margin has none.
         ArtifactError: a score that is no margin in the threat's norm.
     """
+    if isinstance(policy, OnlineMarginEpsilon):
+        return np.full(num_rows, policy.cap or threat_epsilon, np.float32)
+    if isinstance(policy, IaatEpsilon):
+        return np.full(num_rows, min(policy.cap or threat_epsilon, threat_epsilon), np.float32)
     inside = rows_inside(policy.where, tables, num_rows)
     epsilons = np.full(num_rows, threat_epsilon if policy.otherwise is None else policy.otherwise, np.float32)
     if isinstance(policy, FixedEpsilon):

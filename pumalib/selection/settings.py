@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from pumalib.settings import Amount, Name, PositiveAmount, Settings
 
@@ -135,7 +136,58 @@ class ShuffledMarginEpsilon(FromMargin):
     policy: Literal["shuffled_margin"]
 
 
+class OnlineMarginEpsilon(Settings):
+    """Online PUMA (Sec. 5): epsilons and pruning from each batch's own attack, during training."""
+
+    policy: Literal["online_margin"]
+    cap: PositiveAmount | None = None
+    """Radius of the one attack, and bound on |epsilon|, pixel scale; none: the threat's epsilon."""
+    prune_above: PositiveAmount | None = None
+    """Drop a row from its batch if it is still right this far along its perturbation, pixel scale; none: drop none."""
+    warmup_epochs: int = Field(default=0, ge=0)
+    """Epochs before rows are dropped: a fresh model that drops from the start may not converge (PUMA Table 6)."""
+    bisection_steps: int = Field(default=8, gt=0)
+    """Halvings of [-cap, cap] in the search for a row's epsilon; each costs a forward."""
+
+    @property
+    def scores(self) -> frozenset[str]:
+        """Names of the scores the policy reads: none."""
+        return frozenset()
+
+
+class IaatEpsilon(Settings):
+    """Instance adaptive adversarial training (Balaji et al. 2019): a row's epsilon moves each time it is drawn."""
+
+    policy: Literal["iaat"]
+    step: PositiveAmount | None = None
+    """Distance between candidate epsilons, pixel scale; none: 1.9/8 of the threat's epsilon (1.9/255 at 8/255)."""
+    smoothing: float = Field(default=0.1, gt=0, le=1)
+    """Weight of the candidate chosen against the row's epsilon so far."""
+    warmup_epochs: int = Field(default=5, ge=0)
+    """Epochs at the starting epsilon: the threat's, or the cap where that is lower."""
+    cap: PositiveAmount | None = None
+    """Bound on a row's epsilon, pixel scale; none: unbounded, as in the paper."""
+
+    @property
+    def scores(self) -> frozenset[str]:
+        """Names of the scores the policy reads: none."""
+        return frozenset()
+
+
+OnlineEpsilonSettings = OnlineMarginEpsilon | IaatEpsilon
+"""Policies that find epsilons during training; the selection holds where they start."""
+
 EpsilonSettings = Annotated[
-    FixedEpsilon | MarginEpsilon | MeanOfMarginEpsilon | ShuffledMarginEpsilon,
+    FixedEpsilon | MarginEpsilon | MeanOfMarginEpsilon | ShuffledMarginEpsilon | OnlineEpsilonSettings,
     Field(discriminator="policy"),
 ]
+
+
+def read_online(settings: Mapping[str, Any]) -> OnlineEpsilonSettings | None:
+    """Read what a rule's params spell: the settings of an online policy, or nothing for any other."""
+    if not settings:
+        return None
+    adapter: TypeAdapter[OnlineEpsilonSettings] = TypeAdapter(
+        Annotated[OnlineEpsilonSettings, Field(discriminator="policy")]
+    )
+    return adapter.validate_python(settings)

@@ -27,6 +27,7 @@ from pumalib.selection.settings import (
     CutSettings,
     EpsilonSettings,
     FromMargin,
+    OnlineEpsilonSettings,
 )
 
 
@@ -120,7 +121,7 @@ def make_selection(
     inputs = {"pool": rows.fingerprint, **models}
     with create_artifact(output, "selection", settings=settings, inputs=inputs, code=code) as file:
         file.attrs["pool_fingerprint"] = rows.fingerprint
-        file.attrs["mean_epsilon"] = mean_epsilon(selection.epsilons, source, plan.synthetic_fraction)
+        file.attrs["mean_epsilon"] = _mean_epsilon(plan, selection.epsilons, source)
         file.attrs["pruned_fraction"] = selection.pruned_fraction
         file.attrs["cuts"] = json.dumps(
             [[cut.label, outcome.value] for cut, outcome in zip(cuts, selection.outcomes, strict=True)]
@@ -164,6 +165,13 @@ def _controlled(selection: Selection, plan: SelectionPlan, rows: PoolRows) -> Se
     elif plan.epsilon.policy == "shuffled_margin":
         epsilons = shuffle_within(epsilons, labels, source, derive_seed(plan.seed, "control"))
     return Selection(selection.rows, epsilons, selection.reason, selection.outcomes)
+
+
+def _mean_epsilon(plan: SelectionPlan, epsilons: NDArray[np.float32], source: NDArray[np.uint8]) -> float:
+    """Return the mean over the rows as drawn; nan where training finds epsilons (see history.csv)."""
+    if isinstance(plan.epsilon, OnlineEpsilonSettings):
+        return float("nan")
+    return mean_epsilon(epsilons, source, plan.synthetic_fraction)
 
 
 def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:

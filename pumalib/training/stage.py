@@ -16,6 +16,7 @@ from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
 from pumalib.randomness import derive_seed
+from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.selection.stage import read_selection
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.train import train_on_rows
@@ -36,6 +37,7 @@ def train_run(
     history: Path,
     run: Path,
     device: str,
+    online: OnlineEpsilonSettings | None = None,
     code: Mapping[str, str] | None = None,
 ) -> None:
     """Train one run of one seed and store its weights (averaged), its history and its settings.
@@ -53,6 +55,7 @@ def train_run(
         history: CSV to write.
         run: YAML to write.
         device: torch device.
+        online: the run's epsilon policy where it works during training.
         code: code fingerprint to record.
     """
     pool = open_pool(pool_path)
@@ -61,7 +64,15 @@ def train_run(
     validation = read_split(dataset, "validation") if has_split(dataset, "validation") else None
     data = TrainingRows(pool.images, pool.labels, pool.source, selection.rows, selection.epsilons, pool.image_shape)
     result = train_on_rows(
-        network, data, settings, threat, seed=seed, validation=validation, device=device, description=f"{name}/{seed}"
+        network,
+        data,
+        settings,
+        threat,
+        seed=seed,
+        validation=validation,
+        device=device,
+        description=f"{name}/{seed}",
+        online=online,
     )
     resolved: dict[str, Any] = {
         "run": name,
@@ -69,6 +80,7 @@ def train_run(
         "architecture": architecture.model_dump(),
         "training": settings.model_dump(),
         "threat": threat.model_dump(),
+        **({} if online is None else {"epsilon": online.model_dump()}),
     }
     inputs = {"pool": pool.fingerprint, "selection": selection.fingerprint}
     save_trained(

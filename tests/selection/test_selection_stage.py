@@ -180,6 +180,25 @@ def test_where_comes_before_the_controls_and_drops_no_row_outside(study: Study, 
     assert set(outside.epsilons.tolist()) == {np.float32(CAP)}
 
 
+@pytest.mark.parametrize(
+    ("epsilon", "begins_at"),
+    [
+        ({"policy": "online_margin"}, CAP),
+        ({"policy": "online_margin", "cap": 0.12}, 0.12),
+        ({"policy": "iaat"}, CAP),
+        ({"policy": "iaat", "cap": 0.05}, 0.05),
+        ({"policy": "iaat", "cap": 0.2}, CAP),
+    ],
+)
+def test_policies_that_work_during_training_begin_at_one_epsilon_and_have_no_mean_yet(
+    study: Study, epsilon: dict[str, Any], begins_at: float
+) -> None:
+    selection = study.select(a_plan(EASIEST, epsilon=epsilon))
+    assert selection.rows.tolist() == study.select(a_plan(EASIEST)).rows.tolist()
+    assert set(selection.epsilons.tolist()) == {np.float32(begins_at)}
+    assert np.isnan(selection.mean_epsilon)
+
+
 def test_gap_and_cap_bound_the_margins(study: Study) -> None:
     selection = study.select(a_plan(epsilon={**PUMA, "gap": 0.01, "cap": "6/255"}))
     expected = np.clip(study.margins.astype(float) - 0.01, -6 / 255, 6 / 255)

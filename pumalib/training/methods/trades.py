@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 
 from pumalib.attacks.objectives import divergence
 from pumalib.training.batch_norm import unrecorded_statistics
-from pumalib.training.losses import BatchLoss, Step
+from pumalib.training.losses import BatchLoss, Step, mean_over, smoothed_cross_entropy
 
 
 def batch_loss(step: Step) -> BatchLoss:
@@ -20,15 +19,9 @@ def batch_loss(step: Step) -> BatchLoss:
     """
     with torch.no_grad(), unrecorded_statistics(step.model):
         fixed = step.model(step.images)
-    adversarial = step.attack.perturb(
-        step.model,
-        step.images,
-        step.labels,
-        step.epsilons,
-        partial(divergence, clean_logits=fixed),
-        step.generator,
-    )
+    perturbed = step.perturb(partial(divergence, clean_logits=fixed))
     clean_logits = step.model(step.images)
-    natural = F.cross_entropy(clean_logits, step.labels, label_smoothing=step.label_smoothing)
-    robust = divergence(step.model(adversarial), clean_logits).mean()
-    return BatchLoss(natural + step.beta * robust, natural.detach(), robust.detach())
+    natural = smoothed_cross_entropy(clean_logits, step, perturbed.kept)
+    robust = mean_over(divergence(step.model(perturbed.images), clean_logits), perturbed.kept)
+    total = natural + step.beta * robust
+    return BatchLoss(total, natural.detach(), robust.detach(), perturbed.epsilons, perturbed.kept)
