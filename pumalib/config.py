@@ -56,9 +56,7 @@ class Run(Settings):
     def scores(self) -> tuple[str, ...]:
         """Names of the scores its selection reads, sorted."""
         names = {cut.by for cut in self.prune if cut.by != "random"}
-        if not isinstance(self.epsilon, FixedEpsilon):
-            names.add(self.epsilon.score)
-        return tuple(sorted(names))
+        return tuple(sorted(names | self.epsilon.scores))
 
 
 class StudySettings(Settings):

@@ -31,7 +31,7 @@ from pumalib.scores.settings import (
     RandomSettings,
     TrackedScore,
 )
-from pumalib.selection.settings import RANDOM, FixedEpsilon
+from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin, IaatEpsilon, OnlineEpsilonSettings
 from pumalib.settings import nearest
 
 ImageShape = tuple[int, int, int]
@@ -206,17 +206,36 @@ def _check_epsilon(study: Study, name: str) -> None:
     run, where = study.runs[name], f"runs.{name}.epsilon"
     if run.training.method == "natural" and run.epsilon != FixedEpsilon():
         raise ConfigError(f"expected no epsilon with natural training, got policy {run.epsilon.policy} at {where}")
-    if isinstance(run.epsilon, FixedEpsilon):
+    if isinstance(run.epsilon, OnlineEpsilonSettings):
+        _check_warmup(run.epsilon, run.training.epochs, where)
         return
-    _expect_score(study, name, run.epsilon.score, f"{where}.score")
-    score = study.settings.scores[run.epsilon.score]
+    if run.epsilon.where is not None:
+        _expect_score(study, name, run.epsilon.where.score, f"{where}.where.score")
+    if isinstance(run.epsilon, FromMargin):
+        _check_margin_score(study, name, run.epsilon.score, f"{where}.score")
+
+
+def _check_warmup(policy: OnlineEpsilonSettings, epochs: int, where: str) -> None:
+    """Refuse a warm-up as long as the training: what should follow it would never come."""
+    if policy.warmup_epochs < epochs or (not isinstance(policy, IaatEpsilon) and policy.prune_above is None):
+        return
+    what = "move no epsilon" if isinstance(policy, IaatEpsilon) else "drop no row"
+    raise ConfigError(
+        f"expected warmup_epochs below the {epochs} epochs of training, got {policy.warmup_epochs} at "
+        f"{where}.warmup_epochs, which would {what}; lower it"
+    )
+
+
+def _check_margin_score(study: Study, run: str, name: str, where: str) -> None:
+    _expect_score(study, run, name, where)
+    score = study.settings.scores[name]
     if not isinstance(score, DeepfoolSettings | FastMarginSettings):
-        raise ConfigError(f"expected a margin score, got {run.epsilon.score} ({score.method}) at {where}.score")
+        raise ConfigError(f"expected a margin score, got {name} ({score.method}) at {where}")
     norm = score.norm or study.settings.threat.norm
     if norm != study.settings.threat.norm:
         raise ConfigError(
             f"expected margins in the threat's norm {study.settings.threat.norm}, got {norm} from score "
-            f"{run.epsilon.score} at {where}.score"
+            f"{name} at {where}"
         )
 
 

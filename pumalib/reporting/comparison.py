@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import pandas as pd
 
@@ -50,12 +51,12 @@ def _references(settings: ComparisonSettings) -> dict[str, str]:
 def comparison_table(results: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFrame:
     """Return one row per run, in the order of the settings or, without `runs`, of the file.
 
-    Columns: run, pruned_fraction, num_kept, mean_epsilon (means over seeds); then for each metric, with the
-    prefix `clean_accuracy` or `robust_accuracy_<attack>`: `_mean`, `_sd`, `_minus_baseline`,
-    `_minus_baseline_low`, `_minus_baseline_high`, the same three for `_minus_control` if there is a control,
-    `_num_seeds`, `_num_samples` (test images per seed; the smallest number if seeds differ). Accuracies are
-    shares in [0, 1]. A run's difference to itself is nan. Intervals are corrected for the number of distinct
-    intervals in the table (a choice of ours).
+    Columns: run, pruned_fraction, num_kept, mean_epsilon (means over seeds; the last is nan for a run that finds its
+    epsilons during training); then for each metric, with the prefix `clean_accuracy` or `robust_accuracy_<attack>`:
+    `_mean`, `_sd`, `_minus_baseline`, `_minus_baseline_low`, `_minus_baseline_high`, the same three for
+    `_minus_control` if there is a control, `_num_seeds`, `_num_samples` (test images per seed; the smallest number if
+    seeds differ). Accuracies are shares in [0, 1]. A run's difference to itself is nan. Intervals are corrected for
+    the number of distinct intervals in the table (a choice of ours).
 
     Args:
         results: Tidy results of one study.
@@ -79,7 +80,7 @@ def _table_row(
     row: dict[str, str | float | int] = {"run": run}
     per_seed = results[results["run"] == run].drop_duplicates("seed")
     for column in ("pruned_fraction", "num_kept", "mean_epsilon"):
-        row[column] = summarise(per_seed[column].tolist()).mean
+        row[column] = mean(per_seed[column].astype(float).tolist())
     for metric in metrics:
         row.update(_metric_columns(results, run, references, metric, count))
     return row

@@ -98,6 +98,10 @@ def _caption(table: pd.DataFrame, metrics: Sequence[Metric], settings: Compariso
         "over seeds.",
         f"Baseline: `{settings.baseline}`. {_control_sentence(settings.control)}",
     ]
+    if table["mean_epsilon"].isna().any():
+        lines.append(
+            "Mean epsilon `-`: the run finds its epsilons during training; `history.csv` of each model has them."
+        )
     if any(metric != CLEAN_ACCURACY for metric in metrics):
         lines.append(
             f"Non-inferior: robust accuracy is not {100 * NON_INFERIORITY_MARGIN:g} points or more below the "

@@ -16,6 +16,7 @@ from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
 from pumalib.randomness import derive_seed
+from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.selection.stage import read_selection
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.track import write_track
@@ -41,6 +42,7 @@ def train_run(
     device: str,
     tracked: TrackSettings = NO_TRACK,
     repetition: int = 0,
+    online: OnlineEpsilonSettings | None = None,
     code: Mapping[str, str] | None = None,
 ) -> None:
     """Train one run of one seed and store its weights (averaged), its history, its track and its settings.
@@ -61,6 +63,7 @@ def train_run(
         device: torch device.
         tracked: what to gather about every row.
         repetition: another value gives other initial weights and another order within the seed.
+        online: the run's epsilon policy where it works during training.
         code: code fingerprint to record.
     """
     pool = open_pool(pool_path)
@@ -80,6 +83,7 @@ def train_run(
         validation=validation,
         device=device,
         description=f"{name}/{seed}",
+        online=online,
     )
     resolved: dict[str, Any] = {
         "run": name,
@@ -89,6 +93,7 @@ def train_run(
         "threat": threat.model_dump(),
         "track": tracked.model_dump(),
         "repetition": repetition,
+        **({} if online is None else {"epsilon": online.model_dump()}),
     }
     inputs = {"pool": pool.fingerprint, "selection": selection.fingerprint}
     save_trained(

@@ -55,6 +55,16 @@ def test_rows_stand_in_the_order_of_the_settings_or_of_the_file(three_runs: pd.D
     assert comparison_table(three_runs, chosen)["run"].tolist() == ["control-20", "puma-20"]
 
 
+def test_a_mean_epsilon_that_only_training_knows_is_a_dash(three_runs: pd.DataFrame, tmp_path: Path) -> None:
+    three_runs.loc[three_runs["run"] == "puma-20", "mean_epsilon"] = math.nan
+    page = written(three_runs, WITH_CONTROL, tmp_path)
+    (line,) = (line for line in page.splitlines() if line.startswith("| `puma-20`"))
+    assert [cell.strip() for cell in line.split("|")][2:5] == ["20.0", "800", "-"]
+    assert "Mean epsilon `-`: the run finds its epsilons during training" in page
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert table["mean_epsilon"].isna().tolist() == [False, True, False]
+
+
 def test_a_run_is_not_compared_with_itself(three_runs: pd.DataFrame) -> None:
     table = comparison_table(three_runs, WITH_CONTROL)
     assert math.isnan(row_of(table, "trades")["clean_accuracy_minus_baseline"])

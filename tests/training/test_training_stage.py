@@ -14,6 +14,7 @@ from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
 from pumalib.errors import ArtifactError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained
+from pumalib.selection.settings import OnlineEpsilonSettings, read_online
 from pumalib.selection.stage import SelectionPlan, make_selection, read_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 from pumalib.training.settings import TrainingSettings
@@ -58,7 +59,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    files: Path, output: Path, seed: int = 0, selection: Path | None = None, repetition: int = 0, **changes: Any
+    files: Path,
+    output: Path,
+    seed: int = 0,
+    selection: Path | None = None,
+    repetition: int = 0,
+    online: OnlineEpsilonSettings | None = None,
+    **changes: Any,
 ) -> Path:
     recipe = {"epochs": 3, "samples_per_epoch": 64, "batch_size": 32, "synthetic_fraction": 0.5, **changes}
     train_run(
@@ -77,6 +84,7 @@ def run(
         device="cpu",
         tracked=TrackSettings.model_validate({"loss": {"every": 2}, "visits": {}}),
         repetition=repetition,
+        online=online,
     )
     return output
 
@@ -140,6 +148,20 @@ def test_settings_are_stored_with_all_defaults_resolved(files: Path, tmp_path: P
     assert TrainingSettings.model_validate(stored["training"]).epochs == 3
     assert ArchitectureSettings.model_validate(stored["architecture"]) == ARCHITECTURE
     assert stored["inputs"] == {"pool": selection.pool_fingerprint, "selection": selection.fingerprint}
+
+
+@pytest.mark.parametrize("policy", ["online_margin", "iaat"])
+def test_a_policy_that_works_during_training_is_stored_and_tells_its_epsilons(
+    files: Path, tmp_path: Path, policy: str
+) -> None:
+    online = read_online({"policy": policy, "warmup_epochs": 1})
+    assert online is not None
+    stored = yaml.safe_load((run(files, tmp_path, online=online) / "run.yaml").read_text())
+    assert read_online(stored["epsilon"]) == online
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert list(history.columns[-2:]) == ["mean_epsilon", "num_dropped"]
+    assert history.mean_epsilon.iloc[-1] < 0.1
+    assert "epsilon" not in yaml.safe_load((run(files, tmp_path / "plain") / "run.yaml").read_text())
 
 
 def test_history_is_measured_on_validation_rows_where_there_are_some(tmp_path: Path) -> None:

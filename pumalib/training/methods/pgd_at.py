@@ -6,27 +6,20 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
-from pumalib.training.losses import BatchLoss, Step
+from pumalib.training.losses import BatchLoss, Step, smoothed_cross_entropy
 
 
 def batch_loss(step: Step) -> BatchLoss:
     """Return the cross-entropy at the perturbed images; anti-adversarial ones where epsilon is negative."""
-    adversarial = step.attack.perturb(
-        step.model,
-        step.images,
-        step.labels,
-        step.epsilons,
-        attack_objective(None, step.labels),
-        step.generator,
-    )
-    logits = step.model(adversarial)
-    robust = F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing)
+    perturbed = step.perturb(attack_objective(None, step.labels))
+    logits = step.model(perturbed.images)
+    robust = smoothed_cross_entropy(logits, step, perturbed.kept)
     natural = torch.full_like(robust.detach(), torch.nan)
-    return BatchLoss(robust, natural, robust.detach(), logits.argmax(1) != step.labels)
+    wrong = logits.argmax(1) != step.labels
+    return BatchLoss(robust, natural, robust.detach(), wrong, perturbed.epsilons, perturbed.kept)
 
 
 def attack_objective(clean_logits: Tensor | None, labels: Tensor) -> Callable[[Tensor], Tensor]:
