@@ -128,6 +128,23 @@ class Study:
             raise ConfigError(f"expected a pool for scores.{score}, or one under defaults")
         return pool
 
+    def behind_run(self, run: str, seed: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        """Return the (run, seed) of each model and the (score, seed) of each score that a run depends on, each once.
+
+        The nearest come first; a model from a checkpoint is no run.
+        """
+        models: dict[tuple[str, int], None] = {}
+        deeper: dict[tuple[str, int], None] = {}
+        scores = dict.fromkeys((score, seed) for score in self.runs[run].scores)
+        for score, at in scores:
+            reference = self.settings.scores[score].model
+            if reference.run is not None:
+                model = (reference.run, at if reference.seed is None else reference.seed)
+                nested_models, nested_scores = self.behind_run(*model)
+                models |= dict.fromkeys([model, *nested_models])
+                deeper |= dict.fromkeys(nested_scores)
+        return list(models), list(scores | deeper)
+
     def dataset_of_run(self, run: str) -> str:
         """Return the name of the dataset behind a run's pool."""
         return self.settings.pools[self.runs[run].pool].dataset

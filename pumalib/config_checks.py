@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from pumalib.config import Study
+from pumalib.config_errors import expect_name as _expect_name
+from pumalib.config_reports import check_reports
 from pumalib.data.settings import (
     TORCHVISION_SHAPES,
     FolderSettings,
@@ -17,15 +18,8 @@ from pumalib.data.settings import (
 from pumalib.data.sources.npz import npz_image_shape
 from pumalib.errors import ConfigError, DataError
 from pumalib.models.settings import check_architecture
-from pumalib.reporting.settings import (
-    ComparisonSettings,
-    MarginHistogramSettings,
-    NearestNeighboursSettings,
-    TradeOffSettings,
-)
-from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings
+from pumalib.scores.settings import CustomScoreSettings
 from pumalib.selection.settings import RANDOM, FixedEpsilon
-from pumalib.settings import nearest
 
 ImageShape = tuple[int, int, int]
 
@@ -69,7 +63,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         _check_scores(study, shapes)
         _check_cycles(study)
         _check_attacks(study)
-        _check_reports(study)
+        check_reports(study)
     except ConfigError as error:
         raise ConfigError(f"{error} ({origin})") from None
 
@@ -79,13 +73,6 @@ def _check_reserved_names(study: Study) -> None:
         for name in getattr(study.settings, group):
             if name in reserved:
                 raise ConfigError(f'expected another name than "{name}", which is {meaning}, at {group}')
-
-
-def _expect_name(name: str, names: Iterable[str], what: str, where: str) -> None:
-    known = list(names)
-    if name not in known:
-        article = "an" if what[0] in "aeiou" else "a"
-        raise ConfigError(f'expected the name of {article} {what}, got "{name}"{nearest(name, known)} at {where}')
 
 
 def _expect_file(path: str, where: str, is_folder: bool = False) -> None:
@@ -275,46 +262,3 @@ def _check_attacks(study: Study) -> None:
                     raise ConfigError(
                         f"expected validation_fraction above 0 in datasets.{dataset} for attacks.{name}.split, got 0"
                     )
-
-
-def _check_reports(study: Study) -> None:
-    settings = study.settings
-    for name, report in settings.reports.items():
-        where = f"reports.{name}"
-        if isinstance(report, ComparisonSettings | TradeOffSettings):
-            for index, run in enumerate(report.runs or ()):
-                _expect_name(run, study.runs, "run", f"{where}.runs[{index}]")
-            _expect_name(report.baseline, study.runs, "run", f"{where}.baseline")
-        if isinstance(report, ComparisonSettings):
-            for index, attack in enumerate(report.attacks or ()):
-                _expect_perturbing(study, attack, f"{where}.attacks[{index}]")
-            if report.control is not None:
-                _expect_name(report.control, study.runs, "run", f"{where}.control")
-        if isinstance(report, TradeOffSettings):
-            _expect_perturbing(study, report.attack, f"{where}.attack")
-        if isinstance(report, MarginHistogramSettings):
-            _check_histogram(study, report, where)
-        if isinstance(report, NearestNeighboursSettings):
-            _expect_name(report.pool, settings.pools, "pool", f"{where}.pool")
-            if settings.pools[report.pool].synthetic is None:
-                raise ConfigError(f"expected a pool with synthetic rows, got {report.pool} at {where}.pool")
-        seed = getattr(report, "seed", None)
-        if seed is not None and seed not in settings.seeds:
-            raise ConfigError(f"expected a seed among {list(settings.seeds)}, got {seed} at {where}.seed")
-
-
-def _expect_perturbing(study: Study, attack: str, where: str) -> None:
-    _expect_name(attack, study.settings.attacks, "attack", where)
-    if study.settings.attacks[attack].method == "clean":
-        raise ConfigError(
-            f"expected an attack that perturbs, got {attack}, which measures clean accuracy alone, at {where}"
-        )
-
-
-def _check_histogram(study: Study, report: MarginHistogramSettings, where: str) -> None:
-    _expect_name(report.score, study.settings.scores, "score", f"{where}.score")
-    _expect_name(report.run, study.runs, "run", f"{where}.run")
-    if not isinstance(study.settings.scores[report.score], DeepfoolSettings | FastMarginSettings):
-        raise ConfigError(f"expected a margin score, got {report.score} at {where}.score")
-    if study.runs[report.run].pool != study.score_pool(report.score):
-        raise ConfigError(f"expected a run of pool {study.score_pool(report.score)}, got {report.run} at {where}.run")
