@@ -85,10 +85,12 @@ def run_parts(run, seed, with_seconds):
 
 def training_part(run, seed, with_seconds):
     benchmark = rules.model.benchmark.format(run=run, seed=seed)
+    track = getattr(study.runs[run], "track", None)
     return {
         "name": run,
         "settings": study.runs[run].training.model_dump(),
         "policy": study.runs[run].epsilon.policy,
+        "gathers": track is not None and track != type(track)(),
         "file": selection_file(run, seed),
         "benchmarks": (benchmark,) if with_seconds else (),
     }
@@ -97,7 +99,7 @@ def training_part(run, seed, with_seconds):
 def score_parts(needed, score, seed, with_seconds):
     """Describe one score, and the checkpoint behind it where the study did not train its model."""
     settings = study.settings.scores[score]
-    shards = range(settings.shards if with_seconds else 0)
+    shards = range(getattr(settings, "shards", 0) if with_seconds else 0)
     benchmarks = [
         rules.score_shard.benchmark.format(score=score, seed=seed, shard=shard)
         for shard in shards
@@ -110,9 +112,9 @@ def score_parts(needed, score, seed, with_seconds):
         "benchmarks": tuple(benchmarks),
     }
     parts = [{**needed, "kind": "score", **part}]
-    if settings.model.checkpoint is not None:
-        name = settings.model.checkpoint
-        parts.append({**needed, "kind": "margin model", "name": name})
+    model = getattr(settings, "model", None)
+    if model is not None and model.checkpoint is not None:
+        parts.append({**needed, "kind": "margin model", "name": model.checkpoint})
     return parts
 
 

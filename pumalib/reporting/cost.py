@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from pumalib.data.pool import read_pool_rows
 from pumalib.errors import ArtifactError
 from pumalib.reporting.passes import UNKNOWN, Passes, attack_steps, margin_passes, training_passes
-from pumalib.scores.settings import CustomScoreSettings, ScoreSettings
+from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings, ScoreSettings
 from pumalib.scores.table import read_scores
 from pumalib.selection.stage import read_selection
 from pumalib.training.settings import TrainingSettings
@@ -36,6 +36,7 @@ class CostPart:
         name: of the run, score or attack.
         settings: of the training or score; None for an evaluation and for a model that the study does not train.
         policy: of a training's epsilons.
+        gathers: whether a training looks at the pool on the way, for scores.
         file: selection file of a training, score file of a score.
         pool: pool file of a score.
         benchmarks: seconds of its jobs; none: not asked for.
@@ -47,6 +48,7 @@ class CostPart:
     name: str
     settings: Mapping[str, Any] | None = None
     policy: str = "fixed"
+    gathers: bool = False
     file: str | None = None
     pool: str | None = None
     benchmarks: tuple[str, ...] = ()
@@ -92,7 +94,7 @@ def _training_amounts(part: CostPart) -> dict[str, float]:
         "draws": training.num_steps * training.batch_size,
         "attack_steps": attack_steps(training),
     }
-    return amounts | _columns(training_passes(training, part.policy))
+    return amounts | _columns(UNKNOWN if part.gathers else training_passes(training, part.policy))
 
 
 def _score_amounts(part: CostPart) -> dict[str, float]:
@@ -101,8 +103,10 @@ def _score_amounts(part: CostPart) -> dict[str, float]:
     table = read_scores(str(part.file), pool.fingerprint)
     if isinstance(settings, CustomScoreSettings):
         passes = UNKNOWN
-    else:
+    elif isinstance(settings, DeepfoolSettings | FastMarginSettings):
         passes = margin_passes(settings, table, len(pool.class_names))
+    else:
+        passes = Passes(0.0, 0.0)  # of what runs gathered while they trained, or of nothing
     return {"rows": len(table.score), **_columns(passes)}
 
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
 from pumalib.errors import ArtifactError
 from pumalib.reporting.cost import CostPart, cost_table, read_seconds
+from pumalib.reporting.cost_page import cost_page
+from pumalib.reporting.settings import CostSettings
 from pumalib.reporting.stage import ReportFiles, report_cost
 from pumalib.scores.table import ScoreTable, write_scores
 
@@ -128,6 +131,19 @@ def test_nothing_unknown_is_counted_as_nothing(parts: list[CostPart], tmp_path: 
     assert page.splitlines()[3].endswith("| unknown | unknown |")
     assert page.count("Unknown:") == 1
     assert "seconds" not in page
+
+
+def test_a_training_that_looks_at_the_pool_or_for_its_epsilons_on_the_way_has_unknown_passes(
+    parts: list[CostPart], tmp_path: Path
+) -> None:
+    parts = [replace(part, gathers=part.name == "trades") for part in parts]
+    parts = [replace(part, policy="sought") if part.name == "puma" else part for part in parts]
+    table = cost_table(parts).set_index(["run", "part"])
+    assert table.loc["trades", "whole"][["forward_passes", "backward_passes"]].isna().all()
+    assert table.loc["trades", "training"]["draws"] == DRAWS
+    page = cost_page(cost_table(parts), parts, CostSettings(kind="cost"))
+    assert "Unknown: the passes of training `trades`, which looks at the pool on the way, for scores." in page
+    assert "Unknown: the passes of training `puma`, which looks for its epsilons itself." in page
 
 
 def test_a_benchmark_file_without_seconds_is_refused(tmp_path: Path) -> None:
