@@ -90,7 +90,9 @@ def frontier_section(distances: pd.DataFrame) -> str:
         ]
         for row in distances.to_dict("records")
     ]
-    level = 100 * (1 - (1 - CONFIDENCE) / max(1, len(rows)))
+    if not rows:
+        return "Grey lines: frontiers, through the mean points of the runs of one knob. Every run drawn is on one."
+    level = 100 * (1 - (1 - CONFIDENCE) / len(rows))
     return (
         f"{markdown_table(header, rows)}\n\n"
         "Grey lines: frontiers, through the mean points of the runs of one knob. The table holds each other run "

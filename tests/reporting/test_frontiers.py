@@ -49,6 +49,11 @@ def test_a_run_beyond_the_frontier_with_one_seed_has_no_distance_and_the_page_sa
     assert "| epsilon | `puma` | +2.33 [" in section
 
 
+def test_the_page_says_so_where_every_run_is_on_a_frontier(points: pd.DataFrame) -> None:
+    on_it = points[points["run"].isin(["small", "large"])]
+    assert frontier_section(frontier_distances(on_it, FRONTIERS)).endswith("Every run drawn is on one.")
+
+
 def test_a_frontier_without_a_seed_of_the_run_is_refused(points: pd.DataFrame) -> None:
     is_lost = (points["run"] == "large") & (points["seed"] == 2)
     with pytest.raises(DataError, match="the baseline lacks seed 2"):
