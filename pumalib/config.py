@@ -136,6 +136,29 @@ class Study:
             raise ConfigError(f"expected a pool for scores.{score}, or one under defaults")
         return pool
 
+    def runs_behind(self, score: str, seed: int) -> list[tuple[str, int]]:
+        """Return the (run, seed) of each model a score needs: looked through, or gathered from; none: a checkpoint."""
+        settings = self.settings.scores[score]
+        model = getattr(settings, "model", None)
+        if model is None:
+            return [(run, seed) for run in getattr(settings, "tracked", ())]
+        return [] if model.run is None else [(model.run, seed if model.seed is None else model.seed)]
+
+    def behind_run(self, run: str, seed: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        """Return the (run, seed) of each model and the (score, seed) of each score a run depends on, each once.
+
+        The nearest come first.
+        """
+        models: dict[tuple[str, int], None] = {}
+        scores = dict.fromkeys((score, seed) for score in self.runs[run].scores)
+        deeper: dict[tuple[str, int], None] = {}
+        for score, at in scores:
+            for model in self.runs_behind(score, at):
+                nested_models, nested_scores = self.behind_run(*model)
+                models |= dict.fromkeys([model, *nested_models])
+                deeper |= dict.fromkeys(nested_scores)
+        return list(models), list(scores | deeper)
+
     def dataset_of_run(self, run: str) -> str:
         """Return the name of the dataset behind a run's pool."""
         return self.settings.pools[self.runs[run].pool].dataset

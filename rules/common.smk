@@ -93,5 +93,9 @@ def model_file(run, seed):
     return rules.model.output.model.format(run=run, seed=seed)
 
 
+def history_file(run, seed):
+    return rules.model.output.history.format(run=run, seed=seed)
+
+
 def attack_file(run, seed, attack):
     return rules.attack.output[0].format(run=run, seed=seed, attack=attack)

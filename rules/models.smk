@@ -26,6 +26,8 @@ rule model:
         run=f"{RESULTS}/models/{{run}}/seed{{seed}}/run.yaml",
     log:
         f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/models/{{run}}/seed{{seed}}.tsv"
     threads: THREADS
     resources:
         gpu=USES_GPU,

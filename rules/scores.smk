@@ -45,6 +45,8 @@ rule score_shard:
         f"{RESULTS}/scores/{{score}}/seed{{seed}}/shard{{shard}}.h5",
     log:
         f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}/shard{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/scores/{{score}}/seed{{seed}}/shard{{shard}}.tsv"
     threads: THREADS
     resources:
         gpu=USES_GPU,
