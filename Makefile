@@ -11,9 +11,9 @@ run: $(STAMP)
 	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
 	$(BIN)/python -m pumalib summary $(STUDY)
 
-# The whole CPU suite.
+# The whole CPU suite, a process a core.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # Minutes long; real Fashion-MNIST files are read from $$PUMA_TEST_DATA where it is set.
 test-slow: $(STAMP)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pumalib.data.pool import open_pool
     from pumalib.evaluation.evaluate import evaluate
     from pumalib.models.build import build_model
+    from pumalib.models.imported import load_checkpoint
     from pumalib.models.settings import ArchitectureSettings
     from pumalib.models.trained import load_trained
     from pumalib.scores.table import read_scores
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pumalib.selection.settings import IaatEpsilon, OnlineMarginEpsilon
     from pumalib.selection.stage import read_selection
     from pumalib.training.settings import TrainingSettings
+    from pumalib.training.track_settings import TrackSettings
     from pumalib.training.train import train
 
 _HOMES = {
@@ -34,12 +36,14 @@ _HOMES = {
     "OnlineMarginEpsilon": "selection.settings",
     "PgdSettings": "attacks.settings",
     "ThreatSettings": "attacks.settings",
+    "TrackSettings": "training.track_settings",
     "TrainingSettings": "training.settings",
     "adaptive_epsilons": "selection.epsilons",
     "build_model": "models.build",
     "deepfool_margins": "attacks.deepfool",
     "evaluate": "evaluation.evaluate",
     "fast_margins": "attacks.fast_margin",
+    "load_checkpoint": "models.imported",
     "load_trained": "models.trained",
     "open_pool": "data.pool",
     "read_scores": "scores.table",
@@ -56,12 +60,14 @@ __all__ = [
     "OnlineMarginEpsilon",
     "PgdSettings",
     "ThreatSettings",
+    "TrackSettings",
     "TrainingSettings",
     "adaptive_epsilons",
     "build_model",
     "deepfool_margins",
     "evaluate",
     "fast_margins",
+    "load_checkpoint",
     "load_trained",
     "open_pool",
     "read_scores",

@@ -14,11 +14,12 @@ from pumalib.data.settings import DatasetSettings, PoolSettings
 from pumalib.errors import ConfigError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.reporting.settings import ReportSettings
-from pumalib.scores.settings import ScoreSettings
+from pumalib.scores.settings import ScoreSettings, TrackedScore
 from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon
 from pumalib.settings import Name, Settings
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.training.settings import TrainingSettings, keys_of_other_methods
+from pumalib.training.track_settings import TrackSettings
 
 
 class RunOverrides(Settings):
@@ -34,6 +35,10 @@ class RunOverrides(Settings):
     """Cuts; none: every row of the pool is kept."""
     epsilon: EpsilonSettings = FixedEpsilon()
     """Epsilon of each row."""
+    track: TrackSettings = TrackSettings()
+    """What to gather about every row of the pool on the way, for scores."""
+    repetition: int = Field(default=0, ge=0)
+    """Another value gives other initial weights and another order within the same seed."""
 
 
 class Run(Settings):
@@ -44,6 +49,8 @@ class Run(Settings):
     training: TrainingSettings = TrainingSettings()
     prune: tuple[CutSettings, ...] = ()
     epsilon: EpsilonSettings = FixedEpsilon()
+    track: TrackSettings = TrackSettings()
+    repetition: int = Field(default=0, ge=0)
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -121,7 +128,10 @@ class Study:
 
     def score_pool(self, score: str) -> str:
         """Return the name of the pool a score belongs to."""
-        pool = self.settings.scores[score].pool or self.settings.defaults.pool
+        settings = self.settings.scores[score]
+        if isinstance(settings, TrackedScore):
+            return self.runs[settings.tracked[0]].pool
+        pool = settings.pool or self.settings.defaults.pool
         if pool is None:
             raise ConfigError(f"expected a pool for scores.{score}, or one under defaults")
         return pool

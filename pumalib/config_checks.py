@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from pumalib.config import Study
+from pumalib.config_tracks import check_one_pool, check_tracks, runs_behind
 from pumalib.data.settings import (
     TORCHVISION_SHAPES,
     FolderSettings,
@@ -23,7 +24,13 @@ from pumalib.reporting.settings import (
     NearestNeighboursSettings,
     TradeOffSettings,
 )
-from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings
+from pumalib.scores.settings import (
+    DeepfoolSettings,
+    FastMarginSettings,
+    ModelReference,
+    RandomSettings,
+    TrackedScore,
+)
 from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin, IaatEpsilon, OnlineEpsilonSettings
 from pumalib.settings import nearest
 
@@ -40,6 +47,7 @@ TARGETS = frozenset(
         "model",
         "score_shard",
         "score",
+        "tracked_score",
         "attack",
         "results",
     }
@@ -67,6 +75,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         _check_score_pools(study)
         _check_runs(study, shapes)
         _check_scores(study, shapes)
+        check_tracks(study)
         _check_cycles(study)
         _check_attacks(study)
         _check_reports(study)
@@ -220,7 +229,7 @@ def _check_warmup(policy: OnlineEpsilonSettings, epochs: int, where: str) -> Non
 def _check_margin_score(study: Study, run: str, name: str, where: str) -> None:
     _expect_score(study, run, name, where)
     score = study.settings.scores[name]
-    if isinstance(score, CustomScoreSettings):
+    if not isinstance(score, DeepfoolSettings | FastMarginSettings):
         raise ConfigError(f"expected a margin score, got {name} ({score.method}) at {where}")
     norm = score.norm or study.settings.threat.norm
     if norm != study.settings.threat.norm:
@@ -231,19 +240,28 @@ def _check_margin_score(study: Study, run: str, name: str, where: str) -> None:
 
 
 def _check_score_pools(study: Study) -> None:
-    for name in study.settings.scores:
-        _expect_name(study.score_pool(name), study.settings.pools, "pool", f"scores.{name}.pool")
+    for name, score in study.settings.scores.items():
+        if isinstance(score, TrackedScore):
+            for run in score.tracked:
+                _expect_name(run, study.runs, "run", f"scores.{name}.tracked")
+            check_one_pool(study, score, f"scores.{name}")
+        else:
+            _expect_name(study.score_pool(name), study.settings.pools, "pool", f"scores.{name}.pool")
 
 
 def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
     for name, score in study.settings.scores.items():
         where = f"scores.{name}"
+        if isinstance(score, TrackedScore | RandomSettings):
+            continue
         if score.model.checkpoint is not None:
             _expect_file(score.model.checkpoint, f"{where}.model.checkpoint")
+            pool = study.settings.pools[study.score_pool(name)]
+            _check_scored_architecture(score.model, shapes[pool.dataset], f"{where}.model.architecture")
             continue
         run = score.model.run or ""
         _expect_name(run, study.runs, "run", f"{where}.model")
-        _check_model_seed(study, name, f"{where}.model.seed")
+        _check_model_seed(study, score.model, f"{where}.model.seed")
         scored = shapes[study.settings.pools[study.score_pool(name)].dataset]
         if shapes[study.dataset_of_run(run)] != scored:
             raise ConfigError(
@@ -252,9 +270,19 @@ def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]
             )
 
 
-def _check_model_seed(study: Study, score: str, where: str) -> None:
+def _check_scored_architecture(reference: ModelReference, images: tuple[ImageShape, int | None], where: str) -> None:
+    """Refuse the network of an imported checkpoint if it cannot take the images it is to look at."""
+    if reference.architecture is None:
+        return
+    shape, num_classes = images
+    try:
+        check_architecture(reference.architecture, shape, num_classes or 2)
+    except ConfigError as error:
+        raise ConfigError(f"{error} at {where}") from None
+
+
+def _check_model_seed(study: Study, reference: ModelReference, where: str) -> None:
     """Refuse a seed that has no model, or whose model was trained on rows that another seed tests on."""
-    reference = study.settings.scores[score].model
     if reference.seed is None or reference.run is None:
         return
     if reference.seed not in study.settings.seeds:
@@ -272,7 +300,7 @@ def _check_cycles(study: Study) -> None:
     for name, run in study.runs.items():
         graph[f"runs.{name}"] = [f"scores.{score}" for score in run.scores]
     for name, score in study.settings.scores.items():
-        graph[f"scores.{name}"] = [f"runs.{score.model.run}"] if score.model.run else []
+        graph[f"scores.{name}"] = [f"runs.{run}" for run in runs_behind(score)]
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

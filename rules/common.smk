@@ -81,6 +81,10 @@ def score_file(score, seed):
     return rules.score.output[0].format(score=score, seed=seed)
 
 
+def track_file(run, seed):
+    return rules.model.output.track.format(run=run, seed=seed)
+
+
 def selection_file(run, seed):
     return rules.selection.output[0].format(run=run, seed=seed)
 

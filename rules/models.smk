@@ -4,6 +4,7 @@ from pumalib.models.settings import architecture_module
 from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.settings import method_module as training_module
 from pumalib.training.settings import online_module
+from pumalib.training.track_settings import quantity_module
 
 
 def online_settings(run):
@@ -21,6 +22,7 @@ rule model:
     output:
         model=f"{RESULTS}/models/{{run}}/seed{{seed}}/model.safetensors",
         history=f"{RESULTS}/models/{{run}}/seed{{seed}}/history.csv",
+        track=f"{RESULTS}/models/{{run}}/seed{{seed}}/track.h5",
         run=f"{RESULTS}/models/{{run}}/seed{{seed}}/run.yaml",
     log:
         f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
@@ -31,12 +33,15 @@ rule model:
         architecture=lambda w: study.runs[w.run].architecture.model_dump(),
         training=lambda w: study.runs[w.run].training.model_dump(),
         threat=study.settings.threat.model_dump(),
+        track=lambda w: study.runs[w.run].track.model_dump(),
+        repetition=lambda w: study.runs[w.run].repetition,
         online=lambda w: online_settings(w.run),
         threads=THREADS,
         code=lambda w: code_of(
             "model.py",
             training_module(study.runs[w.run].training.method),
             architecture_module(study.runs[w.run].architecture.name),
+            *map(quantity_module, study.runs[w.run].track.passes),
             (
                 online_module(study.runs[w.run].epsilon.policy)
                 if online_settings(w.run)

@@ -6,8 +6,9 @@ solved through its dual, a maximum over mixtures of the constraints, by exponent
 stepping against the best other class alone zigzags and overshoots). Both aim beyond the boundary by a share
 `overshoot` of the first gap that grows with each iteration, or the last steps would shrink forever. On the way to a
 label, pixels that sit on the edge of the valid range and would have to leave it are left out of the linearisation.
-A rightly classified sample, once across, is aimed at anew from the image, along the linearisation where it crossed
-and with the pixels that can move; the nearer point is kept. (Both ours.)
+A rightly classified sample chooses the boundary that is nearest for the pixels that can move, and steps as if all
+could: shorter steps, linearised more often. Once across, it is aimed at anew from the image, along the linearisation
+where it crossed and inside the valid range; the nearer point is kept. (All ours.)
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pumalib.attacks.settings import Norm
 _TINY = 1e-12
 _DUAL_STEPS = 60
 _DUAL_RATE = 2.0
+_NEWTON_STEPS = 12
 
 
 def deepfool_margins(
@@ -151,8 +153,7 @@ def _shorten(
     (normal,) = torch.autograd.grad(gap.sum(), found)
     start, reached, normal = images[rows].flatten(1), found.detach().flatten(1), normal.flatten(1)
     from_image = (gap.detach() + (normal * (start - reached)).sum(1)).clamp_max(0.0)
-    movable = _movable(normal, start, clip)
-    step = _step_along(movable, from_image.abs() / _dual_norm(movable, norm), norm)
+    step = _step_within(normal, from_image.abs(), start, norm, clip)
     nearer = clip_to(start + (1 + overshoot) * step, clip).reshape(found.shape)
     with torch.no_grad():
         across = model(nearer).argmax(1) != labels[rows]
@@ -160,6 +161,33 @@ def _shorten(
     points = points.clone()
     points[rows] = torch.where(per_row(is_better, nearer), nearer, found.detach())
     return points
+
+
+def _step_within(normals: Tensor, gaps: Tensor, images: Tensor, norm: Norm, clip: Clip) -> Tensor:
+    """Return the shortest step [B, D] with ``normals . step = gaps`` that stays in the valid range.
+
+    The step is ``scale * sign(w)`` (L-inf) or ``scale * w`` (L2), cut off at the range. What it gains is a concave,
+    piecewise linear function of the scale, so Newton's method climbs to the answer in a few steps and never beyond.
+    """
+    direction = normals.sign() if norm == "linf" else normals
+    gains = normals.abs() * direction.abs()
+    reach = _room(direction, images, clip)
+    scale = torch.zeros_like(gaps)
+    for _ in range(_NEWTON_STEPS):
+        is_free = reach > scale[:, None]
+        slope = (gains * is_free).sum(1)
+        missing = gaps - (gains * torch.minimum(reach, scale[:, None])).sum(1)
+        scale = scale + torch.where(slope > 0, missing.clamp_min(0.0) / slope.clamp_min(_TINY), 0.0)
+    return direction * torch.minimum(reach, scale[:, None])
+
+
+def _room(direction: Tensor, images: Tensor, clip: Clip) -> Tensor:
+    """Return how often each pixel can go its direction before it leaves the valid range."""
+    if clip is None:
+        return torch.full_like(images, torch.inf)
+    low, high = clip
+    space = torch.where(direction > 0, high - images, images - low)
+    return torch.where(direction == 0, torch.inf, space / direction.abs().clamp_min(_TINY))
 
 
 def _linearise(logits: Tensor, images: Tensor, labels: Tensor, num_candidates: int) -> tuple[Tensor, Tensor]:
@@ -178,18 +206,19 @@ def _step(gaps: Tensor, normals: Tensor, images: Tensor, was_correct: Tensor, no
     step = torch.empty_like(flat)
     leave, reach = was_correct, ~was_correct
     if leave.any():
-        step[leave] = _step_to_nearest(gaps[leave], normals[leave], norm)
+        step[leave] = _step_to_nearest(gaps[leave], normals[leave], flat[leave], norm, clip)
     if reach.any():
         step[reach] = _step_to_all(gaps[reach], -normals[reach], flat[reach], norm, clip)
     return step.reshape(images.shape)
 
 
-def _step_to_nearest(gaps: Tensor, normals: Tensor, norm: Norm) -> Tensor:
-    """Step onto the nearest of the hyperplanes ``d_k + w_k . step = 0``."""
-    distances = gaps.abs() / _dual_norm(normals, norm)
-    nearest = distances.argmin(1)
+def _step_to_nearest(gaps: Tensor, normals: Tensor, images: Tensor, norm: Norm, clip: Clip) -> Tensor:
+    """Step onto one of the hyperplanes ``d_k + w_k . step = 0``: the nearest for the pixels that can move."""
+    movable = _movable(normals, images[:, None], clip)
+    nearest = (gaps.abs() / _dual_norm(movable, norm)).argmin(1)
     rows = torch.arange(len(gaps), device=gaps.device)
-    return _step_along(normals[rows, nearest], distances[rows, nearest], norm)
+    normal = normals[rows, nearest]
+    return _step_along(normal, gaps[rows, nearest].abs() / _dual_norm(normal, norm), norm)
 
 
 def _step_to_all(gaps: Tensor, normals: Tensor, images: Tensor, norm: Norm, clip: Clip) -> Tensor:

@@ -52,7 +52,7 @@ def _construct(settings: ArchitectureSettings, image_shape: ImageShape, num_clas
     if architecture_origin(settings.name) == "user":
         return _construct_user_model(settings.name, image_shape, num_classes)
     family = importlib.import_module(architecture_module(settings.name))
-    model: nn.Module = family.build(settings.name, image_shape, num_classes, settings.activation, settings.width)
+    model: nn.Module = family.build(settings, image_shape, num_classes)
     return model
 
 

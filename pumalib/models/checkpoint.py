@@ -64,11 +64,9 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> dict[str, An
     with _open(path) as file:
         metadata = _metadata(file, path)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    misfit = _misfit(model.state_dict(), tensors)
-    if misfit:
-        raise ArtifactError(
-            f"{path} does not fit the model: {misfit}; trained for another architecture or class count?"
-        )
+    wrong = misfit(model.state_dict(), tensors)
+    if wrong:
+        raise ArtifactError(f"{path} does not fit the model: {wrong}; trained for another architecture or class count?")
     model.load_state_dict(tensors)
     return metadata
 
@@ -97,8 +95,8 @@ def _metadata(file: Any, path: Path) -> dict[str, Any]:
     return metadata
 
 
-def _misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """Describe how the tensors differ in name or shape; empty if they do not."""
+def misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Describe how tensors differ from the expected ones in name or shape; empty if they do not."""
     missing = [name for name in expected if name not in found]
     unexpected = [name for name in found if name not in expected]
     reshaped = [

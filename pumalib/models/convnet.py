@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from pumalib.models.layers import activation_layer, conv3x3, named_sequence
-from pumalib.models.settings import Activation, ImageShape
+from pumalib.models.settings import Activation, ArchitectureSettings, ImageShape
 
 
 def _layer(in_channels: int, channels: int, stride: int, activation: Activation) -> nn.Module:
@@ -20,16 +20,14 @@ def _layer(in_channels: int, channels: int, stride: int, activation: Activation)
     )
 
 
-def build(
-    name: str, image_shape: ImageShape, num_classes: int, activation: Activation, width: int | None = None
-) -> nn.Module:
+def build(settings: ArchitectureSettings, image_shape: ImageShape, num_classes: int) -> nn.Module:
     """Build the network; ``width`` is the number of channels of the first layer (32)."""
-    width = width or 32
+    width = settings.width or 32
     return named_sequence(
-        layer1=_layer(image_shape[2], width, 1, activation),
-        layer2=_layer(width, 2 * width, 2, activation),
-        layer3=_layer(2 * width, 2 * width, 1, activation),
-        layer4=_layer(2 * width, 4 * width, 2, activation),
+        layer1=_layer(image_shape[2], width, 1, settings.activation),
+        layer2=_layer(width, 2 * width, 2, settings.activation),
+        layer3=_layer(2 * width, 2 * width, 1, settings.activation),
+        layer4=_layer(2 * width, 4 * width, 2, settings.activation),
         pool=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
         classifier=nn.Linear(4 * width, num_classes),

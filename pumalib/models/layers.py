@@ -20,9 +20,9 @@ def activation_layer(activation: Activation) -> nn.Module:
     return nn.ReLU(inplace=True) if activation == "relu" else nn.SiLU()
 
 
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1, padding: int = 1) -> nn.Conv2d:
     """Return a 3 x 3 convolution without bias that keeps the image size (at stride 1)."""
-    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=padding, bias=False)
 
 
 def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:

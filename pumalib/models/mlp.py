@@ -7,19 +7,17 @@ import math
 from torch import nn
 
 from pumalib.models.layers import activation_layer, named_sequence
-from pumalib.models.settings import Activation, ImageShape
+from pumalib.models.settings import ArchitectureSettings, ImageShape
 
 
-def build(
-    name: str, image_shape: ImageShape, num_classes: int, activation: Activation, width: int | None = None
-) -> nn.Module:
+def build(settings: ArchitectureSettings, image_shape: ImageShape, num_classes: int) -> nn.Module:
     """Build the perceptron; ``width`` is the number of units of each hidden layer (256)."""
-    width = width or 256
+    width = settings.width or 256
     return named_sequence(
         flatten=nn.Flatten(),
         hidden1=nn.Linear(math.prod(image_shape), width),
-        activation1=activation_layer(activation),
+        activation1=activation_layer(settings.activation),
         hidden2=nn.Linear(width, width),
-        activation2=activation_layer(activation),
+        activation2=activation_layer(settings.activation),
         classifier=nn.Linear(width, num_classes),
     )

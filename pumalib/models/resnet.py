@@ -9,7 +9,27 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pumalib.models.layers import activation_layer, conv1x1, conv3x3, named_sequence, residual_stages
-from pumalib.models.settings import Activation, ImageShape
+from pumalib.models.layouts import Layout
+from pumalib.models.settings import Activation, ArchitectureSettings, ImageShape
+
+_PORT = {
+    "stem": "conv1",
+    "norm": "bn1",
+    "norm1": "bn1",
+    "norm2": "bn2",
+    "shortcut.conv": "shortcut.0",
+    "shortcut.norm": "shortcut.1",
+    "classifier": "linear",
+}
+LAYOUTS = (
+    Layout("layer{number}.{block}", _PORT),
+    Layout("layer{number}.{block}", {**_PORT, "classifier": "fc"}),
+    Layout(
+        "layer{number}.{block}",
+        {**_PORT, "shortcut.conv": "downsample.0", "shortcut.norm": "downsample.1", "classifier": "fc"},
+    ),
+)
+"""The CIFAR ports, with either name of the classifier; and torchvision's names."""
 
 
 class BasicBlock(nn.Module):
@@ -35,15 +55,13 @@ class BasicBlock(nn.Module):
         return out
 
 
-def build(
-    name: str, image_shape: ImageShape, num_classes: int, activation: Activation, width: int | None = None
-) -> nn.Module:
+def build(settings: ArchitectureSettings, image_shape: ImageShape, num_classes: int) -> nn.Module:
     """Build ResNet-18; larger images only enlarge the area of the final average."""
     return named_sequence(
         stem=conv3x3(image_shape[2], 64),
         norm=nn.BatchNorm2d(64),
-        activation=activation_layer(activation),
-        stages=residual_stages(BasicBlock, 64, (64, 128, 256, 512), 2, activation),
+        activation=activation_layer(settings.activation),
+        stages=residual_stages(BasicBlock, 64, (64, 128, 256, 512), 2, settings.activation),
         pool=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
         classifier=nn.Linear(512, num_classes),

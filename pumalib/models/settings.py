@@ -20,6 +20,11 @@ ImageShape = tuple[int, int, int]
 
 Activation = Literal["relu", "silu"]
 
+StridedPadding = Literal["both", "end"]
+
+CheckpointWeights = Literal["model", "averaged"]
+"""Which weights of a checkpoint that holds both: those the optimiser left, or their average over training."""
+
 _WIDE_RESNET = re.compile(r"wrn-([1-9]\d*)-([1-9]\d*)")
 _USER_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _TIMM = "timm:"
@@ -90,6 +95,9 @@ class ArchitectureSettings(Settings):
     """Standard deviation of each channel, pixel scale [0, 1], divided by inside the model."""
     width: Annotated[int, Field(gt=0)] | None = None
     """Hidden units of mlp (default 256) or base channels of convnet (default 32); not for the others."""
+    strided_padding: StridedPadding = "both"
+    """Where the strided convolutions of wrn-<depth>-<width> pad: at both sides, or at the end alone (right and bottom),
+    as in Gowal et al. 2020 and DM."""
 
     @model_validator(mode="before")
     @classmethod
@@ -115,6 +123,8 @@ class ArchitectureSettings(Settings):
     def _check_options(self) -> ArchitectureSettings:
         if self.width is not None and self.name not in _WITH_WIDTH:
             raise ValueError(f'expected width only with {" or ".join(_WITH_WIDTH)}, got it with "{self.name}"')
+        if self.strided_padding != "both" and not self.name.startswith("wrn-"):
+            raise ValueError(f'expected strided_padding only with wrn-<depth>-<width>, got it with "{self.name}"')
         if self.activation != "relu" and architecture_origin(self.name) != "built-in":
             raise ValueError(
                 f'expected activation only with a built-in architecture, got it with "{self.name}", '
@@ -155,7 +165,7 @@ def check_architecture(settings: ArchitectureSettings, image_shape: ImageShape, 
     """
     if num_classes < 2:
         raise ConfigError(f"expected at least 2 classes, got {num_classes}")
-    _check_side(settings.name, image_shape)
+    _check_side(settings, image_shape)
     _check_channels(settings, image_shape[2])
     origin = architecture_origin(settings.name)
     if origin == "timm":
@@ -164,13 +174,20 @@ def check_architecture(settings: ArchitectureSettings, image_shape: ImageShape, 
         load_user_class(settings.name)
 
 
-def _check_side(name: str, image_shape: ImageShape) -> None:
+def _check_side(settings: ArchitectureSettings, image_shape: ImageShape) -> None:
     if min(image_shape) < 1:
         raise ConfigError(f"expected an image shape (height, width, channels) of positive numbers, got {image_shape}")
-    minimum = _TOTAL_STRIDES.get(architecture_module(name), 1)
+    minimum = _TOTAL_STRIDES.get(architecture_module(settings.name), 1)
     height, width, _ = image_shape
     if min(height, width) < minimum:
-        raise ConfigError(f"expected images of at least {minimum} x {minimum} for {name}, got {height} x {width}")
+        raise ConfigError(
+            f"expected images of at least {minimum} x {minimum} for {settings.name}, got {height} x {width}"
+        )
+    if settings.strided_padding == "end" and (height % minimum or width % minimum):
+        raise ConfigError(
+            f"expected image sides that are multiples of {minimum} for {settings.name} with strided_padding end, "
+            f"got {height} x {width}; leave strided_padding out"
+        )
 
 
 def _check_channels(settings: ArchitectureSettings, channels: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from pumalib.errors import ConfigError
-from pumalib.models.settings import Activation, ImageShape
+from pumalib.models.settings import ArchitectureSettings, ImageShape
 
 
 def _create(name: str, **options: Any) -> nn.Module:
@@ -17,16 +17,14 @@ def _create(name: str, **options: Any) -> nn.Module:
     return model
 
 
-def build(
-    name: str, image_shape: ImageShape, num_classes: int, activation: Activation, width: int | None = None
-) -> nn.Module:
+def build(settings: ArchitectureSettings, image_shape: ImageShape, num_classes: int) -> nn.Module:
     """Build "timm:<name>" without pretrained weights, for images of this size where the model asks for one.
 
     Raises:
         ConfigError: timm cannot build it for these images.
     """
     height, image_width, channels = image_shape
-    model_name = name.removeprefix("timm:")
+    model_name = settings.name.removeprefix("timm:")
     options = {"num_classes": num_classes, "in_chans": channels}
     try:
         try:

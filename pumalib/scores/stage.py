@@ -15,9 +15,16 @@ from tqdm import tqdm
 from pumalib.attacks.settings import Norm
 from pumalib.data.pool import Pool, open_pool
 from pumalib.errors import DataError
+from pumalib.models.imported import load_imported
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
 from pumalib.scores.estimates import Estimate, Question
-from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings, score_module
+from pumalib.scores.settings import (
+    CustomScoreSettings,
+    DeepfoolSettings,
+    FastMarginSettings,
+    ModelReference,
+    score_module,
+)
 from pumalib.scores.table import ScoreTable, write_scores
 from pumalib.training.images import to_model_input
 
@@ -52,10 +59,10 @@ def score_shard(
     Raises:
         DataError: more shards than rows, images the model was not made for, or scores that break the form.
         ArtifactError: a damaged pool or model.
-        ConfigError: a custom score whose function is not there.
+        ConfigError: a custom score whose function is not there, or settings that contradict a checkpoint.
     """
     pool = open_pool(pool_path)
-    trained = load_trained(model_path, device)
+    trained = _load_model(settings.model, model_path, pool, device)
     expect_images(trained, pool.image_shape, len(pool.class_names), pool_path)
     if not 0 <= shard < settings.shards <= len(pool):
         raise DataError(
@@ -68,6 +75,13 @@ def score_shard(
     if table.converged is not None and not table.converged.all():
         log.warning("%d of %d rows did not converge: their margin is a bound", (~table.converged).sum(), last - first)
     write_scores(table, output, settings.model_dump(), code)
+
+
+def _load_model(reference: ModelReference, path: Path, pool: Pool, device: str) -> TrainedModel:
+    """Load a model of this library or, where the study names its architecture, one from elsewhere."""
+    if reference.architecture is None:
+        return load_trained(path, device)
+    return load_imported(path, reference.architecture, pool.image_shape, pool.class_names, reference.weights, device)
 
 
 def _score_rows(

@@ -195,7 +195,8 @@ def _first_to_go(
     scored = rows[valid[rows]]
     if count > len(scored):
         raise DataError(
-            f"expected at least {count} scored rows for cut {label!r}, got {len(scored)}; lower its fraction"
+            f"expected at least {count} scored rows for cut {label!r}, got {len(scored)}; "
+            "lower its fraction, or score more rows"
         )
     if count == 0:
         return scored[:0]

@@ -83,12 +83,13 @@ class Step:
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """The loss of a batch: scalars, and what became of its rows.
+    """The loss of a batch: scalars, and what became of each row.
 
     Attributes:
         total: what is minimised.
         natural: cross-entropy on clean images; nan where the method never looks at them (`pgd_at`).
         robust: the robust term, unweighted; 0 for natural training.
+        wrong: [B] bool, misclassified at the perturbed image (`natural`: at the image), in train mode.
         epsilons: [B] float, signed radius each row was given; None: nothing was perturbed.
         kept: [B] bool, rows that count; None: all.
     """
@@ -96,6 +97,7 @@ class BatchLoss:
     total: Tensor
     natural: Tensor
     robust: Tensor
+    wrong: Tensor
     epsilons: Tensor | None = None
     kept: Tensor | None = None
 

@@ -21,9 +21,14 @@ from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.history import EpochRecord, Probe, make_probe, to_frame
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.summary import EpochSummary
+from pumalib.training.track import Track
+from pumalib.training.track_settings import TrackSettings
+from pumalib.training.tracker import Tracker
 from pumalib.training.trainer import Trainer, TrainingRows, check_rows
 
 log = logging.getLogger(__name__)
+
+NO_TRACK = TrackSettings()
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,12 @@ class TrainingResult:
     Attributes:
         model: the averaged model, in eval mode.
         history: one line an epoch, see `history.EpochRecord`.
+        track: what was gathered about every row.
     """
 
     model: nn.Module
     history: pd.DataFrame
+    track: Track
 
 
 def train(
@@ -50,6 +57,7 @@ def train(
     source: ArrayLike | None = None,
     rows: ArrayLike | None = None,
     validation: LabelledImages | None = None,
+    track: TrackSettings = NO_TRACK,
     seed: int = 0,
     device: str = "cpu",
     online: OnlineEpsilonSettings | None = None,
@@ -66,13 +74,14 @@ def train(
         source: [N], 0 real, 1 synthetic; None: all real.
         rows: [K] ascending rows to train on; None: all.
         validation: images for the history; None: some of the training rows.
+        track: what to gather about every row on the way; changes nothing of the training.
         seed: of order, augmentation and random starts (not of the initial weights).
         device: torch device.
         online: a policy that finds epsilons during training; `epsilons` are then where it starts: the caps of
             `online_margin`, the warm-up of `iaat`.
 
     Returns:
-        The averaged model and the history.
+        The averaged model, the history and the track.
 
     Raises:
         DataError: wrong dtypes or counts, epsilons with natural training, a loss that is not finite, an epoch in
@@ -100,7 +109,17 @@ def train(
     radii = np.full(len(kept), threat.epsilon, np.float32) if epsilons is None else np.asarray(epsilons, np.float32)
     sources = np.zeros(len(classes), np.uint8) if source is None else np.asarray(source, np.uint8)
     data = TrainingRows(pixels, classes, sources, kept, radii, (pixels.shape[1], pixels.shape[2], pixels.shape[3]))
-    return train_on_rows(model, data, settings, threat, seed=seed, validation=validation, device=device, online=online)
+    return train_on_rows(
+        model,
+        data,
+        settings,
+        threat,
+        track=track,
+        seed=seed,
+        validation=validation,
+        device=device,
+        online=online,
+    )
 
 
 def train_on_rows(
@@ -109,6 +128,7 @@ def train_on_rows(
     settings: TrainingSettings,
     threat: ThreatSettings,
     *,
+    track: TrackSettings = NO_TRACK,
     seed: int = 0,
     validation: LabelledImages | None = None,
     device: str = "cpu",
@@ -119,6 +139,7 @@ def train_on_rows(
     check_rows(data, settings, threat, online)
     torch.manual_seed(derive_seed(seed, "torch"))
     trainer = Trainer(model.to(device), data, settings, threat, seed, torch.device(device), online)
+    tracker = Tracker(track, data, settings, threat, seed, torch.device(device))
     probe = make_probe(
         _some_rows(data, settings.history_images) if validation is None else validation,
         settings.history_images,
@@ -130,13 +151,14 @@ def train_on_rows(
     with tqdm(total=settings.num_steps * settings.batch_size, desc=description, unit="image", disable=None) as bar:
         for epoch in range(settings.epochs):
             started = time.monotonic()
-            summary = trainer.run_epoch(epoch, bar.update)
+            summary = trainer.run_epoch(epoch, bar.update, tracker.visit)
             is_measured = (epoch + 1) % settings.history_every == 0 or epoch + 1 == settings.epochs
             records.append(_record(epoch, summary, trainer, settings, probe, is_measured))
             rate = settings.steps_per_epoch * settings.batch_size / (time.monotonic() - started)
             bar.set_postfix(clean=records[-1].clean_accuracy, robust=records[-1].robust_accuracy)
             log.info("%s: %s, %.0f images/s", description, records[-1], rate)
-    return TrainingResult(trainer.average.model, to_frame(records))
+            tracker.end_epoch(epoch + 1, trainer.model, trainer.average.model)
+    return TrainingResult(trainer.average.model, to_frame(records), tracker.track())
 
 
 def _some_rows(data: TrainingRows, count: int) -> LabelledImages:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
@@ -127,8 +127,18 @@ class Trainer:
         start = Start(data.epsilons, threat.epsilon, draws, device)
         self._online: OnlinePolicy | None = None if online is None else _make_policy(online, start)
 
-    def run_epoch(self, epoch: int, on_images: Callable[[int], object]) -> EpochSummary:
+    def run_epoch(
+        self,
+        epoch: int,
+        on_images: Callable[[int], object],
+        on_visit: Callable[[NDArray[np.int64], Tensor], object],
+    ) -> EpochSummary:
         """Train one epoch.
+
+        Args:
+            epoch: counted from 0.
+            on_images: called after each batch with its number of images.
+            on_visit: called after each batch with its rows [B] and, [B] bool, which were misclassified.
 
         Raises:
             DataError: a loss that is not finite, or no row that was kept; found at the end of the epoch.
@@ -142,6 +152,7 @@ class Trainer:
             losses[index] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
             trained[index] = rows_trained(loss, len(rows))
             on_images(len(rows))
+            on_visit(rows, loss.wrong)
             if self._settings.schedule_unit == "step":
                 self.schedule.step()
         if self._settings.schedule_unit == "epoch":

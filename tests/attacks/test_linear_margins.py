@@ -85,8 +85,8 @@ def test_deepfool_margin_at_the_edge_of_the_box_is_near_the_linear_programs(norm
     excess = table.margin / exact - 1
     assert table.converged.all()
     assert excess.min() > -RELATIVE_TOLERANCE
-    assert excess.mean() < 0.005
-    assert excess.max() < 0.15  # pixels that cannot move count on the way out, and may make another class look nearer
+    assert excess.mean() < 0.001
+    assert excess.max() < 0.01
     assert table.adversarial_images.min() >= BOX[0]
     assert table.adversarial_images.max() <= BOX[1]
 

@@ -73,6 +73,7 @@ def test_schema_refuses_what_the_study_refuses(
         ("threat|epsilon", "8/255"),
         ("scores|margin|model", {"run": "trades", "seed": 0}),
         ("scores|margin|model", {"checkpoint": "model.safetensors"}),
+        ("scores|margin|model", {"checkpoint": "m.pt", "architecture": "wrn-28-10", "weights": "averaged"}),
         ("defaults|architecture", {"name": "mlp", "width": 8}),
         ("runs|trades", None),
     ],

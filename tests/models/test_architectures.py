@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pumalib.models.settings import architecture_module
+from pumalib.models.settings import ArchitectureSettings, architecture_module
 
 PUBLISHED_PARAMETERS = {  # 10 classes, 32 x 32 x 3
     "resnet-18": 11_173_962,
@@ -21,7 +21,7 @@ FAMILIES = ["mlp", "convnet", "resnet-18", "preactresnet-18", "wrn-28-10"]
 
 def build(name, image_shape=(32, 32, 3), num_classes=10, activation="relu", width=None):
     family = importlib.import_module(architecture_module(name))
-    return family.build(name, image_shape, num_classes, activation, width)
+    return family.build(ArchitectureSettings(name=name, activation=activation, width=width), image_shape, num_classes)
 
 
 def build_without_weights(*args, **kwargs):

@@ -55,6 +55,8 @@ def test_normalisation_may_be_written_in_fractions():
         ({"name": "mlp", "mean": [float("nan")], "std": [0.5]}, "finite"),
         ({"name": "mlp", "width": 0}, "greater than 0"),
         ({"name": "resnet-18", "width": 64}, 'width only with mlp or convnet, got it with "resnet-18"'),
+        ({"name": "resnet-18", "strided_padding": "end"}, 'strided_padding only with wrn-.* got it with "resnet-18"'),
+        ({"name": "wrn-10-1", "strided_padding": "left"}, "'both' or 'end'"),
         ({"name": "timm:resnet18", "activation": "silu"}, "activation only with a built-in architecture"),
         ({"name": "models:Net", "activation": "silu"}, "activation only with a built-in architecture"),
         ({"name": "mlp", "activation": "gelu"}, "'relu' or 'silu'"),
@@ -160,3 +162,11 @@ def test_user_module_without_the_class_is_refused(
         (tmp_path / f"{name.partition(':')[0]}.py").write_text(source)
     with pytest.raises(ConfigError, match=message):
         check_architecture(ArchitectureSettings(name=name), (8, 8, 1), 10)
+
+
+def test_padding_at_the_end_alone_needs_sides_that_halve_twice():
+    settings = ArchitectureSettings(name="wrn-10-1", strided_padding="end")
+    check_architecture(settings, (32, 8, 1), 10)
+    with pytest.raises(ConfigError, match="multiples of 4 for wrn-10-1 with strided_padding end, got 32 x 30"):
+        check_architecture(settings, (32, 30, 1), 10)
+    check_architecture(ArchitectureSettings(name="wrn-10-1"), (32, 30, 1), 10)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from pumalib.artifacts import file_fingerprint
 from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.settings import Norm, ThreatSettings
 from pumalib.data.datasets import prepare_dataset
@@ -168,6 +169,25 @@ def test_joined_shards_equal_the_score_in_one_piece(
 def test_batch_size_changes_no_score(pool: Path, model: Path, tmp_path: Path) -> None:
     small, large = (score({**DEEPFOOL, "batch_size": size}, pool, model, tmp_path) for size in (3, 500))
     assert_same_margins(small, large.score)
+
+
+def test_an_imported_checkpoint_gives_the_scores_of_the_model_it_was_saved_from(
+    pool: Path, model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "elsewhere.pt"
+    torch.save({"state_dict": torch.nn.DataParallel(load_trained(model, "cpu").model).state_dict()}, path)
+    reference = {"checkpoint": str(path), "architecture": {"name": "mlp", "width": 16}}
+    table = score({**FAST, "model": reference}, pool, path, tmp_path)
+    np.testing.assert_array_equal(table.score, score(FAST, pool, model, tmp_path).score)
+    assert table.model_fingerprint == file_fingerprint(path)
+
+
+def test_an_imported_checkpoint_of_another_class_count_is_refused(pool: Path, tmp_path: Path) -> None:
+    path = tmp_path / "elsewhere.pt"
+    torch.save(build_model(ArchitectureSettings(name="mlp"), (8, 8, 1), 7).state_dict(), path)
+    reference = {"checkpoint": str(path), "architecture": "mlp"}
+    with pytest.raises(ArtifactError, match="expected a network of 10 classes, as the images have, got one of 7 in"):
+        score({**FAST, "model": reference}, pool, path, tmp_path)
 
 
 def test_the_norm_of_the_settings_goes_before_the_threat_s(pool: Path, model: Path, tmp_path: Path) -> None:

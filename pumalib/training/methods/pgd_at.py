@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.training.losses import BatchLoss, Step, smoothed_cross_entropy
@@ -12,7 +14,14 @@ from pumalib.training.losses import BatchLoss, Step, smoothed_cross_entropy
 
 def batch_loss(step: Step) -> BatchLoss:
     """Return the cross-entropy at the perturbed images; anti-adversarial ones where epsilon is negative."""
-    perturbed = step.perturb(partial(cross_entropy, labels=step.labels))
-    robust = smoothed_cross_entropy(step.model(perturbed.images), step, perturbed.kept)
+    perturbed = step.perturb(attack_objective(None, step.labels))
+    logits = step.model(perturbed.images)
+    robust = smoothed_cross_entropy(logits, step, perturbed.kept)
     natural = torch.full_like(robust.detach(), torch.nan)
-    return BatchLoss(robust, natural, robust.detach(), perturbed.epsilons, perturbed.kept)
+    wrong = logits.argmax(1) != step.labels
+    return BatchLoss(robust, natural, robust.detach(), wrong, perturbed.epsilons, perturbed.kept)
+
+
+def attack_objective(clean_logits: Tensor | None, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what the inner attack maximises: the cross-entropy; clean logits [B, K] play no part."""
+    return partial(cross_entropy, labels=labels)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from pumalib.attacks.objectives import divergence
 from pumalib.training.batch_norm import unrecorded_statistics
@@ -19,9 +21,16 @@ def batch_loss(step: Step) -> BatchLoss:
     """
     with torch.no_grad(), unrecorded_statistics(step.model):
         fixed = step.model(step.images)
-    perturbed = step.perturb(partial(divergence, clean_logits=fixed))
+    perturbed = step.perturb(attack_objective(fixed, step.labels))
     clean_logits = step.model(step.images)
     natural = smoothed_cross_entropy(clean_logits, step, perturbed.kept)
-    robust = mean_over(divergence(step.model(perturbed.images), clean_logits), perturbed.kept)
+    logits = step.model(perturbed.images)
+    robust = mean_over(divergence(logits, clean_logits), perturbed.kept)
     total = natural + step.beta * robust
-    return BatchLoss(total, natural.detach(), robust.detach(), perturbed.epsilons, perturbed.kept)
+    wrong = logits.argmax(1) != step.labels
+    return BatchLoss(total, natural.detach(), robust.detach(), wrong, perturbed.epsilons, perturbed.kept)
+
+
+def attack_objective(clean_logits: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what the inner attack maximises: the KL against clean logits [B, K] held fixed; labels play no part."""
+    return partial(divergence, clean_logits=clean_logits)
