@@ -8,7 +8,7 @@ from pathlib import Path
 from pumalib.config import Study
 from pumalib.config_errors import expect_name
 from pumalib.config_reports import check_reports
-from pumalib.config_tracks import check_one_pool, check_tracks, runs_behind
+from pumalib.config_tracks import check_one_pool, check_tracks
 from pumalib.data.settings import (
     TORCHVISION_SHAPES,
     FolderSettings,
@@ -286,8 +286,8 @@ def _check_cycles(study: Study) -> None:
     graph: dict[str, list[str]] = {}
     for name, run in study.runs.items():
         graph[f"runs.{name}"] = [f"scores.{score}" for score in run.scores]
-    for name, score in study.settings.scores.items():
-        graph[f"scores.{name}"] = [f"runs.{run}" for run in runs_behind(score)]
+    for name in study.settings.scores:
+        graph[f"scores.{name}"] = [f"runs.{run}" for run, _ in study.runs_behind(name, study.settings.seeds[0])]
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

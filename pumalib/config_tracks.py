@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from pumalib.config import Study
 from pumalib.errors import ConfigError
-from pumalib.scores.settings import AnyScoreSettings, ClassificationDifficultySettings, RandomSettings, TrackedScore
+from pumalib.scores.settings import ClassificationDifficultySettings, TrackedScore
 from pumalib.training.track_settings import VISITS
-
-
-def runs_behind(score: AnyScoreSettings) -> tuple[str, ...]:
-    """Return the runs that must be trained before a score."""
-    if isinstance(score, TrackedScore):
-        return score.tracked
-    if isinstance(score, RandomSettings) or score.model.run is None:
-        return ()
-    return (score.model.run,)
 
 
 def check_one_pool(study: Study, score: TrackedScore, where: str) -> None:

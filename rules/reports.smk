@@ -85,12 +85,11 @@ def run_parts(run, seed, with_seconds):
 
 def training_part(run, seed, with_seconds):
     benchmark = rules.model.benchmark.format(run=run, seed=seed)
-    track = getattr(study.runs[run], "track", None)
     return {
         "name": run,
         "settings": study.runs[run].training.model_dump(),
         "policy": study.runs[run].epsilon.policy,
-        "gathers": track is not None and track != type(track)(),
+        "track": study.runs[run].track.model_dump(),
         "file": selection_file(run, seed),
         "benchmarks": (benchmark,) if with_seconds else (),
     }

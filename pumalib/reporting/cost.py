@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,19 @@ from pydantic import TypeAdapter
 
 from pumalib.data.pool import read_pool_rows
 from pumalib.errors import ArtifactError
-from pumalib.reporting.passes import UNKNOWN, Passes, attack_steps, margin_passes, training_passes
+from pumalib.reporting.passes import (
+    UNKNOWN,
+    Passes,
+    attack_steps,
+    margin_passes,
+    tracking_passes,
+    training_passes,
+)
 from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings, ScoreSettings
 from pumalib.scores.table import read_scores
 from pumalib.selection.stage import read_selection
 from pumalib.training.settings import TrainingSettings
+from pumalib.training.track_settings import TrackSettings
 
 TRAINING, MARGIN_MODEL, SCORE, EVALUATION, WHOLE = "training", "margin model", "score", "evaluation", "whole"
 """What a part of a cost is: the run's own training, the training of a model that a score looks through, the scoring
@@ -36,7 +44,7 @@ class CostPart:
         name: of the run, score or attack.
         settings: of the training or score; None for an evaluation and for a model that the study does not train.
         policy: of a training's epsilons.
-        gathers: whether a training looks at the pool on the way, for scores.
+        track: what a training gathers on the way, for scores.
         file: selection file of a training, score file of a score.
         pool: pool file of a score.
         benchmarks: seconds of its jobs; none: not asked for.
@@ -48,7 +56,7 @@ class CostPart:
     name: str
     settings: Mapping[str, Any] | None = None
     policy: str = "fixed"
-    gathers: bool = False
+    track: Mapping[str, Any] = field(default_factory=dict)
     file: str | None = None
     pool: str | None = None
     benchmarks: tuple[str, ...] = ()
@@ -89,12 +97,15 @@ def _measure(part: CostPart) -> dict[str, Any]:
 
 def _training_amounts(part: CostPart) -> dict[str, float]:
     training = TrainingSettings.model_validate(part.settings)
-    amounts = {
-        "rows": len(read_selection(str(part.file)).rows),
+    selection = read_selection(str(part.file))
+    tracked = tracking_passes(TrackSettings.model_validate(part.track), training, len(selection.reason))
+    own = training_passes(training, part.policy)
+    return {
+        "rows": len(selection.rows),
         "draws": training.num_steps * training.batch_size,
         "attack_steps": attack_steps(training),
+        **_columns(Passes(own.forward + tracked.forward, own.backward + tracked.backward)),
     }
-    return amounts | _columns(UNKNOWN if part.gathers else training_passes(training, part.policy))
 
 
 def _score_amounts(part: CostPart) -> dict[str, float]:

@@ -124,10 +124,6 @@ def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:
             notes.append(f"Unknown: the passes of the score `{part.name}`, which is a function of the user's.")
         elif part.kind in (TRAINING, MARGIN_MODEL) and part.policy not in FIXED_BEFORE_TRAINING:
             notes.append(f"Unknown: the passes of training `{part.name}`, which looks for its epsilons itself.")
-        elif part.gathers:
-            notes.append(
-                f"Unknown: the passes of training `{part.name}`, which looks at the pool on the way, for scores."
-            )
     return list(dict.fromkeys(notes))
 
 

@@ -10,9 +10,13 @@ import numpy as np
 from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings
 from pumalib.scores.table import ScoreTable
 from pumalib.training.settings import TrainingSettings
+from pumalib.training.track_settings import PassSettings, TrackSettings
 
 FIXED_BEFORE_TRAINING = ("fixed", "margin", "mean_of_margin", "shuffled_margin")
 """Policies whose epsilons are known before training, which then costs no more than with one epsilon."""
+
+_WITH_GRADIENTS = ("aign", "grand")
+"""Tracked quantities that go forward and backward themselves; the others share one forward."""
 
 _OUTER_PASSES = {"natural": (1, 1), "pgd_at": (1, 1), "trades": (3, 2)}
 """Forward and backward passes of a draw outside the inner attack; TRADES looks at the clean image once more."""
@@ -52,6 +56,33 @@ def training_passes(training: TrainingSettings, policy: str) -> Passes:
     forward, backward = _OUTER_PASSES[training.method]
     draws, steps = training.num_steps * training.batch_size, attack_steps(training)
     return Passes(draws * (forward + steps), draws * (backward + steps))
+
+
+def tracking_passes(track: TrackSettings, training: TrainingSettings, num_rows: int) -> Passes:
+    """Return the passes that tracking adds to a training; counting visits adds none.
+
+    Attacked inputs take one forward for the clean prediction and the inner attack; quantities of one kind of input and
+    one set of weights share what they look at.
+
+    Args:
+        track: What is gathered.
+        training: The recipe.
+        num_rows: Rows of the pool.
+    """
+    forward = backward = 0
+    for epoch in range(1, training.epochs + 1):
+        due = {name: wanted for name, wanted in track.passes.items() if epoch in wanted.epochs(training.epochs)}
+        for kind in set(map(_kind, due.values())):
+            names = [name for name, wanted in due.items() if _kind(wanted) == kind]
+            with_gradients = sum(name in _WITH_GRADIENTS for name in names)
+            steps = attack_steps(training) if kind[0] == "attacked" else 0
+            forward += (kind[0] == "attacked") + steps + with_gradients + (with_gradients < len(names))
+            backward += steps + with_gradients
+    return Passes(num_rows * forward, num_rows * backward)
+
+
+def _kind(wanted: PassSettings) -> tuple[str, str]:
+    return wanted.inputs, wanted.weights
 
 
 def margin_passes(settings: DeepfoolSettings | FastMarginSettings, table: ScoreTable, num_classes: int) -> Passes:

@@ -7,7 +7,6 @@ import jsonschema
 import pytest
 
 from pumalib.config import json_schema
-from pumalib.config_tracks import runs_behind
 from pumalib.errors import ConfigError
 from pumalib.study_file import load_merged_study
 from pumalib.training.track_settings import PASSES, TrackSettings
@@ -34,8 +33,8 @@ def test_tracked_scores_belong_to_the_pool_of_their_runs(tracked: dict[str, Any]
     tracked["runs"]["hard"] = {"pool": "real", "prune": [{"by": "el2n", "drop": "easiest", "fraction": 0.1}]}
     loaded = load_merged_study(tracked, [])
     assert [loaded.score_pool(name) for name in ("difficulty", "el2n", "noise")] == ["real", "real", "digits+100"]
-    assert runs_behind(loaded.settings.scores["el2n"]) == ("first", "second")
-    assert runs_behind(loaded.settings.scores["noise"]) == ()
+    assert loaded.runs_behind("el2n", 3) == [("first", 3), ("second", 3)]
+    assert loaded.runs_behind("noise", 3) == []
 
 
 def test_nothing_is_tracked_unless_named(tracked: dict[str, Any]) -> None:

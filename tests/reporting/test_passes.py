@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
 from pumalib.attacks.margins import MarginTable
 from pumalib.attacks.settings import ThreatSettings
-from pumalib.reporting.passes import Passes, attack_steps, margin_passes, training_passes
+from pumalib.reporting.passes import Passes, attack_steps, margin_passes, tracking_passes, training_passes
 from pumalib.scores.estimates import from_margins
 from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings, ModelReference
 from pumalib.scores.table import ScoreTable
 from pumalib.training.settings import TrainingSettings
+from pumalib.training.track_settings import TrackSettings
 from pumalib.training.train import train
 
 NUM_CHECKED = 16
@@ -68,6 +70,34 @@ def test_passes_of_a_training_are_those_that_a_network_counts(method: str) -> No
     train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1))
     assert training_passes(settings, "fixed") == (model.forwards, model.backwards)
     assert attack_steps(settings) == len(steps) * 3
+
+
+@pytest.mark.parametrize(
+    "track",
+    [
+        {"visits": {}},
+        {"loss": {}, "el2n": {"every": 2}},
+        {"correct": {}, "aign": {"first_epoch": 2}},
+        {"correct": {}, "loss": {"inputs": "attacked"}, "aign": {"weights": "averaged"}, "el2n": {}},
+    ],
+)
+def test_passes_of_tracking_are_those_that_a_network_counts(track: dict[str, Any]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
+    settings = TrainingSettings(
+        epochs=3, samples_per_epoch=24, batch_size=8, crop_padding=0, averaging=0, history_every=3, attack_steps=3
+    )
+    wanted = TrackSettings.model_validate(track)
+    counts = []
+    for gathered in (TrackSettings(), wanted):
+        model = Counting(4, 2)
+        threat = ThreatSettings(epsilon=0.1)
+        train(model, images, np.arange(40) % 2, settings=settings, threat=threat, track=gathered)
+        counts.append((model.forwards, model.backwards))
+    added = (counts[1][0] - counts[0][0], counts[1][1] - counts[0][1])
+    if "averaged" not in str(track):  # the average is a network of its own, with counters of its own
+        assert tracking_passes(wanted, settings, 40) == added
+    else:
+        assert tracking_passes(wanted, settings, 40) == (added[0] + 40 * 3, added[1] + 40 * 3)
 
 
 def test_passes_are_unknown_where_training_looks_for_its_epsilons() -> None:

@@ -133,17 +133,21 @@ def test_nothing_unknown_is_counted_as_nothing(parts: list[CostPart], tmp_path: 
     assert "seconds" not in page
 
 
-def test_a_training_that_looks_at_the_pool_or_for_its_epsilons_on_the_way_has_unknown_passes(
-    parts: list[CostPart], tmp_path: Path
-) -> None:
-    parts = [replace(part, gathers=part.name == "trades") for part in parts]
+def test_a_training_that_looks_for_its_epsilons_on_the_way_has_unknown_passes(parts: list[CostPart]) -> None:
     parts = [replace(part, policy="sought") if part.name == "puma" else part for part in parts]
     table = cost_table(parts).set_index(["run", "part"])
-    assert table.loc["trades", "whole"][["forward_passes", "backward_passes"]].isna().all()
-    assert table.loc["trades", "training"]["draws"] == DRAWS
+    assert table.loc["puma", "whole"][["forward_passes", "backward_passes"]].isna().all()
+    assert table.loc["puma", "training"]["draws"] == DRAWS
     page = cost_page(cost_table(parts), parts, CostSettings(kind="cost"))
-    assert "Unknown: the passes of training `trades`, which looks at the pool on the way, for scores." in page
     assert "Unknown: the passes of training `puma`, which looks for its epsilons itself." in page
+
+
+def test_looking_at_the_pool_on_the_way_is_part_of_a_trainings_cost(parts: list[CostPart]) -> None:
+    looked = [replace(part, track={"loss": {}}) if part.name == "trades" else part for part in parts]
+    plain, tracked = (cost_table(given).set_index(["run", "part"]) for given in (parts, looked))
+    added = tracked["forward_passes"] - plain["forward_passes"]
+    assert added["trades", "training"] == added["puma", "margin model"] == added["puma", "whole"] > 0
+    assert added["puma", "training"] == 0
 
 
 def test_a_benchmark_file_without_seconds_is_refused(tmp_path: Path) -> None:
