@@ -39,11 +39,12 @@ def check_tracks(study: Study) -> None:
 def _check_track(study: Study, name: str) -> None:
     run, where = study.runs[name], f"runs.{name}.track"
     for quantity, wanted in run.track.passes.items():
-        if wanted.first_epoch > run.training.epochs:
-            raise ConfigError(
-                f"expected first_epoch of at most {run.training.epochs}, the run's epochs, got {wanted.first_epoch} "
-                f"at {where}.{quantity}.first_epoch; lower it, or train longer"
-            )
+        for key in ("first_epoch", "last_epoch"):
+            if (getattr(wanted, key) or 1) > run.training.epochs:
+                raise ConfigError(
+                    f"expected {key} of at most {run.training.epochs}, the run's epochs, got {getattr(wanted, key)} "
+                    f"at {where}.{quantity}.{key}; lower it, or train longer"
+                )
         if wanted.inputs == "attacked" and run.training.method == "natural":
             raise ConfigError(
                 f"expected inputs: clean with natural training, which has no attack, got attacked at {where}.{quantity}"

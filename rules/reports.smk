@@ -89,7 +89,6 @@ def training_part(run, seed, with_seconds):
         "name": run,
         "settings": study.runs[run].training.model_dump(),
         "policy": study.runs[run].epsilon.policy,
-        "track": study.runs[run].track.model_dump(),
         "file": selection_file(run, seed),
         "benchmarks": (benchmark,) if with_seconds else (),
     }
@@ -103,9 +102,12 @@ def score_parts(needed, score, seed, with_seconds):
         rules.score_shard.benchmark.format(score=score, seed=seed, shard=shard)
         for shard in shards
     ]
+    if with_seconds and score in TRACKED:
+        benchmarks.append(rules.tracked_score.benchmark.format(score=score, seed=seed))
     part = {
         "name": score,
         "settings": settings.model_dump(),
+        "gathered": gathered_by(score),
         "file": score_file(score, seed),
         "pool": pool_file(study.score_pool(score), seed),
         "benchmarks": tuple(benchmarks),
@@ -115,6 +117,22 @@ def score_parts(needed, score, seed, with_seconds):
     if model is not None and model.checkpoint is not None:
         parts.append({**needed, "kind": "margin model", "name": model.checkpoint})
     return parts
+
+
+def gathered_by(score):
+    """Describe what the runs behind a score of tracks gathered for it."""
+    settings = study.settings.scores[score]
+    tracks = {run: study.runs[run].track for run in tracked_runs(score)}
+    for quantity in getattr(settings, "quantities", ()):
+        if all(quantity in track.names for track in tracks.values()):
+            return [
+                {
+                    "training": study.runs[run].training.model_dump(),
+                    "track": {quantity: track.model_dump()[quantity]},
+                }
+                for run, track in tracks.items()
+            ]
+    return []
 
 
 def cost_inputs(settings):

@@ -100,6 +100,8 @@ rule tracked_score:
         f"{RESULTS}/scores/{{score}}/seed{{seed}}.h5",
     log:
         f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/scores/{{score}}/seed{{seed}}.tsv"
     wildcard_constraints:
         score=any_of(TRACKED),
     params:

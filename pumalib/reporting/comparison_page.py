@@ -109,7 +109,8 @@ def _caption(table: pd.DataFrame, metrics: Sequence[Metric], settings: Compariso
     ]
     if table["mean_epsilon"].isna().any():
         lines.append(
-            "Mean epsilon `-`: the run finds its epsilons during training; `history.csv` of each model has them."
+            "Mean epsilon `-`: the run finds its epsilons during training; `history.csv` of each model has them, and "
+            "the number of rows dropped from its batches, which `pruned` does not count."
         )
     if any(metric != CLEAN_ACCURACY for metric in metrics):
         lines.append(

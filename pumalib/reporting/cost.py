@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class CostPart:
         name: of the run, score or attack.
         settings: of the training or score; None for an evaluation and for a model that the study does not train.
         policy: of a training's epsilons.
-        track: what a training gathers on the way, for scores.
+        gathered: for a score of tracks, of each run behind it `training` and what it had to `track`.
         file: selection file of a training, score file of a score.
         pool: pool file of a score.
         benchmarks: seconds of its jobs; none: not asked for.
@@ -56,7 +56,7 @@ class CostPart:
     name: str
     settings: Mapping[str, Any] | None = None
     policy: str = "fixed"
-    track: Mapping[str, Any] = field(default_factory=dict)
+    gathered: Sequence[Mapping[str, Any]] = ()
     file: str | None = None
     pool: str | None = None
     benchmarks: tuple[str, ...] = ()
@@ -75,13 +75,18 @@ def cost_table(parts: Sequence[CostPart]) -> pd.DataFrame:
     table = pd.DataFrame([_measure(part) for part in parts])
     keys = ["run", "part", "name"]
     whole = table[table["part"] != EVALUATION].groupby(["run", "seed"], sort=False)
-    sums = whole[["forward_passes", "backward_passes", "seconds"]].sum(min_count=1, skipna=False).reset_index()
+    sums = whole[["forward_passes", "backward_passes", "seconds"]].agg(_sum_of_known).reset_index()
     table = pd.concat([table, sums.assign(part=WHOLE, name="")], ignore_index=True)
     groups = table.groupby(keys, sort=False)
     means = groups[list(_AMOUNTS)].mean()
     means["seconds_sd"], means["num_seeds"] = groups["seconds"].std(), groups["seed"].nunique()
     order = {run: place for place, run in enumerate(dict.fromkeys(table["run"]))}
     return means.reset_index().sort_values("run", key=lambda runs: runs.map(order), kind="stable", ignore_index=True)
+
+
+def _sum_of_known(values: pd.Series[float]) -> float:
+    """Return the sum; nan where any part is."""
+    return float(values.sum(skipna=False))
 
 
 def _measure(part: CostPart) -> dict[str, Any]:
@@ -97,14 +102,11 @@ def _measure(part: CostPart) -> dict[str, Any]:
 
 def _training_amounts(part: CostPart) -> dict[str, float]:
     training = TrainingSettings.model_validate(part.settings)
-    selection = read_selection(str(part.file))
-    tracked = tracking_passes(TrackSettings.model_validate(part.track), training, len(selection.reason))
-    own = training_passes(training, part.policy)
     return {
-        "rows": len(selection.rows),
+        "rows": len(read_selection(str(part.file)).rows),
         "draws": training.num_steps * training.batch_size,
         "attack_steps": attack_steps(training),
-        **_columns(Passes(own.forward + tracked.forward, own.backward + tracked.backward)),
+        **_columns(training_passes(training, part.policy)),
     }
 
 
@@ -117,8 +119,19 @@ def _score_amounts(part: CostPart) -> dict[str, float]:
     elif isinstance(settings, DeepfoolSettings | FastMarginSettings):
         passes = margin_passes(settings, table, len(pool.class_names))
     else:
-        passes = Passes(0.0, 0.0)  # of what runs gathered while they trained, or of nothing
+        passes = _passes_of_gathering(part, len(table.score))
     return {"rows": len(table.score), **_columns(passes)}
+
+
+def _passes_of_gathering(part: CostPart, num_rows: int) -> Passes:
+    """Return the passes that the runs behind a score of tracks added to their trainings; none for a random score."""
+    added = [
+        tracking_passes(
+            TrackSettings.model_validate(run["track"]), TrainingSettings.model_validate(run["training"]), num_rows
+        )
+        for run in part.gathered
+    ]
+    return Passes(sum(passes.forward for passes in added), sum(passes.backward for passes in added))
 
 
 def _columns(passes: Passes) -> dict[str, float]:

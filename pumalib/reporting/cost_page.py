@@ -20,14 +20,14 @@ from pumalib.reporting.statistics import spread
 _MILLION = 1e6
 _BARS = {
     TRAINING: ("its training", "#0072b2"),
-    MARGIN_MODEL: ("margin models", "#e69f00"),
-    SCORE: ("margins", "#000000"),
+    MARGIN_MODEL: ("models behind its scores", "#e69f00"),
+    SCORE: ("scores", "#000000"),
 }
 """Legend text and colour (Okabe and Ito 2008) of each part of a bar."""
 
 
 def draw_cost(table: pd.DataFrame) -> Figure:
-    """Draw a bar per run, the first on top: passes of its training, of its margin models and of their margins."""
+    """Draw a bar per run, the first on top: passes of its training, of models behind its scores and of these."""
     runs = list(dict.fromkeys(table["run"]))
     with figure_style():
         figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 0.95 + 0.22 * len(runs))
@@ -69,15 +69,25 @@ def _part_of(table: pd.DataFrame, run: str, part: str) -> pd.Series[float]:
 def cost_page(table: pd.DataFrame, parts: Sequence[CostPart], settings: CostSettings) -> str:
     """Return the costs as a table, what they count and what they leave out."""
     runs = list(dict.fromkeys(table["run"]))
-    header = ["run", "rows kept", "draws", "attack steps a draw", "its training", "margin models", "margins", "whole"]
+    header = [
+        "run",
+        "rows kept",
+        "draws",
+        "attack steps a draw",
+        "its training",
+        "models behind its scores",
+        "scores",
+        "whole",
+    ]
     header += [f"whole / `{settings.baseline}`"] if settings.baseline else []
     header += ["seconds: training", "seconds: whole", "seconds: evaluation"] if settings.seconds else []
     lines = [
         markdown_table(header, [_cells(table, run, settings) for run in runs]),
         "From `its training` to `whole`: millions of images that go forward + backward through a network. A training "
-        "with an inner attack takes one of both for each of its steps. `margin models`: trainings that a run's scores "
-        "look through, named, and all that those depend on. `margins`: their search over the pool, from the "
-        "iterations of each row. Pruning leaves the number of draws as it is: it saves rows, not passes.",
+        "with an inner attack takes one of both for each of its steps. `models behind its scores`: trainings that "
+        "scores look through or were gathered in, named, and all that those depend on. `scores`: the search for "
+        "margins over the pool, from the iterations of each row, or what gathering added to a training. Pruning leaves "
+        "the number of draws as it is: it saves rows, not passes.",
         "Left out, because it is the same for every run over one pool: making the pool; and the accuracies in the "
         f"histories. Means over seeds: {spread(table['num_seeds'])}.",
         *_unknown_notes(parts),

@@ -35,7 +35,8 @@ def height_at(clean: float, frontier: pd.DataFrame) -> float:
 def frontier_distances(points: pd.DataFrame, frontiers: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """Return the vertical distance of each run that is on no frontier to each frontier, paired by seed.
 
-    For each seed the run is held against the line through the frontier's points of that seed. Intervals are Student t,
+    For each seed the run is held against the line through the points of that seed of the frontier's undominated runs.
+    Intervals are Student t,
     corrected for the number of rows of this table (Bonferroni).
 
     Args:
@@ -54,13 +55,24 @@ def frontier_distances(points: pd.DataFrame, frontiers: Mapping[str, Sequence[st
     count = max(1, len(others) * len(frontiers))
     rows = []
     for label, runs in frontiers.items():
-        line = points[points["run"].isin(list(runs))]
+        best = undominated(points, runs)
+        line = points[points["run"].isin(best)]
         for run in others:
-            heights = _heights(points[points["run"] == run], line, len(runs))
+            heights = _heights(points[points["run"] == run], line, len(best))
             outside = sum(math.isnan(height) for height in heights.values())
             difference = _difference(points[points["run"] == run], heights, count)
             rows.append((label, run, *difference[:3], len(heights), outside))
     return pd.DataFrame(rows, columns=["frontier", "run", "distance", "low", "high", "num_seeds", "num_outside"])
+
+
+def undominated(points: pd.DataFrame, runs: Sequence[str]) -> list[str]:
+    """Return the runs that no other of them beats in both mean accuracies: a knob would not be left at the others.
+
+    Chosen by means over seeds, because the best of each seed would be better than any setting of the knob.
+    """
+    means = points[points["run"].isin(list(runs))].groupby("run")[["clean_accuracy", "robust_accuracy"]].mean()
+    clean, robust = means["clean_accuracy"], means["robust_accuracy"]
+    return [run for run in runs if not ((clean > clean[run]) & (robust > robust[run])).any()]
 
 
 def _heights(run: pd.DataFrame, line: pd.DataFrame, num_runs: int) -> dict[int, float]:
@@ -96,7 +108,8 @@ def frontier_section(distances: pd.DataFrame) -> str:
     return (
         f"{markdown_table(header, rows)}\n\n"
         "Grey lines: frontiers, through the mean points of the runs of one knob. The table holds each other run "
-        "against them: its robust accuracy minus the frontier's at the same clean accuracy, by linear interpolation, "
+        "against the runs of the knob that no other one beats in both mean accuracies: its robust accuracy minus "
+        "theirs at the same clean accuracy, by linear interpolation, "
         f"for each seed on its own; means over seeds with Student t intervals at a joint {100 * CONFIDENCE:g} % level "
         f"(Bonferroni over {len(rows)} distances, each interval at {level:.4g} %). nan: with some seed the run lies "
         "outside the frontier's range of clean accuracy, where there is nothing to compare it with; add runs to the "

@@ -17,7 +17,8 @@ from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
-from pumalib.selection.settings import OnlineEpsilonSettings
+from pumalib.selection.policies import row_epsilons
+from pumalib.selection.settings import FixedEpsilon, OnlineEpsilonSettings
 from pumalib.training.history import EpochRecord, Probe, make_probe, to_frame
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.summary import EpochSummary
@@ -68,7 +69,8 @@ def train(
         model: maps float32 [B, C, H, W] in [0, 1] to logits [B, K]; trained in place.
         images: [N, H, W, C] uint8.
         labels: [N] integers.
-        epsilons: [K] signed radii of the selected rows, pixel scale; None: the threat's epsilon for all.
+        epsilons: [K] signed radii of the selected rows, pixel scale; None: the threat's epsilon for all, or where
+            the online policy starts.
         settings: the recipe.
         threat: norm and epsilon; the history's robust accuracy is measured at it.
         source: [N], 0 real, 1 synthetic; None: all real.
@@ -106,7 +108,9 @@ def train(
             f"{len(classes)} labels"
         )
     kept = np.arange(len(classes)) if rows is None else np.asarray(rows, np.int64)
-    radii = np.full(len(kept), threat.epsilon, np.float32) if epsilons is None else np.asarray(epsilons, np.float32)
+    policy = FixedEpsilon() if online is None else online
+    given = row_epsilons(policy, {}, len(kept), threat.epsilon, threat.norm) if epsilons is None else epsilons
+    radii = np.asarray(given, np.float32)
     sources = np.zeros(len(classes), np.uint8) if source is None else np.asarray(source, np.uint8)
     data = TrainingRows(pixels, classes, sources, kept, radii, (pixels.shape[1], pixels.shape[2], pixels.shape[3]))
     return train_on_rows(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pumalib.errors import DataError
-from pumalib.reporting.frontiers import frontier_distances, frontier_section, height_at
+from pumalib.reporting.frontiers import frontier_distances, frontier_section, height_at, undominated
 from pumalib.reporting.settings import TradeOffSettings
 from pumalib.reporting.trade_off import draw_trade_off, trade_off_caption, trade_off_points
 
@@ -38,6 +38,26 @@ def test_distances_and_their_interval_equal_those_done_by_hand(points: pd.DataFr
     interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - 0.05 / 2)  # two distances in the table
     assert (table.loc["puma", "low"], table.loc["puma", "high"]) == pytest.approx((interval.low, interval.high))
     assert table.loc["puma", "num_outside"] == 0
+
+
+def test_a_knob_would_not_be_left_where_another_of_its_runs_is_better_in_both_accuracies(
+    tidy: Callable[..., pd.DataFrame],
+) -> None:
+    results = tidy(
+        {
+            "small": {"clean": [0.88, 0.88], "cw": [0.585, 0.585]},
+            "weak": {"clean": [0.92, 0.92], "cw": [0.45, 0.45]},
+            "strong": {"clean": [0.84, 0.84], "cw": [0.58, 0.58]},
+            "puma": {"clean": [0.90, 0.90], "cw": [0.50, 0.55]},
+            "between": {"clean": [0.86, 0.86], "cw": [0.584, 0.584]},
+        }
+    )
+    points = trade_off_points(results, TradeOffSettings(kind="trade_off", baseline="small", attack="cw"))
+    knob = ("weak", "small", "strong")
+    assert undominated(points, knob) == ["weak", "small"]
+    table = frontier_distances(points, {"epsilon": knob}).set_index("run")
+    assert table.loc["puma", "distance"] == pytest.approx(0.525 - (0.585 + 0.45) / 2)
+    assert math.isnan(table.loc["between", "distance"])  # above the dominated run's line, but below `small`
 
 
 def test_a_run_beyond_the_frontier_with_one_seed_has_no_distance_and_the_page_says_so(points: pd.DataFrame) -> None:

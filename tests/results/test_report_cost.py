@@ -142,12 +142,18 @@ def test_a_training_that_looks_for_its_epsilons_on_the_way_has_unknown_passes(pa
     assert "Unknown: the passes of training `puma`, which looks for its epsilons itself." in page
 
 
-def test_looking_at_the_pool_on_the_way_is_part_of_a_trainings_cost(parts: list[CostPart]) -> None:
-    looked = [replace(part, track={"loss": {}}) if part.name == "trades" else part for part in parts]
-    plain, tracked = (cost_table(given).set_index(["run", "part"]) for given in (parts, looked))
-    added = tracked["forward_passes"] - plain["forward_passes"]
-    assert added["trades", "training"] == added["puma", "margin model"] == added["puma", "whole"] > 0
-    assert added["puma", "training"] == 0
+def test_gathering_costs_the_runs_whose_scores_read_it_and_no_other(parts: list[CostPart], pool: Path) -> None:
+    difficulty = {"method": "classification_difficulty", "tracked": "trades"}
+    gathered = ({"training": TRAINING, "track": {"correct": {"every": 2}}},)
+    changed = [
+        replace(part, settings=difficulty, gathered=gathered, pool=str(pool)) if part.kind == "score" else part
+        for part in parts
+    ]
+    table = cost_table(changed).set_index(["run", "part"])
+    epochs, steps = -(-TRAINING["epochs"] // 2), 4
+    assert table.loc["puma", "score"]["forward_passes"] == 8 * epochs * (steps + 2)
+    assert table.loc["puma", "score"]["backward_passes"] == 8 * epochs * steps
+    assert table.loc["trades", "whole"]["forward_passes"] == DRAWS * 7
 
 
 def test_a_benchmark_file_without_seconds_is_refused(tmp_path: Path) -> None:

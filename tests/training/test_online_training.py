@@ -69,6 +69,13 @@ def test_history_tells_the_mean_epsilon_of_the_rows_trained() -> None:
         assert list(history.columns[-2:]) == ["mean_epsilon", "num_dropped"]
 
 
+@pytest.mark.parametrize("policy", ["online_margin", "iaat"])
+def test_the_cap_of_a_policy_holds_without_a_selection_too(policy: str) -> None:
+    online = read_online({"policy": policy, "cap": 0.03, "warmup_epochs": 1})
+    assert online is not None
+    assert fit(online).history.mean_epsilon.abs().max() <= 0.03 + 1e-6
+
+
 def test_rows_are_dropped_once_the_warm_up_is_over() -> None:
     policy = OnlineMarginEpsilon(policy="online_margin", prune_above=0.15, warmup_epochs=6)
     history = fit(policy, epochs=9, learning_rate=0.1).history
