@@ -4,12 +4,16 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run perceptron test test-slow test-gpu check format schema lock clean
+.PHONY: run studies perceptron test test-slow test-gpu check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
 	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
 	$(BIN)/python -m pumalib summary $(STUDY)
+
+# The paper's tables and figures, on digits; see docs/reproduction.md.
+studies:
+	$(MAKE) run STUDY=studies/digits-paper.yaml
 
 # The perceptron theory in small; the whole of it is STUDY=studies/paper-perceptron.yaml.
 perceptron:

@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     from pumalib.selection.cuts import Cut
     from pumalib.selection.epsilons import adaptive_epsilons
     from pumalib.selection.select import select
+    from pumalib.selection.settings import IaatEpsilon, OnlineMarginEpsilon
     from pumalib.selection.stage import read_selection
     from pumalib.training.settings import TrainingSettings
+    from pumalib.training.track_settings import TrackSettings
     from pumalib.training.train import train
 
 _HOMES = {
     "ArchitectureSettings": "models.settings",
     "Cut": "selection.cuts",
     "CwPgdSettings": "attacks.settings",
+    "IaatEpsilon": "selection.settings",
+    "OnlineMarginEpsilon": "selection.settings",
     "PgdSettings": "attacks.settings",
     "ThreatSettings": "attacks.settings",
+    "TrackSettings": "training.track_settings",
     "TrainingSettings": "training.settings",
     "adaptive_epsilons": "selection.epsilons",
     "build_model": "models.build",
@@ -51,8 +56,11 @@ __all__ = [
     "ArchitectureSettings",
     "Cut",
     "CwPgdSettings",
+    "IaatEpsilon",
+    "OnlineMarginEpsilon",
     "PgdSettings",
     "ThreatSettings",
+    "TrackSettings",
     "TrainingSettings",
     "adaptive_epsilons",
     "build_model",

@@ -16,11 +16,12 @@ from pumalib.data.settings import DatasetSettings, PoolSettings
 from pumalib.errors import ConfigError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.reporting.settings import ReportSettings
-from pumalib.scores.settings import ScoreSettings
+from pumalib.scores.settings import ScoreSettings, TrackedScore
 from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon
 from pumalib.settings import Name, Seeds, Settings
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.training.settings import TrainingSettings, keys_of_other_methods
+from pumalib.training.track_settings import TrackSettings
 
 
 class RunOverrides(Settings):
@@ -36,6 +37,10 @@ class RunOverrides(Settings):
     """Cuts; none: every row of the pool is kept."""
     epsilon: EpsilonSettings = FixedEpsilon()
     """Epsilon of each row."""
+    track: TrackSettings = TrackSettings()
+    """What to gather about every row of the pool on the way, for scores."""
+    repetition: int = Field(default=0, ge=0)
+    """Another value gives other initial weights and another order within the same seed."""
 
 
 class Run(Settings):
@@ -46,14 +51,14 @@ class Run(Settings):
     training: TrainingSettings = TrainingSettings()
     prune: tuple[CutSettings, ...] = ()
     epsilon: EpsilonSettings = FixedEpsilon()
+    track: TrackSettings = TrackSettings()
+    repetition: int = Field(default=0, ge=0)
 
     @property
     def scores(self) -> tuple[str, ...]:
         """Names of the scores its selection reads, sorted."""
         names = {cut.by for cut in self.prune if cut.by != "random"}
-        if not isinstance(self.epsilon, FixedEpsilon):
-            names.add(self.epsilon.score)
-        return tuple(sorted(names))
+        return tuple(sorted(names | self.epsilon.scores))
 
 
 class StudySettings(Settings):
@@ -123,10 +128,36 @@ class Study:
 
     def score_pool(self, score: str) -> str:
         """Return the name of the pool a score belongs to."""
-        pool = self.settings.scores[score].pool or self.settings.defaults.pool
+        settings = self.settings.scores[score]
+        if isinstance(settings, TrackedScore):
+            return self.runs[settings.tracked[0]].pool
+        pool = settings.pool or self.settings.defaults.pool
         if pool is None:
             raise ConfigError(f"expected a pool for scores.{score}, or one under defaults")
         return pool
+
+    def runs_behind(self, score: str, seed: int) -> list[tuple[str, int]]:
+        """Return the (run, seed) of each model a score needs: looked through, or gathered from; none: a checkpoint."""
+        settings = self.settings.scores[score]
+        model = getattr(settings, "model", None)
+        if model is None:
+            return [(run, seed) for run in getattr(settings, "tracked", ())]
+        return [] if model.run is None else [(model.run, seed if model.seed is None else model.seed)]
+
+    def behind_run(self, run: str, seed: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        """Return the (run, seed) of each model and the (score, seed) of each score a run depends on, each once.
+
+        The nearest come first.
+        """
+        models: dict[tuple[str, int], None] = {}
+        scores = dict.fromkeys((score, seed) for score in self.runs[run].scores)
+        deeper: dict[tuple[str, int], None] = {}
+        for score, at in scores:
+            for model in self.runs_behind(score, at):
+                nested_models, nested_scores = self.behind_run(*model)
+                models |= dict.fromkeys([model, *nested_models])
+                deeper |= dict.fromkeys(nested_scores)
+        return list(models), list(scores | deeper)
 
     def dataset_of_run(self, run: str) -> str:
         """Return the name of the dataset behind a run's pool."""

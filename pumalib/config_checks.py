@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from pumalib.config import Study
+from pumalib.config_errors import expect_name
+from pumalib.config_reports import check_reports
+from pumalib.config_tracks import check_one_pool, check_tracks
 from pumalib.data.settings import (
     TORCHVISION_SHAPES,
     FolderSettings,
@@ -17,15 +19,14 @@ from pumalib.data.settings import (
 from pumalib.data.sources.npz import npz_image_shape
 from pumalib.errors import ConfigError, DataError
 from pumalib.models.settings import check_architecture
-from pumalib.reporting.settings import (
-    ComparisonSettings,
-    MarginHistogramSettings,
-    NearestNeighboursSettings,
-    TradeOffSettings,
+from pumalib.scores.settings import (
+    DeepfoolSettings,
+    FastMarginSettings,
+    ModelReference,
+    RandomSettings,
+    TrackedScore,
 )
-from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings
-from pumalib.selection.settings import RANDOM, FixedEpsilon
-from pumalib.settings import nearest
+from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin, IaatEpsilon, OnlineEpsilonSettings
 
 ImageShape = tuple[int, int, int]
 
@@ -40,6 +41,7 @@ TARGETS = frozenset(
         "model",
         "score_shard",
         "score",
+        "tracked_score",
         "attack",
         "results",
     }
@@ -67,9 +69,10 @@ def check_study(study: Study, origin: str = "config") -> None:
         _check_score_pools(study)
         _check_runs(study, shapes)
         _check_scores(study, shapes)
+        check_tracks(study)
         _check_cycles(study)
         _check_attacks(study)
-        _check_reports(study)
+        check_reports(study)
     except ConfigError as error:
         raise ConfigError(f"{error} ({origin})") from None
 
@@ -79,13 +82,6 @@ def _check_reserved_names(study: Study) -> None:
         for name in getattr(study.settings, group):
             if name in reserved:
                 raise ConfigError(f'expected another name than "{name}", which is {meaning}, at {group}')
-
-
-def _expect_name(name: str, names: Iterable[str], what: str, where: str) -> None:
-    known = list(names)
-    if name not in known:
-        article = "an" if what[0] in "aeiou" else "a"
-        raise ConfigError(f'expected the name of {article} {what}, got "{name}"{nearest(name, known)} at {where}')
 
 
 def _expect_file(path: str, where: str, is_folder: bool = False) -> None:
@@ -130,10 +126,10 @@ def _expect_shape(shape: ImageShape, expected: ImageShape, like: str, where: str
 def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
     settings = study.settings
     for name, generator in settings.generators.items():
-        _expect_name(generator.dataset, settings.datasets, "dataset", f"generators.{name}.dataset")
+        expect_name(generator.dataset, settings.datasets, "dataset", f"generators.{name}.dataset")
     for name, pool in settings.pools.items():
         where = f"pools.{name}"
-        _expect_name(pool.dataset, settings.datasets, "dataset", f"{where}.dataset")
+        expect_name(pool.dataset, settings.datasets, "dataset", f"{where}.dataset")
         synthetic = pool.synthetic
         if isinstance(synthetic, NpzSyntheticSettings):
             _check_npz_pool(pool.dataset, synthetic, shapes[pool.dataset], f"{where}.synthetic")
@@ -143,7 +139,7 @@ def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]])
                     f"expected held_out_fraction above 0 in datasets.{pool.dataset} for {where}.synthetic, got 0"
                 )
         elif synthetic is not None:
-            _expect_name(synthetic.generator, settings.generators, "generator", f"{where}.synthetic.generator")
+            expect_name(synthetic.generator, settings.generators, "generator", f"{where}.synthetic.generator")
             trained_on = settings.generators[synthetic.generator].dataset
             if trained_on != pool.dataset:
                 raise ConfigError(
@@ -172,7 +168,7 @@ def _check_npz_pool(
 def _check_runs(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
     for name, run in study.runs.items():
         where = f"runs.{name}"
-        _expect_name(run.pool, study.settings.pools, "pool", f"{where}.pool")
+        expect_name(run.pool, study.settings.pools, "pool", f"{where}.pool")
         shape, num_classes = shapes[study.dataset_of_run(name)]
         try:
             check_architecture(run.architecture, shape, num_classes or 2)
@@ -185,7 +181,7 @@ def _check_runs(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) 
 
 
 def _expect_score(study: Study, run: str, score: str, where: str, also: tuple[str, ...] = ()) -> None:
-    _expect_name(score, [*study.settings.scores, *also], "score", where)
+    expect_name(score, [*study.settings.scores, *also], "score", where)
     if study.score_pool(score) != study.runs[run].pool:
         raise ConfigError(
             f"expected a score of pool {study.runs[run].pool}, got {score}, a score of pool {study.score_pool(score)}, "
@@ -197,35 +193,62 @@ def _check_epsilon(study: Study, name: str) -> None:
     run, where = study.runs[name], f"runs.{name}.epsilon"
     if run.training.method == "natural" and run.epsilon != FixedEpsilon():
         raise ConfigError(f"expected no epsilon with natural training, got policy {run.epsilon.policy} at {where}")
-    if isinstance(run.epsilon, FixedEpsilon):
+    if isinstance(run.epsilon, OnlineEpsilonSettings):
+        _check_warmup(run.epsilon, run.training.epochs, where)
         return
-    _expect_score(study, name, run.epsilon.score, f"{where}.score")
-    score = study.settings.scores[run.epsilon.score]
-    if isinstance(score, CustomScoreSettings):
-        raise ConfigError(f"expected a margin score, got {run.epsilon.score} ({score.method}) at {where}.score")
+    if run.epsilon.where is not None:
+        _expect_score(study, name, run.epsilon.where.score, f"{where}.where.score")
+    if isinstance(run.epsilon, FromMargin):
+        _check_margin_score(study, name, run.epsilon.score, f"{where}.score")
+
+
+def _check_warmup(policy: OnlineEpsilonSettings, epochs: int, where: str) -> None:
+    """Refuse a warm-up as long as the training: what should follow it would never come."""
+    if policy.warmup_epochs < epochs or (not isinstance(policy, IaatEpsilon) and policy.prune_above is None):
+        return
+    what = "move no epsilon" if isinstance(policy, IaatEpsilon) else "drop no row"
+    raise ConfigError(
+        f"expected warmup_epochs below the {epochs} epochs of training, got {policy.warmup_epochs} at "
+        f"{where}.warmup_epochs, which would {what}; lower it"
+    )
+
+
+def _check_margin_score(study: Study, run: str, name: str, where: str) -> None:
+    _expect_score(study, run, name, where)
+    score = study.settings.scores[name]
+    if not isinstance(score, DeepfoolSettings | FastMarginSettings):
+        raise ConfigError(f"expected a margin score, got {name} ({score.method}) at {where}")
     norm = score.norm or study.settings.threat.norm
     if norm != study.settings.threat.norm:
         raise ConfigError(
             f"expected margins in the threat's norm {study.settings.threat.norm}, got {norm} from score "
-            f"{run.epsilon.score} at {where}.score"
+            f"{name} at {where}"
         )
 
 
 def _check_score_pools(study: Study) -> None:
-    for name in study.settings.scores:
-        _expect_name(study.score_pool(name), study.settings.pools, "pool", f"scores.{name}.pool")
+    for name, score in study.settings.scores.items():
+        if isinstance(score, TrackedScore):
+            for run in score.tracked:
+                expect_name(run, study.runs, "run", f"scores.{name}.tracked")
+            check_one_pool(study, score, f"scores.{name}")
+        else:
+            expect_name(study.score_pool(name), study.settings.pools, "pool", f"scores.{name}.pool")
 
 
 def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
     for name, score in study.settings.scores.items():
         where = f"scores.{name}"
+        if isinstance(score, TrackedScore | RandomSettings):
+            continue
         if score.model.checkpoint is not None:
             _expect_file(score.model.checkpoint, f"{where}.model.checkpoint")
-            _check_scored_architecture(study, name, shapes)
+            pool = study.settings.pools[study.score_pool(name)]
+            _check_scored_architecture(score.model, shapes[pool.dataset], f"{where}.model.architecture")
             continue
         run = score.model.run or ""
-        _expect_name(run, study.runs, "run", f"{where}.model")
-        _check_model_seed(study, name, f"{where}.model.seed")
+        expect_name(run, study.runs, "run", f"{where}.model")
+        _check_model_seed(study, score.model, f"{where}.model.seed")
         scored = shapes[study.settings.pools[study.score_pool(name)].dataset]
         if shapes[study.dataset_of_run(run)] != scored:
             raise ConfigError(
@@ -234,21 +257,19 @@ def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]
             )
 
 
-def _check_scored_architecture(study: Study, score: str, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
+def _check_scored_architecture(reference: ModelReference, images: tuple[ImageShape, int | None], where: str) -> None:
     """Refuse the network of an imported checkpoint if it cannot take the images it is to look at."""
-    architecture = study.settings.scores[score].model.architecture
-    if architecture is None:
+    if reference.architecture is None:
         return
-    shape, num_classes = shapes[study.settings.pools[study.score_pool(score)].dataset]
+    shape, num_classes = images
     try:
-        check_architecture(architecture, shape, num_classes or 2)
+        check_architecture(reference.architecture, shape, num_classes or 2)
     except ConfigError as error:
-        raise ConfigError(f"{error} at scores.{score}.model.architecture") from None
+        raise ConfigError(f"{error} at {where}") from None
 
 
-def _check_model_seed(study: Study, score: str, where: str) -> None:
+def _check_model_seed(study: Study, reference: ModelReference, where: str) -> None:
     """Refuse a seed that has no model, or whose model was trained on rows that another seed tests on."""
-    reference = study.settings.scores[score].model
     if reference.seed is None or reference.run is None:
         return
     if reference.seed not in study.settings.seeds:
@@ -265,8 +286,8 @@ def _check_cycles(study: Study) -> None:
     graph: dict[str, list[str]] = {}
     for name, run in study.runs.items():
         graph[f"runs.{name}"] = [f"scores.{score}" for score in run.scores]
-    for name, score in study.settings.scores.items():
-        graph[f"scores.{name}"] = [f"runs.{score.model.run}"] if score.model.run else []
+    for name in study.settings.scores:
+        graph[f"scores.{name}"] = [f"runs.{run}" for run, _ in study.runs_behind(name, study.settings.seeds[0])]
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -288,46 +309,3 @@ def _check_attacks(study: Study) -> None:
                     raise ConfigError(
                         f"expected validation_fraction above 0 in datasets.{dataset} for attacks.{name}.split, got 0"
                     )
-
-
-def _check_reports(study: Study) -> None:
-    settings = study.settings
-    for name, report in settings.reports.items():
-        where = f"reports.{name}"
-        if isinstance(report, ComparisonSettings | TradeOffSettings):
-            for index, run in enumerate(report.runs or ()):
-                _expect_name(run, study.runs, "run", f"{where}.runs[{index}]")
-            _expect_name(report.baseline, study.runs, "run", f"{where}.baseline")
-        if isinstance(report, ComparisonSettings):
-            for index, attack in enumerate(report.attacks or ()):
-                _expect_perturbing(study, attack, f"{where}.attacks[{index}]")
-            if report.control is not None:
-                _expect_name(report.control, study.runs, "run", f"{where}.control")
-        if isinstance(report, TradeOffSettings):
-            _expect_perturbing(study, report.attack, f"{where}.attack")
-        if isinstance(report, MarginHistogramSettings):
-            _check_histogram(study, report, where)
-        if isinstance(report, NearestNeighboursSettings):
-            _expect_name(report.pool, settings.pools, "pool", f"{where}.pool")
-            if settings.pools[report.pool].synthetic is None:
-                raise ConfigError(f"expected a pool with synthetic rows, got {report.pool} at {where}.pool")
-        seed = getattr(report, "seed", None)
-        if seed is not None and seed not in settings.seeds:
-            raise ConfigError(f"expected a seed among {list(settings.seeds)}, got {seed} at {where}.seed")
-
-
-def _expect_perturbing(study: Study, attack: str, where: str) -> None:
-    _expect_name(attack, study.settings.attacks, "attack", where)
-    if study.settings.attacks[attack].method == "clean":
-        raise ConfigError(
-            f"expected an attack that perturbs, got {attack}, which measures clean accuracy alone, at {where}"
-        )
-
-
-def _check_histogram(study: Study, report: MarginHistogramSettings, where: str) -> None:
-    _expect_name(report.score, study.settings.scores, "score", f"{where}.score")
-    _expect_name(report.run, study.runs, "run", f"{where}.run")
-    if not isinstance(study.settings.scores[report.score], DeepfoolSettings | FastMarginSettings):
-        raise ConfigError(f"expected a margin score, got {report.score} at {where}.score")
-    if study.runs[report.run].pool != study.score_pool(report.score):
-        raise ConfigError(f"expected a run of pool {study.score_pool(report.score)}, got {report.run} at {where}.run")

@@ -11,6 +11,8 @@ rule attack:
         f"{RESULTS}/attacks/{{run}}/seed{{seed}}/{{attack}}.h5",
     log:
         f"{RESULTS}/logs/attacks/{{run}}/seed{{seed}}/{{attack}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/attacks/{{run}}/seed{{seed}}/{{attack}}.tsv"
     threads: THREADS
     resources:
         gpu=USES_GPU,

@@ -86,12 +86,20 @@ def score_file(score, seed):
     return rules.score.output[0].format(score=score, seed=seed)
 
 
+def track_file(run, seed):
+    return rules.model.output.track.format(run=run, seed=seed)
+
+
 def selection_file(run, seed):
     return rules.selection.output[0].format(run=run, seed=seed)
 
 
 def model_file(run, seed):
     return rules.model.output.model.format(run=run, seed=seed)
+
+
+def history_file(run, seed):
+    return rules.model.output.history.format(run=run, seed=seed)
 
 
 def attack_file(run, seed, attack):

@@ -1,7 +1,16 @@
 """Models: one training a run and seed. A margin model is a run like any other."""
 
 from pumalib.models.settings import architecture_module
+from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.settings import method_module as training_module
+from pumalib.training.settings import online_module
+from pumalib.training.track_settings import quantity_module
+
+
+def online_settings(run):
+    """Return the settings of an epsilon policy that works during training; others come through the selection."""
+    policy = study.runs[run].epsilon
+    return policy.model_dump() if isinstance(policy, OnlineEpsilonSettings) else {}
 
 
 rule model:
@@ -13,9 +22,12 @@ rule model:
     output:
         model=f"{RESULTS}/models/{{run}}/seed{{seed}}/model.safetensors",
         history=f"{RESULTS}/models/{{run}}/seed{{seed}}/history.csv",
+        track=f"{RESULTS}/models/{{run}}/seed{{seed}}/track.h5",
         run=f"{RESULTS}/models/{{run}}/seed{{seed}}/run.yaml",
     log:
         f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/models/{{run}}/seed{{seed}}.tsv"
     threads: THREADS
     resources:
         gpu=USES_GPU,
@@ -23,11 +35,20 @@ rule model:
         architecture=lambda w: study.runs[w.run].architecture.model_dump(),
         training=lambda w: study.runs[w.run].training.model_dump(),
         threat=study.settings.threat.model_dump(),
+        track=lambda w: study.runs[w.run].track.model_dump(),
+        repetition=lambda w: study.runs[w.run].repetition,
+        online=lambda w: online_settings(w.run),
         threads=THREADS,
         code=lambda w: code_of(
             "model.py",
             training_module(study.runs[w.run].training.method),
             architecture_module(study.runs[w.run].architecture.name),
+            *map(quantity_module, study.runs[w.run].track.passes),
+            (
+                online_module(study.runs[w.run].epsilon.policy)
+                if online_settings(w.run)
+                else None
+            ),
         ),
     message:
         "train {wildcards.run}, seed {wildcards.seed}"

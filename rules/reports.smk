@@ -1,10 +1,8 @@
 """Reports: tables and figures. Each is a target of its own name and builds only what it needs."""
 
+from pumalib.config_reports import runs_needed
 
-def report_runs(settings):
-    """Return the runs a report of results needs; none named: all."""
-    references = [settings.baseline, getattr(settings, "control", None)]
-    return list(study.runs) if settings.runs is None else [*settings.runs, *references]
+RESULT_KINDS = ("comparison", "trade_off", "ratio_curves")
 
 
 def report_seed(settings):
@@ -13,31 +11,150 @@ def report_seed(settings):
 
 def report_inputs(settings):
     """Return the input files of a report, by role."""
-    if settings.kind in ("comparison", "trade_off"):
-        return {"results": result_inputs(report_runs(settings))}
-    seed = report_seed(settings)
-    pool = (
-        study.score_pool(settings.score)
-        if settings.kind == "margin_histogram"
-        else settings.pool
-    )
+    if settings.kind in RESULT_KINDS:
+        return {"results": result_inputs(runs_needed(study, settings))}
+    if settings.kind == "training_curves":
+        return {"histories": [entry["history"] for entry in history_files(settings)]}
+    if settings.kind == "cost":
+        return {"files": cost_inputs(settings)}
+    return pool_report_inputs(settings, report_seed(settings))
+
+
+def pool_report_inputs(settings, seed):
+    """Return the input files of a report about a pool."""
+    is_histogram = settings.kind == "margin_histogram"
+    pool = study.score_pool(settings.score) if is_histogram else settings.pool
     files = {"pool": pool_file(pool, seed), "sources": pool_sources(pool, seed)}
-    if settings.kind == "margin_histogram":
-        return {
-            **files,
-            "score": score_file(settings.score, seed),
-            "selection": selection_file(settings.run, seed),
-        }
-    return {**files, "dataset": dataset_file(study.settings.pools[pool].dataset, seed)}
+    if not is_histogram:
+        dataset = study.settings.pools[pool].dataset
+        return {**files, "dataset": dataset_file(dataset, seed)}
+    scores = [score for score in (settings.score, settings.beside) if score is not None]
+    files["scores"] = [score_file(score, seed) for score in scores]
+    if settings.run is not None:
+        files["selection"] = selection_file(settings.run, seed)
+    return files
+
+
+def history_files(settings):
+    """Describe the histories of training curves: the runs in their order, then the baseline."""
+    return [
+        {"run": run, "seed": seed, "history": history_file(run, seed)}
+        for run in runs_needed(study, settings)
+        for seed in SEEDS
+    ]
+
+
+def cost_parts(settings):
+    """Describe every training, score and evaluation that the runs of a cost report stand on."""
+    return [
+        part
+        for run in runs_needed(study, settings)
+        for seed in SEEDS
+        for part in run_parts(run, seed, settings.seconds)
+    ]
+
+
+def run_parts(run, seed, with_seconds):
+    needed = {"run": run, "seed": seed}
+    parts = [{**needed, "kind": "training", **training_part(run, seed, with_seconds)}]
+    models, scores = study.behind_run(run, seed)
+    for model, model_seed in models:
+        part = training_part(model, model_seed, with_seconds)
+        parts.append({**needed, "kind": "margin model", **part})
+    for score, score_seed in scores:
+        parts += score_parts(needed, score, score_seed, with_seconds)
+    if with_seconds:
+        parts += [
+            {
+                **needed,
+                "kind": "evaluation",
+                "name": attack,
+                "benchmarks": (
+                    rules.attack.benchmark.format(run=run, seed=seed, attack=attack),
+                ),
+            }
+            for attack in study.settings.attacks
+        ]
+    return parts
+
+
+def training_part(run, seed, with_seconds):
+    benchmark = rules.model.benchmark.format(run=run, seed=seed)
+    return {
+        "name": run,
+        "settings": study.runs[run].training.model_dump(),
+        "policy": study.runs[run].epsilon.policy,
+        "file": selection_file(run, seed),
+        "benchmarks": (benchmark,) if with_seconds else (),
+    }
+
+
+def score_parts(needed, score, seed, with_seconds):
+    """Describe one score, and the checkpoint behind it where the study did not train its model."""
+    settings = study.settings.scores[score]
+    shards = range(getattr(settings, "shards", 0) if with_seconds else 0)
+    benchmarks = [
+        rules.score_shard.benchmark.format(score=score, seed=seed, shard=shard)
+        for shard in shards
+    ]
+    if with_seconds and score in TRACKED:
+        benchmarks.append(rules.tracked_score.benchmark.format(score=score, seed=seed))
+    part = {
+        "name": score,
+        "settings": settings.model_dump(),
+        "gathered": gathered_by(score),
+        "file": score_file(score, seed),
+        "pool": pool_file(study.score_pool(score), seed),
+        "benchmarks": tuple(benchmarks),
+    }
+    parts = [{**needed, "kind": "score", **part}]
+    model = getattr(settings, "model", None)
+    if model is not None and model.checkpoint is not None:
+        parts.append({**needed, "kind": "margin model", "name": model.checkpoint})
+    return parts
+
+
+def gathered_by(score):
+    """Describe what the runs behind a score of tracks gathered for it."""
+    settings = study.settings.scores[score]
+    tracks = {run: study.runs[run].track for run in tracked_runs(score)}
+    for quantity in getattr(settings, "quantities", ()):
+        if all(quantity in track.names for track in tracks.values()):
+            return [
+                {
+                    "training": study.runs[run].training.model_dump(),
+                    "track": {quantity: track.model_dump()[quantity]},
+                }
+                for run, track in tracks.items()
+            ]
+    return []
+
+
+def cost_inputs(settings):
+    """Return the paths in `cost_parts`, and what the pools stand on."""
+    files = []
+    for part in cost_parts(settings):
+        files += [part[key] for key in ("file", "pool") if key in part]
+        files += part.get("benchmarks", ())
+    for run in runs_needed(study, settings):
+        for seed in SEEDS:
+            for score, at in study.behind_run(run, seed)[1]:
+                files += pool_sources(study.score_pool(score), at)
+    return sorted(set(files))
 
 
 def report_params(settings):
     """Return what a report depends on beside its files."""
     params = {"settings": settings.model_dump(), "study": study.name}
-    if settings.kind in ("comparison", "trade_off"):
-        return {**params, "files": run_files(report_runs(settings))}
+    if settings.kind in RESULT_KINDS:
+        return {**params, "files": run_files(runs_needed(study, settings))}
+    if settings.kind == "training_curves":
+        return {**params, "files": history_files(settings)}
+    if settings.kind == "cost":
+        return {**params, "parts": cost_parts(settings)}
     if settings.kind == "margin_histogram":
-        params["prune"] = [cut.model_dump() for cut in study.runs[settings.run].prune]
+        cuts = () if settings.run is None else study.runs[settings.run].prune
+        params["prune"] = [cut.model_dump() for cut in cuts]
         params["epsilon"] = study.settings.threat.epsilon
     return params
 

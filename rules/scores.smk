@@ -1,6 +1,22 @@
-"""Scores: the pool looked at through a trained model, in shards, then joined."""
+"""Scores: the pool looked at through a trained model, in shards, then joined; or what runs gathered while training."""
 
-from pumalib.scores.settings import score_module, user_module
+import re
+
+from pumalib.scores.settings import looks_through_a_model, score_module, user_module
+
+
+def any_of(names):
+    """Return a pattern of these names; of none, one that nothing matches."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+LOOKING = [n for n, s in study.settings.scores.items() if looks_through_a_model(s)]
+TRACKED = [n for n in study.settings.scores if n not in LOOKING]
+
+
+def tracked_runs(score):
+    """Return the runs whose tracks a score reads."""
+    return getattr(study.settings.scores[score], "tracked", ())
 
 
 def scored_model(score, seed):
@@ -29,6 +45,8 @@ rule score_shard:
         f"{RESULTS}/scores/{{score}}/seed{{seed}}/shard{{shard}}.h5",
     log:
         f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}/shard{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/scores/{{score}}/seed{{seed}}/shard{{shard}}.tsv"
     threads: THREADS
     resources:
         gpu=USES_GPU,
@@ -60,6 +78,8 @@ rule score:
         f"{RESULTS}/scores/{{score}}/seed{{seed}}.h5",
     log:
         f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}.log",
+    wildcard_constraints:
+        score=any_of(LOOKING),
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(
             exclude={"shards", "batch_size"}
@@ -69,3 +89,27 @@ rule score:
         "join score {wildcards.score}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/score.py"
+
+
+rule tracked_score:
+    input:
+        pool=lambda w: pool_file(study.score_pool(w.score), int(w.seed)),
+        sources=lambda w: pool_sources(study.score_pool(w.score), int(w.seed)),
+        tracks=lambda w: [track_file(run, w.seed) for run in tracked_runs(w.score)],
+    output:
+        f"{RESULTS}/scores/{{score}}/seed{{seed}}.h5",
+    log:
+        f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/scores/{{score}}/seed{{seed}}.tsv"
+    wildcard_constraints:
+        score=any_of(TRACKED),
+    params:
+        settings=lambda w: study.settings.scores[w.score].model_dump(),
+        code=lambda w: code_of(
+            "tracked_score.py", score_module(study.settings.scores[w.score])
+        ),
+    message:
+        "gather score {wildcards.score}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/tracked_score.py"

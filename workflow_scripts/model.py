@@ -6,8 +6,10 @@ from pumalib.attacks.settings import ThreatSettings
 from pumalib.devices import resolve_device
 from pumalib.jobs import job
 from pumalib.models.settings import ArchitectureSettings
+from pumalib.selection.settings import read_online
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.stage import train_run
+from pumalib.training.track_settings import TrackSettings
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
     train_run(
@@ -21,7 +23,11 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         selection_path=Path(snakemake.input.selection),
         model=Path(snakemake.output.model),
         history=Path(snakemake.output.history),
+        track=Path(snakemake.output.track),
         run=Path(snakemake.output.run),
         device=resolve_device(snakemake.config.get("device", "auto")),
+        tracked=TrackSettings.model_validate(snakemake.params.track),
+        repetition=snakemake.params.repetition,
+        online=read_online(snakemake.params.online),
         code=snakemake.params.code,
     )

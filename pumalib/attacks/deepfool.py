@@ -147,6 +147,8 @@ def _shorten(
     overshoot: float,
 ) -> Tensor:
     """Aim once more from the image at the boundary as it looks where it was crossed; keep what is across and nearer."""
+    if not rows.any():
+        return points
     found = points[rows].requires_grad_(True)
     logits = model(found)
     gap = cw_margin(logits, labels[rows])

@@ -46,7 +46,7 @@ class MaxMarginSettings(Settings):
 
     cost: PositiveAmount = 10.0
     """Price of a unit of margin lacking; without one, rows within epsilon of the boundary leave no solution."""
-    steps: int = Field(default=2000, gt=0)
+    steps: int = Field(default=1500, gt=0)
     """Steps of the accelerated dual ascent at most; the job's log warns where they do not suffice."""
     tolerance: float = Field(default=0.01, ge=0, lt=1)
     """Relative duality gap at which it ends."""

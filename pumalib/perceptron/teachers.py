@@ -18,7 +18,7 @@ def teacher_direction(name: TeacherName, num_features: int, seed: int) -> NDArra
     inputs and perturbations are symmetric. `random` is uniform on the sphere, drawn anew for each seed.
     """
     if name == "axis":
-        return np.eye(num_features)[0]
+        return np.eye(1, num_features).ravel()
     if name == "dense":
         return np.full(num_features, num_features**-0.5)
     direction = numpy_generator(seed, "perceptron", "teacher").standard_normal(num_features)

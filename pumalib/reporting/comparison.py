@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import pandas as pd
 
 from pumalib.errors import DataError
-from pumalib.reporting.comparison_page import comparison_page
+from pumalib.reporting.comparison_page import PUBLISHED, comparison_page
 from pumalib.reporting.difference_figure import FIGURE_NOTE, draw_differences
 from pumalib.reporting.figures import FigurePaths, save_figure
 from pumalib.reporting.files import markdown_image, write_csv, write_text
@@ -23,7 +25,7 @@ from pumalib.reporting.results import (
     rows_of,
     values_by_seed,
 )
-from pumalib.reporting.settings import ComparisonSettings
+from pumalib.reporting.settings import ComparisonSettings, PublishedNumbers
 from pumalib.reporting.statistics import PairedDifference, paired_difference, summarise
 
 CONFIDENCE = 0.95
@@ -50,12 +52,13 @@ def _references(settings: ComparisonSettings) -> dict[str, str]:
 def comparison_table(results: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFrame:
     """Return one row per run, in the order of the settings or, without `runs`, of the file.
 
-    Columns: run, pruned_fraction, num_kept, mean_epsilon (means over seeds); then for each metric, with the
-    prefix `clean_accuracy` or `robust_accuracy_<attack>`: `_mean`, `_sd`, `_minus_baseline`,
-    `_minus_baseline_low`, `_minus_baseline_high`, the same three for `_minus_control` if there is a control,
-    `_num_seeds`, `_num_samples` (test images per seed; the smallest number if seeds differ). Accuracies are
-    shares in [0, 1]. A run's difference to itself is nan. Intervals are corrected for the number of distinct
-    intervals in the table (a choice of ours).
+    Columns: run, pruned_fraction, num_kept, mean_epsilon (means over seeds; the last is nan for a run that finds its
+    epsilons during training); then for each metric, with the prefix `clean_accuracy` or `robust_accuracy_<attack>`:
+    `_mean`, `_sd`, `_minus_baseline`, `_minus_baseline_low`, `_minus_baseline_high`, the same three for
+    `_minus_control` if there is a control, `_num_seeds`, `_num_samples` (test images per seed; the smallest number if
+    seeds differ); last, if the settings hold published numbers, `published_clean_accuracy` and
+    `published_robust_accuracy`. Accuracies are shares in [0, 1]. A run's difference to itself is nan. Intervals are
+    corrected for the number of distinct intervals in the table (a choice of ours).
 
     Args:
         results: Tidy results of one study.
@@ -70,7 +73,23 @@ def comparison_table(results: pd.DataFrame, settings: ComparisonSettings) -> pd.
     refuse_unequal_test_sets(results, [*runs, *references.values()])
     metrics = comparison_metrics(results, settings)
     count = max(1, num_comparisons(runs, settings, len(metrics)))
-    return pd.DataFrame([_table_row(results, run, references, metrics, count) for run in runs])
+    table = pd.DataFrame([_table_row(results, run, references, metrics, count) for run in runs])
+    return pd.concat([table, published_columns(runs, settings)], axis=1)
+
+
+def published_columns(runs: Sequence[str], settings: ComparisonSettings) -> pd.DataFrame:
+    """Return the published numbers as shares, a row per run, nan where there are none; no column without any."""
+    if not settings.published:
+        return pd.DataFrame(index=range(len(runs)))
+    numbers = [settings.published.get(run, PublishedNumbers()) for run in runs]
+    return pd.DataFrame(
+        {
+            f"published_{name}": [
+                math.nan if (value := getattr(each, name)) is None else value / 100 for each in numbers
+            ]
+            for name in PUBLISHED
+        }
+    )
 
 
 def _table_row(
@@ -79,7 +98,7 @@ def _table_row(
     row: dict[str, str | float | int] = {"run": run}
     per_seed = results[results["run"] == run].drop_duplicates("seed")
     for column in ("pruned_fraction", "num_kept", "mean_epsilon"):
-        row[column] = summarise(per_seed[column].tolist()).mean
+        row[column] = mean(per_seed[column].astype(float).tolist())
     for metric in metrics:
         row.update(_metric_columns(results, run, references, metric, count))
     return row
@@ -124,6 +143,7 @@ def write_comparison(
     csv_path: Path,
     markdown_path: Path,
     figure: FigurePaths | None = None,
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write the table in full precision (CSV) and to be read (Markdown); draw the intervals to `figure`."""
     table = comparison_table(results, settings)
@@ -135,4 +155,4 @@ def write_comparison(
         image = markdown_image(markdown_path, figure.png, f"Differences to {settings.baseline}")
         page += f"\n\n{image}\n\nThe same differences and intervals. {FIGURE_NOTE}"
     write_csv(csv_path, table)
-    write_text(markdown_path, page)
+    write_text(markdown_path, "\n\n".join([page, *warnings]))

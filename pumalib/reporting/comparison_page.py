@@ -20,6 +20,9 @@ from pumalib.reporting.statistics import (
     verdict,
 )
 
+PUBLISHED = ("clean_accuracy", "robust_accuracy")
+"""Numbers that may have been published for a run."""
+
 Row = dict[str, Any]
 """One row of the comparison table, by column."""
 
@@ -46,6 +49,7 @@ def comparison_page(
         header += [f"{metric.title} (%)", f"vs `{settings.baseline}`"]
         header += [f"vs `{settings.control}`"] if settings.control else []
     header += [f"non-inferior, {metric.attack}" for metric in metrics if metric != CLEAN_ACCURACY]
+    header += [f"published (PUMA): {name.replace('_', ' ')} (%)" for name in PUBLISHED if settings.published]
     cells = [_cells(row, metrics, settings) for row in rows]
     intervals = _interval_sentence(num_comparisons, confidence)
     return f"{markdown_table(header, cells)}\n\n{_caption(table, metrics, settings, intervals)}"
@@ -65,7 +69,12 @@ def _cells(row: Row, metrics: Sequence[Metric], settings: ComparisonSettings) ->
             cells.append(_difference_cell(difference_of(row, metric, "control")))
     is_baseline = row["run"] == settings.baseline
     verdicts = [verdict(difference_of(row, metric, "baseline")) for metric in metrics if metric != CLEAN_ACCURACY]
-    return cells + (["-"] * len(verdicts) if is_baseline else verdicts)
+    cells += ["-"] * len(verdicts) if is_baseline else verdicts
+    return cells + [_published_cell(row[f"published_{name}"]) for name in PUBLISHED if settings.published]
+
+
+def _published_cell(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.2f}"
 
 
 def difference_of(row: Row, metric: Metric, reference: str) -> PairedDifference:
@@ -98,11 +107,21 @@ def _caption(table: pd.DataFrame, metrics: Sequence[Metric], settings: Compariso
         "over seeds.",
         f"Baseline: `{settings.baseline}`. {_control_sentence(settings.control)}",
     ]
+    if table["mean_epsilon"].isna().any():
+        lines.append(
+            "Mean epsilon `-`: the run finds its epsilons during training; `history.csv` of each model has them, and "
+            "the number of rows dropped from its batches, which `pruned` does not count."
+        )
     if any(metric != CLEAN_ACCURACY for metric in metrics):
         lines.append(
             f"Non-inferior: robust accuracy is not {100 * NON_INFERIORITY_MARGIN:g} points or more below the "
             "baseline's. `yes`: the interval lies above that loss; `no`: wholly below it; `cannot be told`: the "
             f"interval holds it, or there are fewer than {MIN_SEEDS_FOR_CLAIM} seeds."
+        )
+    if settings.published:
+        lines.append(
+            "Published (PUMA): as printed there, copied into the study. They were measured with other images, models, "
+            "attacks and seeds than those here; no number of this page is computed from them."
         )
     if num_seeds.min() < MIN_SEEDS_FOR_CLAIM:
         lines.append(FEW_SEEDS_WARNING)

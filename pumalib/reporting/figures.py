@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from pumalib.artifacts import writing
 
@@ -72,6 +72,22 @@ def new_figure(width: float, height: float, num_columns: int = 1) -> tuple[Figur
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, num_columns, squeeze=False, sharey=num_columns > 1)
     return figure, list(axes[0])
+
+
+def new_stack(width: float, height: float, num_rows: int = 2) -> tuple[Figure, list[Axes]]:
+    """Return a figure of width x height inches on the Agg canvas and its axes one below the other, sharing x."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(num_rows, 1, squeeze=False, sharex=True)
+    return figure, list(axes[:, 0])
+
+
+def new_panels(width: float, height: float, num_rows: int) -> tuple[Figure, list[tuple[SubFigure, Axes]]]:
+    """Return a figure of width x height inches on the Agg canvas and panels one below the other, with their axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subfigures(num_rows, 1, squeeze=False)[:, 0]
+    return figure, [(panel, panel.subplots()) for panel in panels]
 
 
 def save_figure(figure: Figure, png_path: Path, svg_path: Path) -> None:

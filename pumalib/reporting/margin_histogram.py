@@ -4,130 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
 
-from pumalib.errors import DataError
-from pumalib.reporting.figures import FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.figures import FigurePaths, figure_style, new_panels, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.histograms import binned, draw_shares, shared_edges
+from pumalib.reporting.margin_agreement import agreement_section, margin_agreement
+from pumalib.reporting.margin_counts import Cuts, Margins, SourceCounts, shared_rows
 
 MANY_NEGATIVE = 0.05
 """Share of negative synthetic margins above which the caption warns. A choice of ours."""
 
-_SOURCES = ("real", "synthetic")
+MANY_NEGATIVE_IN_ALL = 0.1
+"""Share of negative margins in the whole pool above which the caption warns. A choice of ours."""
+
 _NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
 
-Cuts = Sequence[tuple[str, float]]
-"""Cuts to mark: a label and the margin at which the cut falls."""
 
+def margin_bins(scores: Sequence[Margins], epsilon: float) -> pd.DataFrame:
+    """Return bin edges and counts per source, those of a second score with the prefix `beside_`.
 
-class SourceCounts(NamedTuple):
-    """Rows of one source, and how many of them are special."""
-
-    source: str
-    num_rows: int
-    num_negative: int
-    """Rows that the margin model misclassifies."""
-    num_within_epsilon: int
-    """Rows with |margin| < epsilon."""
-    num_not_converged: int
-    """Rows whose margin is a bound."""
-
-    def share(self, count: int) -> str:
-        """Return a count with its share of this source's rows, e.g. `12 (3.4 %)`."""
-        return f"{count} ({100 * count / self.num_rows:.1f} %)"
-
-
-def source_names(source: ArrayLike) -> NDArray[np.str_]:
-    """Return "real" or "synthetic" per row, from these words (text or bytes) or from the codes 0 and 1.
-
-    Raises:
-        DataError: If there is any other value.
+    Counts add up to the rows of the source.
     """
-    codes = np.asarray(source)
-    if codes.dtype.kind in "iub":
-        words = np.where(codes == 0, "real", np.where(codes == 1, "synthetic", codes.astype(np.str_)))
-    else:
-        words = np.array([word.decode() if isinstance(word, bytes) else str(word) for word in codes], np.str_)
-    unknown = sorted(set(np.unique(words).tolist()) - set(_SOURCES))
-    if unknown:
-        raise DataError(f'expected the sources "real" (0) and "synthetic" (1), got {", ".join(unknown)}')
-    return words
+    table, *others = _binned_each(scores, epsilon)
+    for other in others:
+        table = table.join(other.drop(columns=["bin_low", "bin_high"]).add_prefix("beside_"))
+    return table
 
 
-def count_margins(
-    margin: NDArray[np.float32], source: ArrayLike, epsilon: float, converged: NDArray[np.bool_]
-) -> list[SourceCounts]:
-    """Count rows, negative margins, margins within epsilon and bounds, for each source that has rows.
-
-    Raises:
-        DataError: If lengths differ or a margin is not finite.
-    """
-    names = source_names(source)
-    if not len(margin) == len(names) == len(converged) or len(margin) == 0:
-        raise DataError(
-            "expected margin, source and converged of one length above 0, "
-            f"got {len(margin)}, {len(names)} and {len(converged)}"
-        )
-    if not np.isfinite(margin).all():
-        raise DataError("expected finite margins; leave out the rows that were not scored (valid = False)")
-    return [
-        _count_source(name, margin[names == name], epsilon, converged[names == name])
-        for name in _SOURCES
-        if (names == name).any()
-    ]
+def _binned_each(scores: Sequence[Margins], epsilon: float) -> list[pd.DataFrame]:
+    """Bin each score over edges that all share."""
+    groups = [each.groups() for each in scores]
+    marks = [-epsilon, epsilon, *(threshold for each in scores for _, threshold in each.cuts)]
+    edges = shared_edges([margins for group in groups for margins in group.values()], marks)
+    return [binned(group, edges) for group in groups]
 
 
-def _count_source(name: str, margin: NDArray[np.float32], epsilon: float, converged: NDArray[np.bool_]) -> SourceCounts:
-    is_within = np.abs(margin) < epsilon
-    return SourceCounts(name, len(margin), int((margin < 0).sum()), int(is_within.sum()), int((~converged).sum()))
-
-
-def margin_bins(margin: NDArray[np.float32], source: ArrayLike, epsilon: float, cuts: Cuts) -> pd.DataFrame:
-    """Return bin edges and counts per source; counts add up to the rows of the source."""
-    names = source_names(source)
-    groups = {name: margin[names == name] for name in _SOURCES if (names == name).any()}
-    marks = [-epsilon, epsilon, *(threshold for _, threshold in cuts)]
-    return binned(groups, shared_edges(groups.values(), marks))
-
-
-def draw(
-    margin: NDArray[np.float32],
-    source: ArrayLike,
-    epsilon: float,
-    cuts: Cuts,
-    norm: str,
-    converged: NDArray[np.bool_],
-) -> Figure:
+def draw(scores: Sequence[Margins], epsilon: float) -> Figure:
     """Draw the margins of each source as shares per bin, with lines at +-epsilon, at 0 and at the cuts.
 
     Args:
-        margin: Signed margins float32 [N], pixel scale, negative where misclassified.
-        source: "real" or "synthetic" per row, or 0 and 1, [N].
+        scores: One score, or two to be drawn one below the other with the same axes.
         epsilon: Bound of the threat, pixel scale.
-        cuts: Label and margin of each cut to mark.
-        norm: "linf" or "l2".
-        converged: False where the margin is only a bound, bool [N].
 
     Raises:
         DataError: If lengths differ, a margin is not finite or a source is unknown.
     """
-    counts = count_margins(margin, source, epsilon, converged)
-    table = margin_bins(margin, source, epsilon, cuts)
+    counts = [each.counts(epsilon) for each in scores]
+    tables = _binned_each(scores, epsilon)
     with figure_style():
-        figure, (axes,) = new_figure(5.2, 3.0)
-        draw_shares(axes, table, {each.source: _legend_text(each) for each in counts})
-        axes.set_xlabel(f"margin ({_NORM_NAMES.get(norm, norm)}, pixel scale)")
-        axes.margins(x=0)
-        axes.set_ylim(top=1.18 * axes.get_ylim()[1])
-        _draw_lines(axes, epsilon, cuts)
-        figure.legend(loc="outside upper left", ncols=2)
+        figure, panels = new_panels(5.2, 3.0 * len(scores), len(scores))
+        for (panel, axes), each, table, sources in zip(panels, scores, tables, counts, strict=True):
+            draw_shares(axes, table, {source.source: _legend_text(source) for source in sources})
+            axes.set_xlabel(f"margin ({_NORM_NAMES.get(each.norm, each.norm)}, pixel scale)")
+            axes.margins(x=0)
+            title = each.score if len(scores) > 1 else None
+            panel.legend(loc="outside upper left", ncols=2, title=title, alignment="left")
+        top = 1.18 * max(axes.get_ylim()[1] for _, axes in panels)
+        for (_, axes), each in zip(panels, scores, strict=True):
+            axes.set_ylim(top=top)
+            _draw_lines(axes, epsilon, each.cuts)
     return figure
 
 
@@ -165,27 +104,29 @@ def _write_beside_line(axes: Axes, value: float, text: str, height: float) -> No
     )
 
 
-def margin_caption(counts: Sequence[SourceCounts], epsilon: float, cuts: Cuts, norm: str) -> str:
-    """Return the counts as a table, what the lines are, and a warning for many negative synthetic ones."""
-    header = ["source", "rows", "negative", "\\|margin\\| < epsilon", "not converged"]
-    rows = [
-        [
-            each.source,
-            str(each.num_rows),
-            each.share(each.num_negative),
-            each.share(each.num_within_epsilon),
-            each.share(each.num_not_converged),
-        ]
-        for each in counts
-    ]
+def margin_page(scores: Sequence[Margins], epsilon: float) -> str:
+    """Return the counts as a table, what the lines are, how far two scores agree, and warnings."""
+    counts = {each.score: each.counts(epsilon) for each in scores}
+    header = ["score", "source", "rows", "negative", "\\|margin\\| < epsilon", "not converged"]
+    rows = [[f"`{score}`", *_count_cells(each)] for score, sources in counts.items() for each in sources]
     lines = [
         markdown_table(header, rows),
-        f"Signed {_NORM_NAMES.get(norm, norm)} margins by source, each as a share of that source's rows; "
-        "negative where the margin model is wrong. Rows that did not converge are drawn at their bound. The "
+        f"Signed {_NORM_NAMES.get(scores[0].norm, scores[0].norm)} margins by source, each as a share of that source's "
+        "rows; negative where the margin model is wrong. Rows that did not converge are drawn at their bound. The "
         "drawn range leaves out at most half a per cent of a source at each end; the CSV counts every row.",
-        f"Dotted lines: ±epsilon = ±{epsilon:.4g}.{_cut_sentence(cuts)}",
+        f"Dotted lines: ±epsilon = ±{epsilon:.4g}.{_cut_sentence([cut for each in scores for cut in each.cuts])}",
     ]
-    return "\n\n".join(lines + _negative_warning(counts))
+    if len(scores) > 1:
+        first, second = scores
+        agreement = margin_agreement(*shared_rows(first, second), epsilon)
+        lines.append(agreement_section(agreement, first.score, second.score))
+    warnings = [line for score, sources in counts.items() for line in negative_warnings(score, sources)]
+    return "\n\n".join(lines + warnings)
+
+
+def _count_cells(counts: SourceCounts) -> list[str]:
+    special = (counts.num_negative, counts.num_within_epsilon, counts.num_not_converged)
+    return [counts.source, str(counts.num_rows), *map(counts.share, special)]
 
 
 def _cut_sentence(cuts: Cuts) -> str:
@@ -194,32 +135,31 @@ def _cut_sentence(cuts: Cuts) -> str:
     return " Dashed lines: " + ", ".join(f"{label} at {threshold:.4g}" for label, threshold in cuts) + "."
 
 
-def _negative_warning(counts: Sequence[SourceCounts]) -> list[str]:
-    for each in counts:
-        if each.source == "synthetic" and each.num_negative > MANY_NEGATIVE * each.num_rows:
-            return [
-                f"**Warning:** {each.share(each.num_negative)} of the synthetic margins are negative, more "
-                f"than {100 * MANY_NEGATIVE:g} %. Wrong labels among the synthetic rows cost PUMA "
-                "robustness: check their labels before trusting its result."
-            ]
-    return []
+def negative_warnings(score: str, counts: Sequence[SourceCounts]) -> list[str]:
+    """Warn of many negative margins: among the synthetic rows, and in the whole pool."""
+    num_rows, num_negative = sum(each.num_rows for each in counts), sum(each.num_negative for each in counts)
+    warnings = [
+        f"**Warning:** {each.share(each.num_negative)} of the synthetic margins of `{score}` are negative, more "
+        f"than {100 * MANY_NEGATIVE:g} %. Wrong labels among the synthetic rows cost PUMA "
+        "robustness: check their labels before trusting its result."
+        for each in counts
+        if each.source == "synthetic" and each.num_negative > MANY_NEGATIVE * each.num_rows
+    ]
+    if num_negative > MANY_NEGATIVE_IN_ALL * num_rows:
+        warnings.append(
+            f"**Warning:** {100 * num_negative / num_rows:.1f} % of all margins of `{score}` are negative, more than "
+            f"{100 * MANY_NEGATIVE_IN_ALL:g} %: wrong labels, or a margin model that is often wrong. PUMA perturbs "
+            "these rows toward their label, which cost robustness where labels were wrong."
+        )
+    return warnings
 
 
 def write_margin_histogram(
-    margin: NDArray[np.float32],
-    source: ArrayLike,
-    epsilon: float,
-    cuts: Cuts,
-    norm: str,
-    converged: NDArray[np.bool_],
-    *,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths,
+    scores: Sequence[Margins], epsilon: float, *, csv_path: Path, markdown_path: Path, figure: FigurePaths
 ) -> None:
-    """Write the figure (PNG, SVG), its bins (CSV) and its caption (Markdown); arguments as in `draw`."""
-    counts = count_margins(margin, source, epsilon, converged)
-    save_figure(draw(margin, source, epsilon, cuts, norm, converged), figure.png, figure.svg)
-    write_csv(csv_path, margin_bins(margin, source, epsilon, cuts))
+    """Write the figure (PNG, SVG), its bins (CSV) and its page (Markdown); arguments as in `draw`."""
+    page = margin_page(scores, epsilon)
+    save_figure(draw(scores, epsilon), figure.png, figure.svg)
+    write_csv(csv_path, margin_bins(scores, epsilon))
     image = markdown_image(markdown_path, figure.png, "Margins by source")
-    write_text(markdown_path, f"{image}\n\n{margin_caption(counts, epsilon, cuts, norm)}")
+    write_text(markdown_path, f"{image}\n\n{page}")

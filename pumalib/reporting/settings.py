@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pumalib.settings import Name, Settings
+from pumalib.settings import Name, Settings, nearest
 
 
 def _refuse_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -18,6 +18,21 @@ def _refuse_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
 
 Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_refuse_repeats)]
 """One or more names, each once, in the order in which they are reported."""
+
+Frontier = Annotated[tuple[Name, ...], Field(min_length=2), AfterValidator(_refuse_repeats)]
+"""Two or more runs that a line goes through."""
+
+Percentage = Annotated[float, Field(ge=0, le=100)]
+"""A number in per cent."""
+
+
+class PublishedNumbers(Settings):
+    """What was published for a run; nothing is computed from it."""
+
+    clean_accuracy: Percentage | None = None
+    """Published clean accuracy in per cent."""
+    robust_accuracy: Percentage | None = None
+    """Published robust accuracy in per cent."""
 
 
 class ComparisonSettings(Settings):
@@ -33,6 +48,8 @@ class ComparisonSettings(Settings):
     """Second run to compare with, such as the same cut with a constant mean epsilon; null: none."""
     attacks: Names | None = None
     """Attacks whose robust accuracy is shown, in this order; null: all attacks of the results."""
+    published: dict[Name, PublishedNumbers] = Field(default_factory=dict)
+    """Published numbers of a run, by run; they stand in columns of their own and enter no computation."""
 
     @model_validator(mode="after")
     def _refuse_same_reference(self) -> ComparisonSettings:
@@ -52,19 +69,29 @@ class TradeOffSettings(Settings):
     """Run that is marked, with lines through its point."""
     attack: Name
     """Attack whose robust accuracy is drawn."""
+    frontiers: dict[Name, Frontier] = Field(default_factory=dict)
+    """Runs of one knob, by label, such as the baseline over epsilon: a line goes through their points."""
 
 
 class MarginHistogramSettings(Settings):
-    """A histogram of the margins of a score, by source, with one run's cut marked."""
+    """A histogram of the margins of a score, by source, with the cuts of a run marked."""
 
     kind: Literal["margin_histogram"]
     """Which report this is."""
     score: Name
     """Score whose margins are drawn."""
-    run: Name
-    """Run whose cut is marked."""
+    beside: Name | None = None
+    """Second margin score of the same pool, drawn below the first and compared with it; null: none."""
+    run: Name | None = None
+    """Run whose cuts are marked; null: none."""
     seed: Annotated[int, Field(ge=0)] | None = None
     """Seed whose score table is drawn; null: the first seed of the study."""
+
+    @model_validator(mode="after")
+    def _refuse_same_score(self) -> MarginHistogramSettings:
+        if self.beside == self.score:
+            raise ValueError(f'expected another score than score, got "{self.score}" for both in beside')
+        return self
 
 
 class NearestNeighboursSettings(Settings):
@@ -78,8 +105,58 @@ class NearestNeighboursSettings(Settings):
     """Seed of the pool; null: the first seed of the study."""
 
 
+class TrainingCurvesSettings(Settings):
+    """A figure of clean and robust accuracy against images seen, one line a run, from the histories of training."""
+
+    kind: Literal["training_curves"]
+    """Which report this is."""
+    runs: Names
+    """Runs of the figure, in this order."""
+    baseline: Name | None = None
+    """Run drawn dashed and grey; it need not be among `runs`; null: none."""
+
+
+class RatioCurvesSettings(Settings):
+    """A figure of clean and robust accuracy against the pruned fraction, one line a group of runs."""
+
+    kind: Literal["ratio_curves"]
+    """Which report this is."""
+    lines: dict[Name, Names] = Field(min_length=1)
+    """Runs of each line, by label."""
+    baselines: dict[Name, Name] = Field(default_factory=dict)
+    """Run drawn as a horizontal line in the colour of a line, by that line's label."""
+    attack: Name
+    """Attack whose robust accuracy is drawn."""
+
+    @model_validator(mode="after")
+    def _refuse_unknown_labels(self) -> RatioCurvesSettings:
+        for label in self.baselines:
+            if label not in self.lines:
+                raise ValueError(f'expected a label of lines, got "{label}"{nearest(label, self.lines)} in baselines')
+        return self
+
+
+class CostSettings(Settings):
+    """A table of what runs cost, with everything that they depend on: margin models and margins too."""
+
+    kind: Literal["cost"]
+    """Which report this is."""
+    runs: Names | None = None
+    """Runs of the table, in this order; null: all runs of the study."""
+    baseline: Name | None = None
+    """Run whose cost is 1; it need not be among `runs`; null: none."""
+    seconds: bool = False
+    """Also show the seconds of each job, which differ from one run of the workflow to the next."""
+
+
 ReportSettings = Annotated[
-    ComparisonSettings | TradeOffSettings | MarginHistogramSettings | NearestNeighboursSettings,
+    ComparisonSettings
+    | TradeOffSettings
+    | MarginHistogramSettings
+    | NearestNeighboursSettings
+    | TrainingCurvesSettings
+    | RatioCurvesSettings
+    | CostSettings,
     Field(discriminator="kind"),
 ]
 """Any report of a study."""

@@ -10,14 +10,27 @@ from typing import Any
 import numpy as np
 
 from pumalib.data.datasets import read_split
-from pumalib.data.pool import SOURCE_NAMES, SYNTHETIC, open_pool, read_pool_rows
+from pumalib.data.pool import SOURCE_NAMES, SYNTHETIC, PoolRows, open_pool, read_pool_rows
 from pumalib.reporting.comparison import write_comparison
+from pumalib.reporting.cost import CostPart
+from pumalib.reporting.cost_page import write_cost
 from pumalib.reporting.figures import FigurePaths
+from pumalib.reporting.margin_counts import Margins
 from pumalib.reporting.margin_histogram import write_margin_histogram
 from pumalib.reporting.nearest_neighbours import write_nearest_neighbours
+from pumalib.reporting.negative_epsilons import negative_epsilon_warnings
+from pumalib.reporting.ratio_curves import write_ratio_curves
 from pumalib.reporting.results import check_results
-from pumalib.reporting.settings import ComparisonSettings, MarginHistogramSettings, TradeOffSettings
+from pumalib.reporting.settings import (
+    ComparisonSettings,
+    CostSettings,
+    MarginHistogramSettings,
+    RatioCurvesSettings,
+    TradeOffSettings,
+    TrainingCurvesSettings,
+)
 from pumalib.reporting.trade_off import write_trade_off
+from pumalib.reporting.training_curves import HistoryFile, write_training_curves
 from pumalib.results.collect import RunFiles, collect_results
 from pumalib.scores.table import read_scores
 from pumalib.selection.stage import read_selection
@@ -40,57 +53,71 @@ class ReportFiles:
 
 
 def report_results(settings: Mapping[str, Any], study: str, files: Sequence[RunFiles], output: ReportFiles) -> None:
-    """Write a comparison or a trade-off figure over the runs it names."""
+    """Write a comparison, a trade-off figure or ratio curves over the runs it names."""
     results = collect_results(study, files)
     check_results(results)
-    if settings["kind"] == "comparison":
-        comparison = ComparisonSettings.model_validate(settings)
-        write_comparison(results, comparison, output.csv, output.markdown, output.figure)
-    else:
-        trade_off = TradeOffSettings.model_validate(settings)
-        write_trade_off(results, trade_off, output.csv, output.markdown, output.figure)
+    places = (output.csv, output.markdown, output.figure, negative_epsilon_warnings(files))
+    match settings["kind"]:
+        case "comparison":
+            write_comparison(results, ComparisonSettings.model_validate(settings), *places)
+        case "ratio_curves":
+            write_ratio_curves(results, RatioCurvesSettings.model_validate(settings), *places)
+        case _:
+            write_trade_off(results, TradeOffSettings.model_validate(settings), *places)
+
+
+def report_curves(settings: Mapping[str, Any], histories: Sequence[HistoryFile], output: ReportFiles) -> None:
+    """Write the training curves of the runs it names."""
+    curves = TrainingCurvesSettings.model_validate(settings)
+    write_training_curves(histories, curves, output.csv, output.markdown, output.figure)
+
+
+def report_cost(settings: Mapping[str, Any], parts: Sequence[CostPart], output: ReportFiles) -> None:
+    """Write what the runs it names cost, with all that they depend on."""
+    write_cost(parts, CostSettings.model_validate(settings), output.csv, output.markdown, output.figure)
 
 
 def report_margins(
     settings: Mapping[str, Any],
     prune: Sequence[Mapping[str, Any]],
     epsilon: float,
-    score: str | Path,
-    selection: str | Path,
+    scores: Sequence[str | Path],
+    selection: str | Path | None,
     pool: str | Path,
     output: ReportFiles,
 ) -> None:
-    """Write the margin histogram of a score, with the cuts of one run marked.
+    """Write the margin histogram of a score, or of two, with the cuts of one run marked.
 
     Args:
         settings: the report's settings.
-        prune: the run's cuts; those by this score are marked.
+        prune: the run's cuts; those by a score that is drawn are marked.
         epsilon: of the threat, pixel scale.
-        score: score file.
-        selection: selection file of the run.
+        scores: score file, and that of the score beside it.
+        selection: selection file of the run; None: no run.
         pool: pool file.
         output: where the report goes.
     """
-    name = MarginHistogramSettings.model_validate(settings).score
+    histogram = MarginHistogramSettings.model_validate(settings)
     rows = read_pool_rows(pool)
-    table = read_scores(score, rows.fingerprint)
-    cuts = [
-        (label, value)
-        for cut, (label, value) in zip(prune, read_selection(selection, rows.fingerprint).cuts, strict=False)
-        if cut["by"] == name and np.isfinite(value)
-    ]
+    cuts = () if selection is None else read_selection(selection, rows.fingerprint).cuts
+    marks = [(cut["by"], *mark) for cut, mark in zip(prune, cuts, strict=False) if np.isfinite(mark[1])]
+    names = [name for name in (histogram.score, histogram.beside) if name is not None]
+    margins = [_read_margins(name, path, rows, marks) for name, path in zip(names, scores, strict=True)]
+    write_margin_histogram(margins, epsilon, csv_path=output.csv, markdown_path=output.markdown, figure=output.figure)
+
+
+def _read_margins(name: str, path: str | Path, pool: PoolRows, marks: Sequence[tuple[str, str, float]]) -> Margins:
+    """Read the rows that a score scored, with the cuts by it."""
+    table = read_scores(path, pool.fingerprint)
     converged = np.ones(len(table.score), bool) if table.converged is None else table.converged
-    valid = table.valid
-    write_margin_histogram(
-        table.score[valid],
-        np.asarray(SOURCE_NAMES)[rows.source[valid]],
-        epsilon,
-        cuts,
+    return Margins(
+        name,
+        table.score[table.valid],
+        np.asarray(SOURCE_NAMES)[pool.source[table.valid]],
+        converged[table.valid],
         table.norm,
-        converged[valid],
-        csv_path=output.csv,
-        markdown_path=output.markdown,
-        figure=output.figure,
+        [(label, value) for by, label, value in marks if by == name],
+        np.flatnonzero(table.valid),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pumalib.errors import DataError
-from pumalib.reporting.colours import PointStyle, point_styles
+from pumalib.reporting.colours import DASHES, PointStyle, point_styles
 from pumalib.reporting.figures import FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, write_csv, write_text
+from pumalib.reporting.frontiers import frontier_distances, frontier_section
 from pumalib.reporting.labels import LabelledPoint, place_labels
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
@@ -34,7 +36,8 @@ _NUM_LINE_POINTS = 100
 def trade_off_points(results: pd.DataFrame, settings: TradeOffSettings) -> pd.DataFrame:
     """Return one row per run and seed: run, seed, clean_accuracy, robust_accuracy, num_samples.
 
-    Runs stand in the order of the settings (or of the file); the baseline is first if they leave it out.
+    Runs stand in the order of the settings (or of the file); the baseline is first if they leave it out, runs of
+    frontiers are last.
 
     Raises:
         DataError: If a run or the attack is missing, or a run's seeds differ between the two metrics.
@@ -43,6 +46,8 @@ def trade_off_points(results: pd.DataFrame, settings: TradeOffSettings) -> pd.Da
     runs = chosen_runs(results, settings.runs, settings.baseline)
     if settings.baseline not in runs:
         runs.insert(0, settings.baseline)
+    on_frontiers = [run for names in settings.frontiers.values() for run in names]
+    runs += [run for run in dict.fromkeys(chosen_runs(results, on_frontiers)) if run not in runs]
     (attack,) = chosen_attacks(results, [settings.attack])
     return pd.concat([_points_of_run(results, run, attack) for run in runs], ignore_index=True)
 
@@ -75,6 +80,9 @@ def draw_trade_off(points: pd.DataFrame, settings: TradeOffSettings) -> Figure:
         runs = list(dict.fromkeys(points["run"]))
         baseline_place = runs.index(settings.baseline)
         styles = point_styles(runs)
+        lines = _draw_frontiers(axes, points, settings)
+        if lines:
+            figure.legend(loc="outside upper left", ncols=3, handlelength=2.6)
         labels = [
             _draw_run(axes, run, points[points["run"] == run], styles[run], run == settings.baseline) for run in runs
         ]
@@ -82,7 +90,8 @@ def draw_trade_off(points: pd.DataFrame, settings: TradeOffSettings) -> Figure:
         axes.set_ylabel(f"robust accuracy, {settings.attack} (%)")
         axes.margins(_AXIS_MARGIN)
         axes.grid(True)
-        place_labels(figure, axes, labels, [*_dots(points), *_baseline_cross(axes, labels[baseline_place])])
+        obstacles = [*_dots(points), *_baseline_cross(axes, labels[baseline_place])]
+        place_labels(figure, axes, labels, [*obstacles, *lines])
     return figure
 
 
@@ -95,6 +104,20 @@ def _baseline_cross(axes: Axes, baseline: LabelledPoint) -> list[tuple[float, fl
     """Return close points along the two lines through the baseline."""
     across = [(float(x), baseline.y) for x in np.linspace(*axes.get_xlim(), _NUM_LINE_POINTS)]
     return across + [(baseline.x, float(y)) for y in np.linspace(*axes.get_ylim(), _NUM_LINE_POINTS)]
+
+
+def _draw_frontiers(axes: Axes, points: pd.DataFrame, settings: TradeOffSettings) -> list[tuple[float, float]]:
+    """Draw lines through the mean points of runs, by clean accuracy; return close points along them."""
+    near = []
+    for place, (label, runs) in enumerate(settings.frontiers.items()):
+        chosen = 100 * points[points["run"].isin(runs)].set_index("run")[["clean_accuracy", "robust_accuracy"]]
+        means = chosen.groupby("run").mean().sort_values("clean_accuracy")
+        clean, robust = means["clean_accuracy"].to_numpy(), means["robust_accuracy"].to_numpy()
+        dashes = DASHES[place % len(DASHES)]
+        axes.plot(clean, robust, color="#808080", linestyle=dashes, linewidth=0.9, zorder=2, label=f"frontier: {label}")
+        along, corners = np.linspace(0, len(means) - 1, _NUM_LINE_POINTS), np.arange(len(means))
+        near += list(zip(np.interp(along, corners, clean), np.interp(along, corners, robust), strict=True))
+    return near
 
 
 def _draw_run(axes: Axes, run: str, points: pd.DataFrame, style: PointStyle, is_baseline: bool) -> LabelledPoint:
@@ -144,6 +167,8 @@ def trade_off_caption(points: pd.DataFrame, settings: TradeOffSettings) -> str:
         f"Dashed lines go through the baseline `{settings.baseline}`.",
         f"Seeds per run: {spread(num_seeds)}. Test images: {spread(points['num_samples'])}.",
     ]
+    if settings.frontiers:
+        lines.append(frontier_section(frontier_distances(points, settings.frontiers)))
     if num_seeds.min() < MIN_SEEDS_FOR_CLAIM:
         lines.append(FEW_SEEDS_WARNING)
     return "\n\n".join(lines)
@@ -155,10 +180,11 @@ def write_trade_off(
     csv_path: Path,
     markdown_path: Path,
     figure: FigurePaths,
+    warnings: Sequence[str] = (),
 ) -> None:
-    """Write the figure (PNG, SVG), its numbers (CSV) and its caption (Markdown)."""
+    """Write the figure (PNG, SVG), its numbers (CSV) and its caption with further warnings (Markdown)."""
     points = trade_off_points(results, settings)
     save_figure(draw_trade_off(points, settings), figure.png, figure.svg)
     write_csv(csv_path, trade_off_table(points))
     image = markdown_image(markdown_path, figure.png, "Clean accuracy against robust accuracy")
-    write_text(markdown_path, f"{image}\n\n{trade_off_caption(points, settings)}")
+    write_text(markdown_path, "\n\n".join([image, trade_off_caption(points, settings), *warnings]))

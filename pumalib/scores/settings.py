@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, GetJsonSchemaHandler, Tag, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from pumalib.attacks.settings import Norm
 from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
-from pumalib.settings import Name, PositiveAmount, Settings
+from pumalib.settings import NAME_PATTERN, Name, PositiveAmount, Settings
 
 
 class ModelReference(Settings):
@@ -109,6 +109,124 @@ class CustomScoreSettings(_ScoreSettings):
     """Keyword arguments of the function."""
 
 
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+_NAME_SCHEMA = {"pattern": NAME_PATTERN, "type": "string"}
+
+RunNames = Annotated[
+    tuple[Name, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [_NAME_SCHEMA, {"items": _NAME_SCHEMA, "minItems": 1, "type": "array"}]}),
+]
+"""One run's name, or a list of them."""
+
+
+class TrackedScore(Settings):
+    """A score of what runs gathered while they trained; it belongs to their pool."""
+
+    gathered: ClassVar[str]
+    tracked: RunNames
+    """The run whose `track` is read, or a list of runs to average over."""
+    first_epoch: int = Field(default=1, gt=0)
+    """First epoch that counts, among the tracked ones."""
+    last_epoch: int | None = Field(default=None, gt=0)
+    """Last epoch that counts; none: the last tracked one."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrackedScore:
+        if len(set(self.tracked)) != len(self.tracked):
+            raise ValueError(f"expected distinct runs under tracked, got {', '.join(self.tracked)}")
+        if self.last_epoch is not None and self.last_epoch < self.first_epoch:
+            raise ValueError(
+                f"expected last_epoch of at least first_epoch, got {self.last_epoch} after {self.first_epoch}"
+            )
+        return self
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What its runs must track; any one of these will do, the first is taken."""
+        return (self.gathered,)
+
+
+class ClassificationDifficultySettings(TrackedScore):
+    """Share of epochs, or of visits, in which a row is misclassified (PUMA eq. 1)."""
+
+    method: Literal["classification_difficulty"]
+    counted: Literal["epochs", "visits"] | None = None
+    """Over tracked epochs (`track: correct`) or over visits (`track: visits`); none: epochs where they are tracked."""
+
+    @model_validator(mode="after")
+    def _check_window(self) -> ClassificationDifficultySettings:
+        if self.counted == "visits" and (self.first_epoch != 1 or self.last_epoch is not None):
+            raise ValueError(
+                "expected no first_epoch or last_epoch with counted: visits, which counts the whole training"
+            )
+        return self
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """What its runs must track; any one of these will do, the first is taken."""
+        if self.counted is None:
+            return ("correct", "visits")
+        return ("correct",) if self.counted == "epochs" else ("visits",)
+
+
+class ForgettingSettings(TrackedScore):
+    """How often a row is forgotten, right after one tracked epoch and wrong after the next (Toneva et al. 2019)."""
+
+    gathered: ClassVar[str] = "correct"
+    method: Literal["forgetting"]
+
+
+class El2nSettings(TrackedScore):
+    """Mean EL2N over epochs and runs (Paul et al. 2021)."""
+
+    gathered: ClassVar[str] = "el2n"
+    method: Literal["el2n"]
+
+
+class GrandSettings(TrackedScore):
+    """Mean GraNd over epochs and runs (Paul et al. 2021)."""
+
+    gathered: ClassVar[str] = "grand"
+    method: Literal["grand"]
+
+
+class AignSettings(TrackedScore):
+    """Mean input-gradient norm over epochs and runs (EasyCore)."""
+
+    gathered: ClassVar[str] = "aign"
+    method: Literal["aign"]
+
+
+class MeanLossSettings(TrackedScore):
+    """Mean cross-entropy over epochs and runs."""
+
+    gathered: ClassVar[str] = "loss"
+    method: Literal["mean_loss"]
+
+
+class RandomSettings(Settings):
+    """Numbers that mean nothing: uniform in [0, 1), by seed and name of the score."""
+
+    method: Literal["random"]
+    pool: Name | None = None
+    """Pool to score; none: the pool of `defaults`."""
+
+
+TrackedScoreSettings = (
+    ClassificationDifficultySettings
+    | ForgettingSettings
+    | El2nSettings
+    | GrandSettings
+    | AignSettings
+    | MeanLossSettings
+)
+
+
 def _kind(value: Any) -> str:
     method = value.get("method") if isinstance(value, dict) else getattr(value, "method", None)
     return "custom" if isinstance(method, str) and ":" in method else str(method)
@@ -117,17 +235,33 @@ def _kind(value: Any) -> str:
 ScoreSettings = Annotated[
     Annotated[DeepfoolSettings, Tag("deepfool")]
     | Annotated[FastMarginSettings, Tag("fast_margin")]
+    | Annotated[ClassificationDifficultySettings, Tag("classification_difficulty")]
+    | Annotated[ForgettingSettings, Tag("forgetting")]
+    | Annotated[El2nSettings, Tag("el2n")]
+    | Annotated[GrandSettings, Tag("grand")]
+    | Annotated[AignSettings, Tag("aign")]
+    | Annotated[MeanLossSettings, Tag("mean_loss")]
+    | Annotated[RandomSettings, Tag("random")]
     | Annotated[CustomScoreSettings, Tag("custom")],
     Discriminator(_kind),
 ]
 
 
-def score_module(settings: DeepfoolSettings | FastMarginSettings | CustomScoreSettings) -> str:
+LookingScoreSettings = DeepfoolSettings | FastMarginSettings | CustomScoreSettings
+AnyScoreSettings = LookingScoreSettings | TrackedScoreSettings | RandomSettings
+
+
+def score_module(settings: AnyScoreSettings) -> str:
     """Return the module of a score, by convention; a user's own is loaded by `custom`."""
     name = "custom" if isinstance(settings, CustomScoreSettings) else settings.method
     return f"pumalib.scores.{name}"
 
 
-def user_module(settings: DeepfoolSettings | FastMarginSettings | CustomScoreSettings) -> str | None:
+def user_module(settings: LookingScoreSettings) -> str | None:
     """Return the user's own module behind a score, if any."""
     return settings.method.partition(":")[0] if isinstance(settings, CustomScoreSettings) else None
+
+
+def looks_through_a_model(settings: AnyScoreSettings) -> bool:
+    """Say whether a score looks at the pool through a trained model, shard by shard."""
+    return not isinstance(settings, TrackedScore | RandomSettings)

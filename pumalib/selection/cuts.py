@@ -14,6 +14,7 @@ from pumalib.errors import DataError
 from pumalib.randomness import numpy_generator
 
 KEPT = -1
+_COMPARE = {"below": np.less, "at_most": np.less_equal, "at_least": np.greater_equal, "above": np.greater}
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def apply_cut(
     else:
         score, valid = _checked_score(cut, num_rows)
     if cut.fraction is None:
-        return _apply_threshold(cut, score, valid)
+        return _apply_threshold(cut, valid)
     ease = score if (cut.higher_is == "easier") == (cut.drop != "hardest") else -score
     removed = np.zeros(num_rows, bool)
     for rows in _groups(cut.scope, num_rows, labels, source):
@@ -134,15 +135,26 @@ def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.float64], NDArra
     return score, valid
 
 
-def _apply_threshold(cut: Cut, score: NDArray[np.float64], valid: NDArray[np.bool_]) -> CutOutcome:
-    compare = {"below": np.less, "at_most": np.less_equal, "at_least": np.greater_equal, "above": np.greater}
-    name = next(name for name in compare if getattr(cut, name) is not None)
+def _apply_threshold(cut: Cut, valid: NDArray[np.bool_]) -> CutOutcome:
+    name = next(name for name in _COMPARE if getattr(cut, name) is not None)
     side = dropped_side(name, cut.higher_is)
     if cut.drop is not None and cut.drop != side:
         raise ValueError(f"expected drop: {side} with {name} (higher is {cut.higher_is}), got {cut.drop}")
     value = float(getattr(cut, name))
-    removed = compare[name](score, _rounded_like(cut.score, value)) & valid
+    removed = beyond(np.asarray(cut.score), name, value) & valid
     return CutOutcome(removed, value, _bound_warning(cut, removed))
+
+
+def beyond(score: ArrayLike, threshold: str, value: float) -> NDArray[np.bool_]:
+    """Return which scores lie on a threshold's side: [N] bool.
+
+    Args:
+        score: [N] numbers; NaN lies on no side.
+        threshold: `below`, `at_most`, `at_least` or `above`.
+        value: rounded as the scores are.
+    """
+    side: NDArray[np.bool_] = _COMPARE[threshold](np.asarray(score, np.float64), _rounded_like(score, value))
+    return side
 
 
 def dropped_side(threshold: str, higher_is: Literal["easier", "harder"]) -> Literal["easiest", "hardest"]:
@@ -183,7 +195,8 @@ def _first_to_go(
     scored = rows[valid[rows]]
     if count > len(scored):
         raise DataError(
-            f"expected at least {count} scored rows for cut {label!r}, got {len(scored)}; lower its fraction"
+            f"expected at least {count} scored rows for cut {label!r}, got {len(scored)}; "
+            "lower its fraction, or score more rows"
         )
     if count == 0:
         return scored[:0]

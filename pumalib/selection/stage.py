@@ -18,9 +18,17 @@ from pumalib.errors import ArtifactError, ConfigError, DataError
 from pumalib.randomness import derive_seed
 from pumalib.scores.table import HigherIs, ScoreTable, read_scores
 from pumalib.selection.cuts import Cut, dropped_side
-from pumalib.selection.epsilons import adaptive_epsilons, mean_epsilon, shuffle_within
+from pumalib.selection.epsilons import mean_epsilon, shuffle_within
+from pumalib.selection.policies import row_epsilons, rows_inside
 from pumalib.selection.select import Selection, select
-from pumalib.selection.settings import RANDOM, THRESHOLDS, CutSettings, EpsilonSettings, FixedEpsilon
+from pumalib.selection.settings import (
+    RANDOM,
+    THRESHOLDS,
+    CutSettings,
+    EpsilonSettings,
+    FromMargin,
+    OnlineEpsilonSettings,
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def make_selection(
     inputs = {"pool": rows.fingerprint, **models}
     with create_artifact(output, "selection", settings=settings, inputs=inputs, code=code) as file:
         file.attrs["pool_fingerprint"] = rows.fingerprint
-        file.attrs["mean_epsilon"] = mean_epsilon(selection.epsilons, source, plan.synthetic_fraction)
+        file.attrs["mean_epsilon"] = _mean_epsilon(plan, selection.epsilons, source)
         file.attrs["pruned_fraction"] = selection.pruned_fraction
         file.attrs["cuts"] = json.dumps(
             [[cut.label, outcome.value] for cut, outcome in zip(cuts, selection.outcomes, strict=True)]
@@ -129,32 +137,17 @@ def _make_cuts(plan: SelectionPlan, tables: Mapping[str, ScoreTable]) -> list[Cu
     """Make the cuts that a plan asks for; dropping rows of negative epsilon is one more, after them."""
     cuts = [_make_cut(cut, tables) for cut in plan.prune]
     policy = plan.epsilon
-    if not isinstance(policy, FixedEpsilon) and policy.negative == "drop":
+    if isinstance(policy, FromMargin) and policy.negative == "drop":
         score = tables[policy.score].score.astype(np.float64) - policy.gap
-        cuts.append(Cut(score, below=0.0, higher_is="easier", label="epsilon < 0"))
+        inside = rows_inside(policy.where, tables, len(score))
+        cuts.append(Cut(score, below=0.0, higher_is="easier", valid=inside, label="epsilon < 0"))
     return cuts
 
 
 def _select(plan: SelectionPlan, rows: PoolRows, cuts: Sequence[Cut], tables: Mapping[str, ScoreTable]) -> Selection:
-    policy = plan.epsilon
-    if isinstance(policy, FixedEpsilon):
-        epsilon = policy.epsilon or plan.threat_epsilon
-        return select(len(rows.labels), cuts, epsilon, plan.seed, labels=rows.labels, source=rows.source)
-    table = tables[policy.score]
-    if table.norm != plan.threat_norm:
-        found = f"norm {table.norm}" if table.norm else f"no margins but {table.method} scores"
-        raise ArtifactError(
-            f"expected margins in the threat's norm {plan.threat_norm}, got {found} in score {policy.score}; "
-            "name a margin score of that norm under epsilon"
-        )
-    if not table.valid.all():
-        raise DataError(
-            f"expected a margin for every row, score {policy.score} lacks {int((~table.valid).sum())}; score all rows"
-        )
-    epsilons = adaptive_epsilons(table.score, policy.cap or plan.threat_epsilon, policy.gap)
-    if policy.negative == "zero":
-        epsilons = np.maximum(epsilons, np.float32(0))
-    selection = select(len(rows.labels), cuts, epsilons, plan.seed, labels=rows.labels, source=rows.source)
+    num_rows = len(rows.labels)
+    epsilons = row_epsilons(plan.epsilon, tables, num_rows, plan.threat_epsilon, plan.threat_norm)
+    selection = select(num_rows, cuts, epsilons, plan.seed, labels=rows.labels, source=rows.source)
     return _controlled(selection, plan, rows)
 
 
@@ -172,6 +165,13 @@ def _controlled(selection: Selection, plan: SelectionPlan, rows: PoolRows) -> Se
     elif plan.epsilon.policy == "shuffled_margin":
         epsilons = shuffle_within(epsilons, labels, source, derive_seed(plan.seed, "control"))
     return Selection(selection.rows, epsilons, selection.reason, selection.outcomes)
+
+
+def _mean_epsilon(plan: SelectionPlan, epsilons: NDArray[np.float32], source: NDArray[np.uint8]) -> float:
+    """Return the mean over the rows as drawn; nan where training finds epsilons (see history.csv)."""
+    if isinstance(plan.epsilon, OnlineEpsilonSettings):
+        return float("nan")
+    return mean_epsilon(epsilons, source, plan.synthetic_fraction)
 
 
 def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:

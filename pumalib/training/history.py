@@ -34,6 +34,8 @@ class EpochRecord:
         clean_accuracy: of the averaged weights on the history images; nan where not measured.
         robust_accuracy: the same under PGD-10 on the cross-entropy.
         split: where the history images come from.
+        mean_epsilon: mean signed epsilon of the rows trained in the epoch, pixel scale; 0 with natural training.
+        num_dropped: draws of the epoch that an online policy dropped.
     """
 
     epoch: int
@@ -45,6 +47,8 @@ class EpochRecord:
     clean_accuracy: float
     robust_accuracy: float
     split: str
+    mean_epsilon: float
+    num_dropped: int
 
 
 def to_frame(records: list[EpochRecord]) -> pd.DataFrame:

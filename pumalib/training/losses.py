@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
+import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.training.inner_attack import InnerAttack
+
+Objective = Callable[[Tensor], Tensor]
+"""Maps logits [B, K] to [B] values that an inner attack maximises."""
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """The points a batch trains at.
+
+    Attributes:
+        images: [B, C, H, W] float in [0, 1], detached.
+        epsilons: [B] float, signed radius each row was given.
+        kept: [B] bool, False for rows that an online policy drops; None: all are kept.
+    """
+
+    images: Tensor
+    epsilons: Tensor
+    kept: Tensor | None = None
+
+
+class OnlinePolicy(Protocol):
+    """A policy that finds the epsilons of a batch during training; it lives in `training.online.<policy>`."""
+
+    def perturb(self, step: Step, objective: Objective) -> Perturbed:
+        """Perturb a batch whose `epsilons` are where the policy starts."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +53,9 @@ class Step:
         generator: source of randomness on the images' device.
         label_smoothing: of the natural term.
         beta: weight of the robust term of TRADES.
+        online: the policy that finds epsilons during training; None: `epsilons` stand.
+        epoch: counted from 0.
+        positions: [B] int64, places of the batch's rows among the selected rows.
     """
 
     model: nn.Module
@@ -33,18 +66,56 @@ class Step:
     generator: torch.Generator
     label_smoothing: float
     beta: float
+    online: OnlinePolicy | None = None
+    epoch: int = 0
+    positions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def perturb(self, objective: Objective) -> Perturbed:
+        """Perturb each row inside its own epsilon, or as the online policy says."""
+        if self.online is not None:
+            return self.online.perturb(self, objective)
+        return Perturbed(self.attacked(self.epsilons, objective), self.epsilons)
+
+    def attacked(self, epsilons: Tensor, objective: Objective) -> Tensor:
+        """Return the images after one inner attack inside these signed radii, [B]."""
+        return self.attack.perturb(self.model, self.images, self.labels, epsilons, objective, self.generator)
 
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """The loss of a batch: scalars.
+    """The loss of a batch: scalars, and what became of its rows.
 
     Attributes:
         total: what is minimised.
         natural: cross-entropy on clean images; nan where the method never looks at them (`pgd_at`).
         robust: the robust term, unweighted; 0 for natural training.
+        wrong: [B] bool, misclassified at the perturbed image (`natural`: at the image), in train mode.
+        epsilons: [B] float, signed radius each row was given; None: nothing was perturbed.
+        kept: [B] bool, rows that count; None: all.
     """
 
     total: Tensor
     natural: Tensor
     robust: Tensor
+    wrong: Tensor
+    epsilons: Tensor | None = None
+    kept: Tensor | None = None
+
+
+def smoothed_cross_entropy(logits: Tensor, step: Step, kept: Tensor | None) -> Tensor:
+    """Return the mean cross-entropy with label smoothing over the rows that are kept."""
+    if kept is None:
+        return F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing)
+    rows = F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing, reduction="none")
+    return mean_over(rows, kept)
+
+
+def mean_over(values: Tensor, kept: Tensor | None) -> Tensor:
+    """Return the mean of [B] values over the rows that are kept; 0 where none is.
+
+    Dropped rows leave the loss but not the forwards: BatchNorm's statistics stay those of a whole batch (a choice of
+    ours; a single row that is left would have none).
+    """
+    if kept is None:
+        return values.mean()
+    return torch.where(kept, values, 0).sum() / kept.sum().clamp(min=1)

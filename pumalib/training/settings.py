@@ -105,3 +105,8 @@ def keys_of_other_methods(method: str) -> set[str]:
 def method_module(method: str) -> str:
     """Return the module of a training method, by convention."""
     return f"pumalib.training.methods.{method}"
+
+
+def online_module(policy: str) -> str:
+    """Return the module of a policy that finds epsilons during training, by convention."""
+    return f"pumalib.training.online.{policy}"

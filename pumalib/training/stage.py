@@ -1,4 +1,4 @@
-"""The training stage: a pool and a selection in; weights, history and resolved settings out."""
+"""The training stage: a pool and a selection in; weights, history, track and resolved settings out."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
 from pumalib.randomness import derive_seed
+from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.selection.stage import read_selection
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.train import train_on_rows
+from pumalib.training.track import write_track
+from pumalib.training.track_settings import TrackSettings
+from pumalib.training.train import NO_TRACK, train_on_rows
 from pumalib.training.trainer import TrainingRows
 
 
@@ -34,11 +37,15 @@ def train_run(
     selection_path: Path,
     model: Path,
     history: Path,
+    track: Path,
     run: Path,
     device: str,
+    tracked: TrackSettings = NO_TRACK,
+    repetition: int = 0,
+    online: OnlineEpsilonSettings | None = None,
     code: Mapping[str, str] | None = None,
 ) -> None:
-    """Train one run of one seed and store its weights (averaged), its history and its settings.
+    """Train one run of one seed and store its weights (averaged), its history, its track and its settings.
 
     Args:
         architecture: the network.
@@ -51,17 +58,32 @@ def train_run(
         selection_path: selection file of this pool.
         model: weights to write.
         history: CSV to write.
+        track: HDF5 file to write.
         run: YAML to write.
         device: torch device.
+        tracked: what to gather about every row.
+        repetition: another value gives other initial weights and another order within the seed.
+        online: the run's epsilon policy where it works during training.
         code: code fingerprint to record.
     """
     pool = open_pool(pool_path)
     selection = read_selection(selection_path, pool.fingerprint)
-    network = build_model(architecture, pool.image_shape, len(pool.class_names), derive_seed(seed, "initial weights"))
+    own_seed = derive_seed(seed, "repetition", repetition) if repetition else seed
+    initial = derive_seed(own_seed, "initial weights")
+    network = build_model(architecture, pool.image_shape, len(pool.class_names), initial)
     validation = read_split(dataset, "validation") if has_split(dataset, "validation") else None
     data = TrainingRows(pool.images, pool.labels, pool.source, selection.rows, selection.epsilons, pool.image_shape)
     result = train_on_rows(
-        network, data, settings, threat, seed=seed, validation=validation, device=device, description=f"{name}/{seed}"
+        network,
+        data,
+        settings,
+        threat,
+        track=tracked,
+        seed=own_seed,
+        validation=validation,
+        device=device,
+        description=f"{name}/{seed}",
+        online=online,
     )
     resolved: dict[str, Any] = {
         "run": name,
@@ -69,6 +91,9 @@ def train_run(
         "architecture": architecture.model_dump(),
         "training": settings.model_dump(),
         "threat": threat.model_dump(),
+        "track": tracked.model_dump(),
+        "repetition": repetition,
+        **({} if online is None else {"epsilon": online.model_dump()}),
     }
     inputs = {"pool": pool.fingerprint, "selection": selection.fingerprint}
     save_trained(
@@ -83,4 +108,5 @@ def train_run(
     )
     with writing(history) as temporary:
         result.history.to_csv(temporary, index=False)
+    write_track(result.track, track, pool.fingerprint, settings=resolved, inputs=inputs, code=code)
     write_text(run, yaml.safe_dump({**resolved, "inputs": inputs}, sort_keys=False))

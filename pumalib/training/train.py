@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import nn
 from tqdm import tqdm
 
@@ -17,11 +17,19 @@ from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
+from pumalib.selection.policies import row_epsilons
+from pumalib.selection.settings import FixedEpsilon, OnlineEpsilonSettings
 from pumalib.training.history import EpochRecord, Probe, make_probe, to_frame
 from pumalib.training.settings import TrainingSettings
+from pumalib.training.summary import EpochSummary
+from pumalib.training.track import Track
+from pumalib.training.track_settings import TrackSettings
+from pumalib.training.tracker import Tracker
 from pumalib.training.trainer import Trainer, TrainingRows, check_rows
 
 log = logging.getLogger(__name__)
+
+NO_TRACK = TrackSettings()
 
 
 @dataclass(frozen=True)
@@ -31,10 +39,12 @@ class TrainingResult:
     Attributes:
         model: the averaged model, in eval mode.
         history: one line an epoch, see `history.EpochRecord`.
+        track: what was gathered about every row.
     """
 
     model: nn.Module
     history: pd.DataFrame
+    track: Track
 
 
 def train(
@@ -48,8 +58,10 @@ def train(
     source: ArrayLike | None = None,
     rows: ArrayLike | None = None,
     validation: LabelledImages | None = None,
+    track: TrackSettings = NO_TRACK,
     seed: int = 0,
     device: str = "cpu",
+    online: OnlineEpsilonSettings | None = None,
 ) -> TrainingResult:
     """Train a model on images in memory.
 
@@ -57,20 +69,25 @@ def train(
         model: maps float32 [B, C, H, W] in [0, 1] to logits [B, K]; trained in place.
         images: [N, H, W, C] uint8.
         labels: [N] integers.
-        epsilons: [K] signed radii of the selected rows, pixel scale; None: the threat's epsilon for all.
+        epsilons: [K] signed radii of the selected rows, pixel scale; None: the threat's epsilon for all, or where
+            the online policy starts.
         settings: the recipe.
         threat: norm and epsilon; the history's robust accuracy is measured at it.
         source: [N], 0 real, 1 synthetic; None: all real.
         rows: [K] ascending rows to train on; None: all.
         validation: images for the history; None: some of the training rows.
+        track: what to gather about every row on the way; changes nothing of the training.
         seed: of order, augmentation and random starts (not of the initial weights).
         device: torch device.
+        online: a policy that finds epsilons during training; `epsilons` are then where it starts: the caps of
+            `online_margin`, the warm-up of `iaat`.
 
     Returns:
-        The averaged model and the history.
+        The averaged model, the history and the track.
 
     Raises:
-        DataError: wrong dtypes or counts, epsilons with natural training, a loss that is not finite.
+        DataError: wrong dtypes or counts, epsilons with natural training, a loss that is not finite, an epoch in
+            which every row was dropped.
 
     Example:
         >>> import numpy as np, torch
@@ -91,10 +108,22 @@ def train(
             f"{len(classes)} labels"
         )
     kept = np.arange(len(classes)) if rows is None else np.asarray(rows, np.int64)
-    radii = np.full(len(kept), threat.epsilon, np.float32) if epsilons is None else np.asarray(epsilons, np.float32)
+    policy = FixedEpsilon() if online is None else online
+    given = row_epsilons(policy, {}, len(kept), threat.epsilon, threat.norm) if epsilons is None else epsilons
+    radii = np.asarray(given, np.float32)
     sources = np.zeros(len(classes), np.uint8) if source is None else np.asarray(source, np.uint8)
     data = TrainingRows(pixels, classes, sources, kept, radii, (pixels.shape[1], pixels.shape[2], pixels.shape[3]))
-    return train_on_rows(model, data, settings, threat, seed=seed, validation=validation, device=device)
+    return train_on_rows(
+        model,
+        data,
+        settings,
+        threat,
+        track=track,
+        seed=seed,
+        validation=validation,
+        device=device,
+        online=online,
+    )
 
 
 def train_on_rows(
@@ -103,15 +132,18 @@ def train_on_rows(
     settings: TrainingSettings,
     threat: ThreatSettings,
     *,
+    track: TrackSettings = NO_TRACK,
     seed: int = 0,
     validation: LabelledImages | None = None,
     device: str = "cpu",
     description: str = "training",
+    online: OnlineEpsilonSettings | None = None,
 ) -> TrainingResult:
     """Train a model on selected rows of a pool; see `train`."""
-    check_rows(data, settings, threat)
+    check_rows(data, settings, threat, online)
     torch.manual_seed(derive_seed(seed, "torch"))
-    trainer = Trainer(model.to(device), data, settings, threat, seed, torch.device(device))
+    trainer = Trainer(model.to(device), data, settings, threat, seed, torch.device(device), online)
+    tracker = Tracker(track, data, settings, threat, seed, torch.device(device))
     probe = make_probe(
         _some_rows(data, settings.history_images) if validation is None else validation,
         settings.history_images,
@@ -123,13 +155,14 @@ def train_on_rows(
     with tqdm(total=settings.num_steps * settings.batch_size, desc=description, unit="image", disable=None) as bar:
         for epoch in range(settings.epochs):
             started = time.monotonic()
-            losses = trainer.run_epoch(epoch, bar.update)
+            summary = trainer.run_epoch(epoch, bar.update, tracker.visit)
             is_measured = (epoch + 1) % settings.history_every == 0 or epoch + 1 == settings.epochs
-            records.append(_record(epoch, losses, trainer, settings, probe, is_measured))
+            records.append(_record(epoch, summary, trainer, settings, probe, is_measured))
             rate = settings.steps_per_epoch * settings.batch_size / (time.monotonic() - started)
             bar.set_postfix(clean=records[-1].clean_accuracy, robust=records[-1].robust_accuracy)
             log.info("%s: %s, %.0f images/s", description, records[-1], rate)
-    return TrainingResult(trainer.average.model, to_frame(records))
+            tracker.end_epoch(epoch + 1, trainer.model, trainer.average.model)
+    return TrainingResult(trainer.average.model, to_frame(records), tracker.track())
 
 
 def _some_rows(data: TrainingRows, count: int) -> LabelledImages:
@@ -140,7 +173,7 @@ def _some_rows(data: TrainingRows, count: int) -> LabelledImages:
 
 def _record(
     epoch: int,
-    losses: NDArray[np.float64],
+    summary: EpochSummary,
     trainer: Trainer,
     settings: TrainingSettings,
     probe: Probe,
@@ -150,11 +183,13 @@ def _record(
     return EpochRecord(
         epoch=epoch + 1,
         images_seen=(epoch + 1) * settings.steps_per_epoch * settings.batch_size,
-        loss=float(losses[0]),
-        natural_loss=float(losses[1]),
-        robust_loss=float(losses[2]),
+        loss=summary.total,
+        natural_loss=summary.natural,
+        robust_loss=summary.robust,
         learning_rate=trainer.learning_rate,
         clean_accuracy=clean,
         robust_accuracy=robust,
         split=probe.split,
+        mean_epsilon=summary.mean_epsilon,
+        num_dropped=summary.num_dropped,
     )

@@ -9,19 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
+from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.averaging import WeightAverage
 from pumalib.training.batch_norm import set_momentum
 from pumalib.training.images import RowReader, SelectedImages, augment, to_model_input
 from pumalib.training.inner_attack import InnerAttack
-from pumalib.training.losses import BatchLoss, Step
+from pumalib.training.losses import BatchLoss, OnlinePolicy, Step
+from pumalib.training.online.start import Start
 from pumalib.training.optimisation import make_optimizer, make_schedule
 from pumalib.training.sampling import BatchPlan, draw_batches
-from pumalib.training.settings import TrainingSettings, method_module
+from pumalib.training.settings import TrainingSettings, method_module, online_module
+from pumalib.training.summary import EpochSummary, rows_trained, summarise_epoch
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,16 @@ class TrainingRows:
     image_shape: tuple[int, int, int]
 
 
-def check_rows(data: TrainingRows, settings: TrainingSettings, threat: ThreatSettings) -> None:
+def check_rows(
+    data: TrainingRows,
+    settings: TrainingSettings,
+    threat: ThreatSettings,
+    online: OnlineEpsilonSettings | None = None,
+) -> None:
     """Refuse rows and epsilons that do not fit each other, the images or the method.
 
     Raises:
-        DataError: wrong shapes, rows out of range or order, epsilons not finite or not for this method.
+        DataError: wrong shapes, rows out of range or order, epsilons not finite or not for this method or policy.
     """
     if data.rows.ndim != 1 or data.epsilons.shape != data.rows.shape:
         raise DataError(f"expected one epsilon for each of {data.rows.size} rows, got shape {data.epsilons.shape}")
@@ -72,6 +80,21 @@ def check_rows(data: TrainingRows, settings: TrainingSettings, threat: ThreatSet
         raise DataError(
             "expected the default epsilon with natural training, which does not perturb; use another method"
         )
+    if online is not None:
+        _check_online(data, settings, online)
+
+
+def _check_online(data: TrainingRows, settings: TrainingSettings, online: OnlineEpsilonSettings) -> None:
+    if settings.method == "natural":
+        raise DataError(
+            f"expected no online policy with natural training, which does not perturb, got {online.policy}; "
+            "use another method"
+        )
+    if not (data.epsilons > 0).all():
+        raise DataError(
+            f"expected epsilons above 0 for policy {online.policy} to start from, got {data.epsilons.min()}; "
+            "leave them out"
+        )
 
 
 class Trainer:
@@ -85,6 +108,7 @@ class Trainer:
         threat: ThreatSettings,
         seed: int,
         device: torch.device,
+        online: OnlineEpsilonSettings | None = None,
     ) -> None:
         self.model = model
         self.optimizer = make_optimizer(model, settings)
@@ -99,30 +123,44 @@ class Trainer:
         self._batch_loss: Callable[[Step], BatchLoss] = importlib.import_module(
             method_module(settings.method)
         ).batch_loss
+        draws = settings.batch_size * settings.steps_per_epoch
+        start = Start(data.epsilons, threat.epsilon, draws, device)
+        self._online: OnlinePolicy | None = None if online is None else _make_policy(online, start)
 
-    def run_epoch(self, epoch: int, on_images: Callable[[int], object]) -> NDArray[np.float64]:
-        """Train one epoch; return the mean (total, natural, robust) loss.
+    def run_epoch(
+        self,
+        epoch: int,
+        on_images: Callable[[int], object],
+        on_visit: Callable[[NDArray[np.int64], Tensor], object],
+    ) -> EpochSummary:
+        """Train one epoch.
+
+        Args:
+            epoch: counted from 0.
+            on_images: called after each batch with its number of images.
+            on_visit: called after each batch with its rows [B] and, [B] bool, which were misclassified.
 
         Raises:
-            DataError: a loss that is not finite; found at the end of the epoch.
+            DataError: a loss that is not finite, or no row that was kept; found at the end of the epoch.
         """
         self.model.train()
         losses = torch.empty(self._plan.num_batches, 3, device=self._device)
+        trained = torch.empty(self._plan.num_batches, 2, device=self._device)
         batches = draw_batches(self._plan, self._data.source, self._data.rows, epoch)
         for index, rows in enumerate(batches):
-            loss = self._step(epoch * self._plan.num_batches + index, rows)
+            loss = self._step(epoch * self._plan.num_batches + index, epoch, rows)
             losses[index] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
+            trained[index] = rows_trained(loss, len(rows))
             on_images(len(rows))
+            on_visit(rows, loss.wrong)
             if self._settings.schedule_unit == "step":
                 self.schedule.step()
         if self._settings.schedule_unit == "epoch":
             self.schedule.step()
         steps: NDArray[np.float64] = losses.cpu().double().numpy()
-        _check_finite(steps[:, 0], epoch)
-        means: NDArray[np.float64] = steps.mean(0)
-        return means
+        return summarise_epoch(steps, trained.cpu().double().numpy(), self._plan.batch_size, epoch)
 
-    def _step(self, step: int, rows: NDArray[np.int64]) -> BatchLoss:
+    def _step(self, step: int, epoch: int, rows: NDArray[np.int64]) -> BatchLoss:
         images = self._images.gather(rows)
         settings = self._settings
         images = augment(images, settings.crop_padding, settings.horizontal_flip, self._generator("augment", step))
@@ -138,10 +176,14 @@ class Trainer:
                 generator=self._generator("attack", step),
                 label_smoothing=settings.label_smoothing,
                 beta=settings.robust_weight,
+                online=self._online,
+                epoch=epoch,
+                positions=positions,
             )
         )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        if loss.kept is None or loss.kept.any():  # else without gradients, the step below leaves the weights alone
+            loss.total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.average.update(self.model, step)
@@ -151,11 +193,6 @@ class Trainer:
         return torch.Generator(self._device).manual_seed(derive_seed(self._seed, purpose, step))
 
 
-def _check_finite(losses: NDArray[np.float64], epoch: int) -> None:
-    """Look at a whole epoch at once: asking the device after each step would make every step wait."""
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if len(bad):
-        raise DataError(
-            f"expected a finite loss, got {losses[bad[0]]} in epoch {epoch + 1} at its step {bad[0] + 1} of "
-            f"{len(losses)}; lower learning_rate"
-        )
+def _make_policy(online: OnlineEpsilonSettings, start: Start) -> OnlinePolicy:
+    policy: OnlinePolicy = importlib.import_module(online_module(online.policy)).Policy(online, start)
+    return policy

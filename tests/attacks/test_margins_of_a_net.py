@@ -67,6 +67,17 @@ def test_deepfool_agrees_with_foolbox(digits, digits_net, norm, clip, bounds):
     assert 0.95 < ratio <= 1.0
 
 
+def test_deepfool_shows_the_model_no_empty_batch(digits_net, unseen):
+    class Reshaping(nn.Module):
+        def forward(self, images):
+            return digits_net(images.view(images.size(0), -1).view(-1, 1, 8, 8))
+
+    images, labels = unseen
+    is_wrong = torch.from_numpy(predict(digits_net, images)) != labels
+    table = deepfool_margins(Reshaping().eval(), images[is_wrong][:3], labels[is_wrong][:3])
+    assert (table.margin < 0).all()
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_fast_margin_agrees_with_deepfool(digits_net, unseen, norm):
     fast = estimate("fast", norm, digits_net, *unseen)

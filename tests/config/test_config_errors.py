@@ -14,8 +14,8 @@ from pumalib.study_file import load_merged_study, load_study
 
 NAME_RULE = "letters, digits and + . _ = -, beginning with a letter or digit"
 SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, folder or npz"
-KINDS = "comparison, trade_off, margin_histogram or nearest_neighbours"
-POLICIES = "fixed, margin, mean_of_margin or shuffled_margin"
+KINDS = "comparison, trade_off, margin_histogram, nearest_neighbours, training_curves, ratio_curves or cost"
+POLICIES = "fixed, margin, mean_of_margin, shuffled_margin, online_margin or iaat"
 
 UNKNOWN_KEYS = [
     ("sedes", [1], 'got "sedes"; did you mean "seeds"? at sedes'),
@@ -146,12 +146,33 @@ IMPOSSIBLE_VALUES = [
     ("reports|table|kind", "compare", f'expected kind {KINDS}, got \'compare\'; did you mean "comparison"? at reports.table'),
     ("reports|table", {"baseline": "trades"}, f"expected kind {KINDS}, got none at reports.table"),
     ("reports|table|control", "trades", 'expected a control other than the baseline, got "trades" for both at reports.table'),
+    ("runs|trades|epsilon", {"policy": "fixed", "where": {"score": "cd", "above": 1}},
+     'expected the name of a score, got "cd"; valid: margin at runs.trades.epsilon.where.score'),
+    ("runs|trades|epsilon", {"policy": "fixed", "where": {"score": "margin", "at_leats": 1}},
+     'got "at_leats"; did you mean "at_least"? at runs.trades.epsilon.where.at_leats'),
+    ("runs|pruned", {"pool": "real", "epsilon": {"policy": "fixed", "where": {"score": "margin", "above": 0}}},
+     "expected a score of pool real, got margin, a score of pool digits+100, at runs.pruned.epsilon.where.score"),
+    ("runs|puma|epsilon|where", {"score": "margin"},
+     "expected exactly one of below, at_most, at_least, above, got none at runs.puma.epsilon.where"),
+    ("runs|puma|epsilon|otherwise", 0.1, "expected otherwise only beside where, got it alone at runs.puma.epsilon"),
+    ("runs|trades", {"training": {"method": "natural"}, "epsilon": {"policy": "iaat", "warmup_epochs": 1}},
+     "expected no epsilon with natural training, got policy iaat at runs.trades.epsilon"),
+    ("runs|trades|epsilon", {"policy": "online_margin", "prune_above": "26/255", "warmup_epochs": 2},
+     "expected warmup_epochs below the 2 epochs of training, got 2 at runs.trades.epsilon.warmup_epochs, "
+     "which would drop no row; lower it"),
+    ("runs|trades|epsilon", {"policy": "iaat"},
+     "expected warmup_epochs below the 2 epochs of training, got 5 at runs.trades.epsilon.warmup_epochs, "
+     "which would move no epsilon; lower it"),
+    ("runs|trades|epsilon", {"policy": "iaat", "smoothing": 0},
+     "expected smoothing to be greater than 0, got 0 at runs.trades.epsilon.smoothing"),
+    ("runs|trades|epsilon", {"policy": "online_margin", "score": "margin"},
+     'got "score"'),
     ("runs|puma|epsilon", {"score": "margin"}, f"expected policy {POLICIES}, got none at runs.puma.epsilon"),
     ("datasets|digits|source", "digit", f"expected source {SOURCES}, got 'digit'; did you mean \"digits\"? at datasets.digits"),
     ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd or clean, got none at attacks.cw"),
     ("attacks|cw", "pgd", "expected cw to be a mapping, got 'pgd' at attacks.cw"),
     ("scores|margin|method", "deepfol",
-     "expected method deepfool, fast_margin or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
+     "expected method deepfool, fast_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
     ("scores|margin|method", "mine:score", "expected a value for higher_is, got none at scores.margin.higher_is"),
     ("defaults|training|epochs", "many", "expected epochs to be a whole number, got 'many' at defaults.training.epochs"),
     ("defaults|training|epochs", True,
@@ -213,6 +234,24 @@ def test_unknown_key_is_told_before_the_problems_it_causes(study: dict[str, Any]
         ConfigError, match=r'did you mean "epsilon"\? at threat\.epsilom \(config\) \(and 1 more problem\)'
     ):
         load_merged_study(study, [])
+
+
+@pytest.mark.parametrize(
+    "epsilon",
+    [
+        {"policy": "online_margin", "prune_above": "26/255", "warmup_epochs": 1, "cap": "6/255"},
+        {"policy": "online_margin", "prune_above": "4/255"},
+        {"policy": "online_margin", "warmup_epochs": 10},
+        {"policy": "iaat", "warmup_epochs": 0, "step": "1.9/255", "smoothing": 1, "cap": 0.5},
+        {"policy": "fixed", "epsilon": "1/255", "where": {"score": "margin", "below": 0}, "otherwise": 0},
+    ],
+)
+def test_epsilon_policies_that_can_be_meant_are_accepted(study: dict[str, Any], epsilon: dict[str, Any]) -> None:
+    study["runs"]["trades"] = {"training": {"method": "pgd_at"}}
+    study["runs"]["other"] = {"epsilon": epsilon}
+    run = load_merged_study(study, []).runs["other"]
+    assert run.epsilon.policy == epsilon["policy"]
+    assert run.scores == (("margin",) if "where" in epsilon else ())
 
 
 def test_cycle_of_runs_and_scores_is_spelled_out(study: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import torch
 from pumalib import (
     ArchitectureSettings,
     ThreatSettings,
+    TrackSettings,
     TrainingSettings,
     build_model,
     deepfool_margins,
@@ -60,3 +61,19 @@ def test_evaluation_agrees_with_the_cpu(trained, digits):
     trained.cuda()
     assert abs(on_gpu.clean_accuracy - on_cpu.clean_accuracy) < 0.01
     assert abs(on_gpu.robust_accuracy - on_cpu.robust_accuracy) < 0.02
+
+
+def test_what_training_gathers_agrees_with_the_cpu(digits):
+    images, labels = digits[0][:300], digits[1][:300]
+    names = ("correct", "el2n", "loss", "grand", "aign")
+    track = TrackSettings.model_validate({**{name: {"inputs": "clean"} for name in names}, "visits": {}})
+    recipe = TrainingSettings(epochs=2, samples_per_epoch=256, batch_size=64, learning_rate=1e-6, crop_padding=0)
+    tracks = []
+    for device in ("cuda", "cpu"):
+        model = build_model(ArchitectureSettings(name="convnet", width=8), (8, 8, 1), 10)
+        tracks.append(train(model, images, labels, settings=recipe, threat=THREAT, track=track, device=device).track)
+    for name in ("el2n", "loss", "grand", "aign"):
+        on_gpu, on_cpu = (found.quantities[name].values for found in tracks)
+        np.testing.assert_allclose(on_gpu, on_cpu, rtol=0.02, atol=1e-3)
+    assert np.mean(tracks[0].quantities["correct"].values == tracks[1].quantities["correct"].values) > 0.98
+    assert np.array_equal(tracks[0].visits.count, tracks[1].visits.count)

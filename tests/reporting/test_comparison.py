@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from pumalib.errors import DataError
-from pumalib.reporting.comparison import comparison_table, num_comparisons, write_comparison
+from pumalib.reporting.comparison import comparison_metrics, comparison_table, num_comparisons, write_comparison
+from pumalib.reporting.comparison_page import comparison_page
 from pumalib.reporting.figures import FigurePaths
-from pumalib.reporting.settings import ComparisonSettings
+from pumalib.reporting.settings import ComparisonSettings, PublishedNumbers
 
 WITH_CONTROL = ComparisonSettings(kind="comparison", baseline="trades", control="control-20")
 T_OF_TEN_COMPARISONS_AND_TWO_DEGREES = 14.089
@@ -53,6 +54,16 @@ def test_rows_stand_in_the_order_of_the_settings_or_of_the_file(three_runs: pd.D
     assert comparison_table(three_runs, WITH_CONTROL)["run"].tolist() == ["trades", "puma-20", "control-20"]
     chosen = WITH_CONTROL.model_copy(update={"runs": ("control-20", "puma-20")})
     assert comparison_table(three_runs, chosen)["run"].tolist() == ["control-20", "puma-20"]
+
+
+def test_a_mean_epsilon_that_only_training_knows_is_a_dash(three_runs: pd.DataFrame, tmp_path: Path) -> None:
+    three_runs.loc[three_runs["run"] == "puma-20", "mean_epsilon"] = math.nan
+    page = written(three_runs, WITH_CONTROL, tmp_path)
+    (line,) = (line for line in page.splitlines() if line.startswith("| `puma-20`"))
+    assert [cell.strip() for cell in line.split("|")][2:5] == ["20.0", "800", "-"]
+    assert "Mean epsilon `-`: the run finds its epsilons during training" in page
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert table["mean_epsilon"].isna().tolist() == [False, True, False]
 
 
 def test_a_run_is_not_compared_with_itself(three_runs: pd.DataFrame) -> None:
@@ -180,3 +191,21 @@ def test_a_baseline_alone_gives_a_table_with_nothing_to_compare(three_runs: pd.D
     paths = FigurePaths(tmp_path / "a.png", tmp_path / "a.svg")
     write_comparison(three_runs, settings, tmp_path / "table.csv", tmp_path / "table.md", paths)
     assert "nothing to compare" in (tmp_path / "table.md").read_text(encoding="utf-8")
+
+
+def test_published_numbers_stand_apart_and_change_nothing_measured(three_runs: pd.DataFrame) -> None:
+    plain = ComparisonSettings(kind="comparison", baseline="trades")
+    numbers = {"puma-20": PublishedNumbers(clean_accuracy=91.37), "trades": PublishedNumbers(robust_accuracy=58.53)}
+    settings = plain.model_copy(update={"published": numbers})
+    table, measured = comparison_table(three_runs, settings), comparison_table(three_runs, plain)
+    pd.testing.assert_frame_equal(table[measured.columns], measured)
+    assert table["published_clean_accuracy"].tolist() == pytest.approx([math.nan, 0.9137, math.nan], nan_ok=True)
+    assert table["published_robust_accuracy"].tolist() == pytest.approx([0.5853, math.nan, math.nan], nan_ok=True)
+    metrics = comparison_metrics(three_runs, settings)
+    page = comparison_page(table, metrics, settings, 4, 0.95)
+    header, _, trades, puma = page.splitlines()[:4]
+    assert header.endswith("published (PUMA): clean accuracy (%) | published (PUMA): robust accuracy (%) |")
+    assert trades.endswith("| - | 58.53 |")
+    assert puma.endswith("| 91.37 | - |")
+    assert "no number of this page is computed from them" in page
+    assert "published" not in comparison_page(measured, metrics, plain, 4, 0.95)

@@ -7,14 +7,8 @@ from numpy.typing import NDArray
 
 from pumalib.errors import DataError
 from pumalib.reporting.figures import FigurePaths
-from pumalib.reporting.margin_histogram import (
-    count_margins,
-    draw,
-    margin_bins,
-    margin_caption,
-    source_names,
-    write_margin_histogram,
-)
+from pumalib.reporting.margin_counts import Cuts, Margins, count_margins, shared_rows, source_names
+from pumalib.reporting.margin_histogram import draw, margin_bins, margin_page, write_margin_histogram
 
 EPSILON = 8 / 255
 CUTS = [("puma-20", 0.08)]
@@ -26,6 +20,10 @@ def margins_with(num_negative: int) -> tuple[NDArray[np.float32], NDArray[np.int
     source = np.repeat([0, 1], [50, 100])
     margin[50 : 50 + num_negative] *= -1
     return margin, source, np.arange(150) >= 3
+
+
+def scored(margin: NDArray[np.float32], source: NDArray[np.int64], cuts: Cuts = CUTS, score: str = "margin") -> Margins:
+    return Margins(score, margin, source, np.arange(len(margin)) >= 3, "linf", cuts)
 
 
 def test_counts_equal_those_done_by_hand() -> None:
@@ -58,7 +56,7 @@ def test_unknown_sources_are_refused() -> None:
 def test_bins_count_every_row_once_even_far_away() -> None:
     margin, source, _ = margins_with(4)
     margin[0], margin[60] = -1.0, 1.0
-    table = margin_bins(margin, source, EPSILON, CUTS)
+    table = margin_bins([scored(margin, source)], EPSILON)
     assert (table["num_real"].sum(), table["num_synthetic"].sum()) == (50, 100)
     assert table["bin_low"].iloc[0] == -np.inf
     assert table["bin_high"].iloc[-1] == np.inf
@@ -69,15 +67,15 @@ def test_bins_count_every_row_once_even_far_away() -> None:
 
 def test_marks_lie_within_the_drawn_range() -> None:
     margin, source, _ = margins_with(0)
-    table = margin_bins(margin, source, 0.5, [("far", 0.9)])
+    table = margin_bins([scored(margin, source, [("far", 0.9)])], 0.5)
     assert table["bin_high"].iloc[0] < -0.5
     assert table["bin_low"].iloc[-1] > 0.9
 
 
 @pytest.mark.parametrize(("num_negative", "warns"), [(0, False), (5, False), (6, True)])
 def test_caption_warns_above_five_per_cent_of_negative_synthetic_margins(num_negative: int, warns: bool) -> None:
-    margin, source, converged = margins_with(num_negative)
-    caption = margin_caption(count_margins(margin, source, EPSILON, converged), EPSILON, CUTS, "linf")
+    margin, source, _ = margins_with(num_negative)
+    caption = margin_page([scored(margin, source)], EPSILON)
     assert ("**Warning:**" in caption) == warns
     assert "puma-20 at 0.08" in caption
     assert f"{num_negative} ({num_negative:.1f} %)" in caption
@@ -90,28 +88,49 @@ def test_lengths_and_unscored_rows_are_refused() -> None:
         count_margins(margin, source, EPSILON, converged[1:])
     margin[3] = np.nan
     with pytest.raises(DataError, match="finite margins"):
-        draw(margin, source, EPSILON, CUTS, "linf", converged)
+        draw([scored(margin, source)], EPSILON)
+
+
+@pytest.mark.parametrize(("num_negative", "warns"), [(15, False), (16, True)])
+def test_page_warns_above_ten_per_cent_of_negative_margins_in_the_whole_pool(num_negative: int, warns: bool) -> None:
+    margin, source, _ = margins_with(0)
+    margin[:num_negative] *= -1
+    page = margin_page([scored(margin, source)], EPSILON)
+    assert ("of all margins of `margin` are negative" in page) == warns
+
+
+def test_a_second_score_is_binned_over_the_same_edges_and_compared() -> None:
+    margin, source, _ = margins_with(4)
+    other = (2 * margin).astype(np.float32)
+    scores = [scored(margin, source), scored(other, source, (), "fast")]
+    table = margin_bins(scores, EPSILON)
+    assert table["beside_num_synthetic"].sum() == 100
+    assert table["num_real"].sum() == table["beside_num_real"].sum() == 50
+    assert table["bin_low"].iloc[-1] > np.quantile(other, 0.99)
+    assert len(draw(scores, EPSILON).axes) == 2
+    page = margin_page(scores, EPSILON)
+    assert "| rank correlation (Spearman) | 1.0000 |" in page
+    assert "`margin` against `fast`, over the 150 rows" in page
+
+
+def test_two_scores_are_compared_on_the_rows_that_both_scored() -> None:
+    first = Margins("a", np.float32([1, 2, 3]), [0, 0, 0], np.ones(3, bool), "linf", rows=np.array([0, 2, 5]))
+    second = Margins("b", np.float32([7, 8, 9]), [0, 0, 0], np.ones(3, bool), "linf", rows=np.array([2, 3, 5]))
+    ours, theirs = shared_rows(first, second)
+    assert (ours.tolist(), theirs.tolist()) == ([2, 3], [7, 9])
 
 
 @pytest.mark.parametrize("has_synthetic", [True, False])
+@pytest.mark.parametrize("num_scores", [1, 2])
 def test_all_files_are_equal_over_two_draws(
-    has_synthetic: bool, tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+    has_synthetic: bool, num_scores: int, tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
 ) -> None:
-    margin, source, converged = margins_with(10)
+    margin, source, _ = margins_with(10)
+    scores = [scored(margin, source * has_synthetic, CUTS if has_synthetic else (), f"s{n}") for n in range(num_scores)]
     contents = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_margin_histogram(
-            margin,
-            source * has_synthetic,
-            EPSILON,
-            CUTS if has_synthetic else [],
-            "linf",
-            converged,
-            csv_path=folder / "f.csv",
-            markdown_path=folder / "f.md",
-            figure=paths,
-        )
+        write_margin_histogram(scores, EPSILON, csv_path=folder / "f.csv", markdown_path=folder / "f.md", figure=paths)
         is_drawn_well(paths)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]

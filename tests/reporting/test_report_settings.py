@@ -23,6 +23,12 @@ ADAPTER: TypeAdapter[ReportSettings] = TypeAdapter(ReportSettings)
         {"kind": "trade_off", "baseline": "trades", "attack": "cw"},
         {"kind": "margin_histogram", "score": "margin", "run": "puma-20"},
         {"kind": "nearest_neighbours", "pool": "digits+10k", "seed": 0},
+        {"kind": "comparison", "baseline": "trades", "published": {"puma-20": {"clean_accuracy": 91.37}}},
+        {"kind": "trade_off", "baseline": "trades", "attack": "cw", "frontiers": {"epsilon": ["trades", "trades-6"]}},
+        {"kind": "margin_histogram", "score": "margin", "beside": "fast-margin"},
+        {"kind": "training_curves", "runs": ["puma-20"], "baseline": "random-20"},
+        {"kind": "ratio_curves", "lines": {"1M": ["puma-0"]}, "baselines": {"1M": "trades"}, "attack": "cw"},
+        {"kind": "cost"},
     ],
 )
 def test_each_kind_is_told_by_its_name(raw: dict[str, object]) -> None:
@@ -39,6 +45,16 @@ def test_each_kind_is_told_by_its_name(raw: dict[str, object]) -> None:
         ({"kind": "comparison", "baseline": "trades", "runs": ["a", "a"]}, "a more than once"),
         ({"kind": "comparison", "baseline": "trades", "control": "trades"}, "other than the baseline"),
         ({"kind": "nearest_neighbours", "pool": "p", "seed": -1}, "greater than or equal to 0"),
+        ({"kind": "comparison", "baseline": "a", "published": {"a": {"clean_accuracy": 101}}}, "less than or equal"),
+        ({"kind": "trade_off", "baseline": "a", "attack": "cw", "frontiers": {"e": ["a"]}}, "at least 2"),
+        ({"kind": "margin_histogram", "score": "margin", "beside": "margin"}, 'another score than score, got "margin"'),
+        ({"kind": "training_curves", "runs": []}, "at least 1"),
+        ({"kind": "ratio_curves", "lines": {}, "attack": "cw"}, "at least 1"),
+        ({"kind": "ratio_curves", "lines": {"1M": []}, "attack": "cw"}, "at least 1"),
+        (
+            {"kind": "ratio_curves", "lines": {"1M": ["a"]}, "baselines": {"2M": "b"}, "attack": "cw"},
+            'a label of lines, got "2M"; did you mean "1M"',
+        ),
     ],
 )
 def test_impossible_reports_are_refused(raw: dict[str, object], message: str) -> None:

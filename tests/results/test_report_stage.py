@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,8 @@ from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
 from pumalib.errors import ArtifactError, DataError
-from pumalib.reporting.stage import ReportFiles, report_margins, report_neighbours, report_results
+from pumalib.reporting.stage import ReportFiles, report_curves, report_margins, report_neighbours, report_results
+from pumalib.reporting.training_curves import HistoryFile
 from pumalib.results.collect import RunFiles
 from pumalib.scores.table import ScoreTable, write_scores
 
@@ -85,9 +87,41 @@ def test_report_of_a_run_that_is_not_there_is_refused_and_leaves_nothing(files: 
     assert not output.csv.exists()
 
 
-def write_margins(path: Path, pool: Path) -> Path:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "comparison", "baseline": "trades"},
+        {"kind": "trade_off", "baseline": "trades", "attack": "cw"},
+        {"kind": "ratio_curves", "lines": {"all": ["trades", "puma"]}, "attack": "cw"},
+    ],
+)
+def test_pages_warn_of_runs_that_keep_many_rows_with_a_negative_epsilon(
+    settings: dict[str, Any], files: Any, output: ReportFiles
+) -> None:
+    entries = files()
+    report_results(settings, "tiny", entries, output)
+    assert "negative epsilon" not in output.markdown.read_text(encoding="utf-8")
+    with h5py.File(entries[-1].selection, "r+") as file:
+        file["epsilons"][:1] = -0.1
+    report_results(settings, "tiny", entries, output)
+    page = output.markdown.read_text(encoding="utf-8")
+    assert "have a negative epsilon in `puma` (25.0 %)" in page
+    assert "`trades` (" not in page
+
+
+def test_training_curves_are_written_from_histories(tmp_path: Path, output: ReportFiles) -> None:
+    histories = []
+    for seed in (0, 1):
+        path = tmp_path / f"history{seed}.csv"
+        path.write_text("epoch,images_seen,clean_accuracy,robust_accuracy,split\n1,100,0.5,0.25,validation\n")
+        histories.append(HistoryFile("trades", seed, path))
+    report_curves({"kind": "training_curves", "runs": ["trades"]}, histories, output)
+    assert is_written(output)
+
+
+def write_margins(path: Path, pool: Path, scale: float = 1.0) -> Path:
     table = ScoreTable(
-        score=np.linspace(-0.1, 0.3, 14).astype(np.float32),
+        score=np.linspace(-0.1, 0.3, 14).astype(np.float32) * scale,
         valid=np.ones(14, bool),
         higher_is="easier",
         unit="pixel",
@@ -115,12 +149,25 @@ def test_margin_histogram_marks_only_cuts_by_its_score(tmp_path: Path, pool: Pat
     selection = write_selection(tmp_path / "selection.h5", pool, cuts)
     prune = [{"by": "random"}, {"by": "margin"}, {"by": "other"}]
     settings = {"kind": "margin_histogram", "score": "margin", "run": "puma"}
-    report_margins(settings, prune, 0.1, scores, selection, pool, output)
+    report_margins(settings, prune, 0.1, [scores], selection, pool, output)
     assert is_written(output)
     page = output.markdown.read_text(encoding="utf-8")
     assert "margin easiest 0.2" in page
     assert "other" not in page
     assert "random" not in page
+
+
+def test_margin_histogram_draws_a_second_score_and_needs_no_run(
+    tmp_path: Path, pool: Path, output: ReportFiles
+) -> None:
+    scores = [write_margins(tmp_path / "one.h5", pool), write_margins(tmp_path / "two.h5", pool, -1.0)]
+    settings = {"kind": "margin_histogram", "score": "margin", "beside": "fast"}
+    report_margins(settings, [], 0.1, scores, None, pool, output)
+    assert is_written(output)
+    page = output.markdown.read_text(encoding="utf-8")
+    assert "| rank correlation (Spearman) | -1.0000 |" in page
+    assert "| same sign | 0.00 % |" in page
+    assert "No cut is marked." in page
 
 
 def test_margins_of_another_pool_are_refused(tmp_path: Path, pool: Path, output: ReportFiles) -> None:
@@ -129,7 +176,7 @@ def test_margins_of_another_pool_are_refused(tmp_path: Path, pool: Path, output:
     build_pool(tmp_path / "dataset.h5", None, tmp_path / "other.h5", settings={})
     settings = {"kind": "margin_histogram", "score": "margin", "run": "puma"}
     with pytest.raises(ArtifactError, match="expected the pool with fingerprint"):
-        report_margins(settings, [], 0.1, scores, selection, tmp_path / "other.h5", output)
+        report_margins(settings, [], 0.1, [scores], selection, tmp_path / "other.h5", output)
 
 
 def test_neighbours_are_compared_with_test_rows_where_there_are_no_validation_rows(

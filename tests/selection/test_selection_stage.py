@@ -164,6 +164,41 @@ def test_gap_counts_before_a_margin_is_called_negative(study: Study, negative: s
         assert (selection.epsilons == 0).tolist() == below.tolist()
 
 
+@pytest.mark.parametrize("policy", ["margin", "mean_of_margin", "shuffled_margin"])
+def test_where_comes_before_the_controls_and_drops_no_row_outside(study: Study, policy: str) -> None:
+    where = {"score": "margin", "at_most": 0.05}
+    puma = study.select(a_plan(EASIEST, epsilon={**PUMA, "where": where, "negative": "drop"}))
+    control = study.select(a_plan(EASIEST, epsilon={**PUMA, "policy": policy, "where": where, "negative": "drop"}))
+    margins = study.margins[puma.rows]
+    expected = np.where(margins <= np.float32(0.05), margins, np.float32(CAP))
+    np.testing.assert_array_equal(puma.epsilons, expected)
+    assert (margins >= 0).all()
+    assert control.rows.tolist() == puma.rows.tolist()
+    assert control.mean_epsilon == pytest.approx(puma.mean_epsilon, rel=1e-2 if policy == "shuffled_margin" else 1e-6)
+    outside = study.select(a_plan(epsilon={**PUMA, "where": {**where, "at_most": -10}, "negative": "drop"}))
+    assert len(outside.rows) == len(study.margins)
+    assert set(outside.epsilons.tolist()) == {np.float32(CAP)}
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "begins_at"),
+    [
+        ({"policy": "online_margin"}, CAP),
+        ({"policy": "online_margin", "cap": 0.12}, 0.12),
+        ({"policy": "iaat"}, CAP),
+        ({"policy": "iaat", "cap": 0.05}, 0.05),
+        ({"policy": "iaat", "cap": 0.2}, CAP),
+    ],
+)
+def test_policies_that_work_during_training_begin_at_one_epsilon_and_have_no_mean_yet(
+    study: Study, epsilon: dict[str, Any], begins_at: float
+) -> None:
+    selection = study.select(a_plan(EASIEST, epsilon=epsilon))
+    assert selection.rows.tolist() == study.select(a_plan(EASIEST)).rows.tolist()
+    assert set(selection.epsilons.tolist()) == {np.float32(begins_at)}
+    assert np.isnan(selection.mean_epsilon)
+
+
 def test_gap_and_cap_bound_the_margins(study: Study) -> None:
     selection = study.select(a_plan(epsilon={**PUMA, "gap": 0.01, "cap": "6/255"}))
     expected = np.clip(study.margins.astype(float) - 0.01, -6 / 255, 6 / 255)

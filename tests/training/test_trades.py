@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -195,3 +196,26 @@ def test_reported_terms_carry_no_gradient(method: object) -> None:
     assert loss.total.requires_grad
     assert not loss.natural.requires_grad
     assert not loss.robust.requires_grad
+
+
+@pytest.mark.parametrize("method", [pgd_at, trades])
+def test_wrong_rows_are_those_misclassified_at_the_images_that_the_loss_was_taken_at(
+    small_net: Maker, method: ModuleType
+) -> None:
+    images, labels = a_batch()
+    epsilons = torch.full((16,), 0.2)
+    loss = method.batch_loss(a_step(small_net(), images, labels, epsilons))
+    model = small_net()
+    step = a_step(model, images, labels, epsilons)
+    with torch.no_grad(), unrecorded_statistics(model):
+        clean = model(images)
+    objective = method.attack_objective(clean, labels)
+    perturbed = step.attack.perturb(model, images, labels, epsilons, objective, step.generator)
+    assert loss.wrong.tolist() == (model(perturbed).argmax(1) != labels).tolist()
+    assert loss.wrong.tolist() != (clean.argmax(1) != labels).tolist()
+
+
+def test_wrong_rows_of_natural_training_are_those_misclassified_as_they_are(small_net: Maker) -> None:
+    images, labels = a_batch()
+    loss = natural.batch_loss(a_step(small_net(), images, labels, torch.full((16,), 0.2)))
+    assert loss.wrong.tolist() == (small_net()(images).argmax(1) != labels).tolist()

@@ -14,10 +14,13 @@ from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
 from pumalib.errors import ArtifactError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained
+from pumalib.selection.settings import OnlineEpsilonSettings, read_online
 from pumalib.selection.stage import SelectionPlan, make_selection, read_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.stage import train_run
+from pumalib.training.track import read_track
+from pumalib.training.track_settings import TrackSettings
 
 THREAT = ThreatSettings(epsilon=0.1)
 ARCHITECTURE = ArchitectureSettings(name="mlp", width=8, mean=(0.3,), std=(0.4,))
@@ -55,7 +58,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_files(tmp_path_factory.mktemp("files"), 0, 0.0)
 
 
-def run(files: Path, output: Path, seed: int = 0, selection: Path | None = None, **changes: Any) -> Path:
+def run(
+    files: Path,
+    output: Path,
+    seed: int = 0,
+    selection: Path | None = None,
+    repetition: int = 0,
+    online: OnlineEpsilonSettings | None = None,
+    **changes: Any,
+) -> Path:
     recipe = {"epochs": 3, "samples_per_epoch": 64, "batch_size": 32, "synthetic_fraction": 0.5, **changes}
     train_run(
         ARCHITECTURE,
@@ -68,15 +79,19 @@ def run(files: Path, output: Path, seed: int = 0, selection: Path | None = None,
         selection_path=selection or files / "selection.h5",
         model=output / "model.safetensors",
         history=output / "history.csv",
+        track=output / "track.h5",
         run=output / "run.yaml",
         device="cpu",
+        tracked=TrackSettings.model_validate({"loss": {"every": 2}, "visits": {}}),
+        repetition=repetition,
+        online=online,
     )
     return output
 
 
 def test_equal_inputs_give_equal_bytes_and_another_seed_does_not(files: Path, tmp_path: Path) -> None:
     first, again, other = (run(files, tmp_path / name, seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
-    for name in ("model.safetensors", "history.csv", "run.yaml"):
+    for name in ("model.safetensors", "history.csv", "track.h5", "run.yaml"):
         assert (first / name).read_bytes() == (again / name).read_bytes()
         assert (first / name).read_bytes() != (other / name).read_bytes()
 
@@ -88,6 +103,27 @@ def test_memory_mapped_pool_trains_the_same_weights(files: Path, tmp_path: Path)
     )
     for a, b in zip(resident.state_dict().values(), mapped.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_repetition_is_another_training_of_the_same_seed_and_pool(files: Path, tmp_path: Path) -> None:
+    first, other, third = (run(files, tmp_path / str(number), repetition=number) for number in (0, 1, 2))
+    histories = {(folder / "history.csv").read_bytes() for folder in (first, other, third)}
+    assert len(histories) == 3
+    stored = [yaml.safe_load((folder / "run.yaml").read_text()) for folder in (first, other)]
+    assert [(settings["seed"], settings["repetition"]) for settings in stored] == [(0, 0), (0, 1)]
+    assert stored[0]["inputs"] == stored[1]["inputs"]
+
+
+def test_track_is_stored_for_every_row_of_the_pool(files: Path, tmp_path: Path) -> None:
+    run(files, tmp_path)
+    pool, selection = open_pool(files / "pool.h5"), read_selection(files / "selection.h5")
+    track = read_track(tmp_path / "track.h5", pool.fingerprint)
+    assert track.names == ("loss", "visits")
+    assert track.quantities["loss"].epochs.tolist() == [1, 3]
+    assert track.quantities["loss"].values.shape == (2, len(pool))
+    assert track.visits is not None
+    assert track.visits.count.sum() == 3 * 64
+    assert track.visits.count[selection.rows].sum() == 3 * 64
 
 
 def test_stored_model_is_the_one_the_history_measured(files: Path, tmp_path: Path) -> None:
@@ -112,6 +148,20 @@ def test_settings_are_stored_with_all_defaults_resolved(files: Path, tmp_path: P
     assert TrainingSettings.model_validate(stored["training"]).epochs == 3
     assert ArchitectureSettings.model_validate(stored["architecture"]) == ARCHITECTURE
     assert stored["inputs"] == {"pool": selection.pool_fingerprint, "selection": selection.fingerprint}
+
+
+@pytest.mark.parametrize("policy", ["online_margin", "iaat"])
+def test_a_policy_that_works_during_training_is_stored_and_tells_its_epsilons(
+    files: Path, tmp_path: Path, policy: str
+) -> None:
+    online = read_online({"policy": policy, "warmup_epochs": 1})
+    assert online is not None
+    stored = yaml.safe_load((run(files, tmp_path, online=online) / "run.yaml").read_text())
+    assert read_online(stored["epsilon"]) == online
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert list(history.columns[-2:]) == ["mean_epsilon", "num_dropped"]
+    assert history.mean_epsilon.iloc[-1] < 0.1
+    assert "epsilon" not in yaml.safe_load((run(files, tmp_path / "plain") / "run.yaml").read_text())
 
 
 def test_history_is_measured_on_validation_rows_where_there_are_some(tmp_path: Path) -> None:

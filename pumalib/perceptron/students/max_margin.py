@@ -86,7 +86,7 @@ def _curvature(inputs: SignedInputs, epsilons: Tensor) -> Tensor:
         direction = inputs.combination(inputs.products(direction / direction.norm(dim=0)))
         squared = direction.norm(dim=0)
     largest = (_NORM_RESERVE * squared).sqrt() + epsilons * inputs.gaussian.numel() ** 0.5
-    return largest.square()
+    return torch.square(largest)
 
 
 def _relative_gaps(inputs: SignedInputs, multipliers: Tensor, epsilons: Tensor, cost: float) -> Tensor:

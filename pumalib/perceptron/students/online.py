@@ -18,8 +18,8 @@ _Array = NDArray[np.floating]
 def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], settings: OnlineSettings) -> Tensor:
     """Pass once over the sets and return the weights after each number of rows.
 
-    A row is learned where its FGSM example is on the wrong side or on the boundary: ``w += y x'``. Rows come one after the
-    other and curves side by side, on the CPU: a row is too little work for another device.
+    A row is learned where its FGSM example is on the wrong side or on the boundary: ``w += y x'``. Rows come one after
+    the other and curves side by side, on the CPU: a row is too little work for another device.
 
     Args:
         inputs: N rows of P curves.
@@ -43,7 +43,7 @@ def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], setti
 
 
 class _Pass:
-    """The students of all curves on their way: weights [P, K], and of each the L1 norm and the overlap with the teacher."""
+    """The students of all curves: weights [P, K], and of each the L1 norm and the product with the teacher."""
 
     def __init__(self, teacher: _Array, epsilons: _Array) -> None:
         self.teacher, self.epsilons = teacher, epsilons

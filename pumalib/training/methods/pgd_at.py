@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
-from pumalib.training.losses import BatchLoss, Step
+from pumalib.training.losses import BatchLoss, Step, smoothed_cross_entropy
 
 
 def batch_loss(step: Step) -> BatchLoss:
     """Return the cross-entropy at the perturbed images; anti-adversarial ones where epsilon is negative."""
-    adversarial = step.attack.perturb(
-        step.model,
-        step.images,
-        step.labels,
-        step.epsilons,
-        partial(cross_entropy, labels=step.labels),
-        step.generator,
-    )
-    robust = F.cross_entropy(step.model(adversarial), step.labels, label_smoothing=step.label_smoothing)
-    return BatchLoss(robust, torch.full_like(robust.detach(), torch.nan), robust.detach())
+    perturbed = step.perturb(attack_objective(None, step.labels))
+    logits = step.model(perturbed.images)
+    robust = smoothed_cross_entropy(logits, step, perturbed.kept)
+    natural = torch.full_like(robust.detach(), torch.nan)
+    wrong = logits.argmax(1) != step.labels
+    return BatchLoss(robust, natural, robust.detach(), wrong, perturbed.epsilons, perturbed.kept)
+
+
+def attack_objective(clean_logits: Tensor | None, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what the inner attack maximises: the cross-entropy; clean logits [B, K] play no part."""
+    return partial(cross_entropy, labels=labels)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
 
 from pumalib.attacks.objectives import divergence
 from pumalib.training.batch_norm import unrecorded_statistics
-from pumalib.training.losses import BatchLoss, Step
+from pumalib.training.losses import BatchLoss, Step, mean_over, smoothed_cross_entropy
 
 
 def batch_loss(step: Step) -> BatchLoss:
@@ -20,15 +21,16 @@ def batch_loss(step: Step) -> BatchLoss:
     """
     with torch.no_grad(), unrecorded_statistics(step.model):
         fixed = step.model(step.images)
-    adversarial = step.attack.perturb(
-        step.model,
-        step.images,
-        step.labels,
-        step.epsilons,
-        partial(divergence, clean_logits=fixed),
-        step.generator,
-    )
+    perturbed = step.perturb(attack_objective(fixed, step.labels))
     clean_logits = step.model(step.images)
-    natural = F.cross_entropy(clean_logits, step.labels, label_smoothing=step.label_smoothing)
-    robust = divergence(step.model(adversarial), clean_logits).mean()
-    return BatchLoss(natural + step.beta * robust, natural.detach(), robust.detach())
+    natural = smoothed_cross_entropy(clean_logits, step, perturbed.kept)
+    logits = step.model(perturbed.images)
+    robust = mean_over(divergence(logits, clean_logits), perturbed.kept)
+    total = natural + step.beta * robust
+    wrong = logits.argmax(1) != step.labels
+    return BatchLoss(total, natural.detach(), robust.detach(), wrong, perturbed.epsilons, perturbed.kept)
+
+
+def attack_objective(clean_logits: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return what the inner attack maximises: the KL against clean logits [B, K] held fixed; labels play no part."""
+    return partial(divergence, clean_logits=clean_logits)

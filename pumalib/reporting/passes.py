@@ -1,0 +1,108 @@
+"""How many images go forward and backward through a network: in a training, and in a search for margins."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings
+from pumalib.scores.table import ScoreTable
+from pumalib.training.settings import TrainingSettings
+from pumalib.training.track_settings import PassSettings, TrackSettings
+
+FIXED_BEFORE_TRAINING = ("fixed", "margin", "mean_of_margin", "shuffled_margin")
+"""Policies whose epsilons are known before training, which then costs no more than with one epsilon."""
+
+_WITH_GRADIENTS = ("aign", "grand")
+"""Tracked quantities that go forward and backward themselves; the others share one forward."""
+
+_OUTER_PASSES = {"natural": (1, 1), "pgd_at": (1, 1), "trades": (3, 2)}
+"""Forward and backward passes of a draw outside the inner attack; TRADES looks at the clean image once more."""
+
+
+class Passes(NamedTuple):
+    """Images that went through a network; nan: not known."""
+
+    forward: float
+    backward: float
+
+    @property
+    def total(self) -> float:
+        """Both together."""
+        return self.forward + self.backward
+
+
+UNKNOWN = Passes(math.nan, math.nan)
+
+
+def attack_steps(training: TrainingSettings) -> int:
+    """Return the gradient steps of the inner attack a draw."""
+    return 0 if training.method == "natural" else training.inner_steps
+
+
+def training_passes(training: TrainingSettings, policy: str) -> Passes:
+    """Return the passes of a whole training; each step of the inner attack is one forward and one backward.
+
+    A backward pass through two forwards counts as two. The few images that the history measures are left out.
+
+    Args:
+        training: The recipe.
+        policy: Of the epsilons; passes are unknown where training itself looks for them.
+    """
+    if policy not in FIXED_BEFORE_TRAINING:
+        return UNKNOWN
+    forward, backward = _OUTER_PASSES[training.method]
+    draws, steps = training.num_steps * training.batch_size, attack_steps(training)
+    return Passes(draws * (forward + steps), draws * (backward + steps))
+
+
+def tracking_passes(track: TrackSettings, training: TrainingSettings, num_rows: int) -> Passes:
+    """Return the passes that tracking adds to a training; counting visits adds none.
+
+    Attacked inputs take one forward for the clean prediction and the inner attack; quantities of one kind of input and
+    one set of weights share what they look at.
+
+    Args:
+        track: What is gathered.
+        training: The recipe.
+        num_rows: Rows of the pool.
+    """
+    forward = backward = 0
+    for epoch in range(1, training.epochs + 1):
+        due = {name: wanted for name, wanted in track.passes.items() if epoch in wanted.epochs(training.epochs)}
+        for kind in set(map(_kind, due.values())):
+            names = [name for name, wanted in due.items() if _kind(wanted) == kind]
+            with_gradients = sum(name in _WITH_GRADIENTS for name in names)
+            steps = attack_steps(training) if kind[0] == "attacked" else 0
+            forward += (kind[0] == "attacked") + steps + with_gradients + (with_gradients < len(names))
+            backward += steps + with_gradients
+    return Passes(num_rows * forward, num_rows * backward)
+
+
+def _kind(wanted: PassSettings) -> tuple[str, str]:
+    return wanted.inputs, wanted.weights
+
+
+def margin_passes(settings: DeepfoolSettings | FastMarginSettings, table: ScoreTable, num_classes: int) -> Passes:
+    """Return the passes of a search for margins, from the iterations of each row.
+
+    Each row is looked at once for its prediction, once before the first and after each iteration, and by the
+    bisection. An iteration takes one backward pass, with DeepFool one for each class it looks at; the row that crosses
+    has its gradient taken once more, unless it is the last of its batch (counted always: an upper bound). DeepFool
+    aims once more at rightly classified rows that crossed. A check of the model on a few images is left out.
+
+    Args:
+        settings: Of the score.
+        table: Its table, with the columns `iterations` and `converged`.
+        num_classes: Of the pool.
+    """
+    iterations = float(table.columns["iterations"].sum())
+    num_rows, crossed = len(table.score), np.asarray(table.columns["converged"])
+    num_crossed, num_aimed = int(crossed.sum()), int((crossed & (table.score >= 0)).sum())
+    forward = iterations + 3 * num_rows + settings.bisection_steps * num_crossed
+    if isinstance(settings, FastMarginSettings):
+        return Passes(forward, iterations + num_crossed)
+    candidates = min(settings.num_candidates, num_classes - 1)
+    return Passes(forward + 2 * num_aimed, candidates * (iterations + num_crossed) + num_aimed)

@@ -1,0 +1,157 @@
+"""The figure of clean and robust accuracy against the pruned fraction, one line a group of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pumalib.reporting.colours import BASELINE_DASHES, LineStyle, group_line_styles
+from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, FigurePaths, figure_style, new_stack, save_figure
+from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.results import (
+    CLEAN_ACCURACY,
+    Metric,
+    check_results,
+    chosen_attacks,
+    chosen_runs,
+    refuse_unequal_test_sets,
+    robust_accuracy,
+    rows_of,
+    values_by_seed,
+)
+from pumalib.reporting.settings import RatioCurvesSettings
+from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, spread, summarise
+
+_NAMES = ("clean_accuracy", "robust_accuracy")
+
+
+def ratio_table(results: pd.DataFrame, settings: RatioCurvesSettings) -> pd.DataFrame:
+    """Return a row per label and run, each line by its pruned fraction, its baseline last.
+
+    Columns: label, run, is_baseline, pruned_fraction (mean over seeds), then `_mean` and `_sd` (n - 1; nan for one
+    seed) of clean_accuracy and robust_accuracy, num_seeds, num_samples (images behind robust accuracy, the fewest).
+
+    Raises:
+        DataError: If a run or the attack is missing, or runs had different test sets.
+    """
+    check_results(results)
+    chosen_attacks(results, [settings.attack])
+    named = list(_named_runs(settings))
+    chosen_runs(results, [run for _, run, _ in named])
+    refuse_unequal_test_sets(results, [run for _, run, _ in named])
+    table = pd.DataFrame(
+        [
+            {"label": label, "run": run, "is_baseline": is_baseline, **_numbers(results, run, settings.attack)}
+            for label, run, is_baseline in named
+        ]
+    )
+    table["label"] = pd.Categorical(table["label"], list(settings.lines))
+    ordered = table.sort_values(["label", "is_baseline", "pruned_fraction"], kind="stable", ignore_index=True)
+    return ordered.astype({"label": str})
+
+
+def _named_runs(settings: RatioCurvesSettings) -> Iterator[tuple[str, str, bool]]:
+    for label, runs in settings.lines.items():
+        yield from ((label, run, False) for run in runs)
+        if label in settings.baselines:
+            yield label, settings.baselines[label], True
+
+
+def _numbers(results: pd.DataFrame, run: str, attack: str) -> dict[str, float | int]:
+    rows = rows_of(results, run, robust_accuracy(attack))
+    numbers: dict[str, float | int] = {"pruned_fraction": summarise(rows["pruned_fraction"].tolist()).mean}
+    for name, metric in zip(_NAMES, (CLEAN_ACCURACY, robust_accuracy(attack)), strict=True):
+        numbers |= _summary_columns(results, run, name, metric)
+    return {**numbers, "num_seeds": len(rows), "num_samples": int(rows["num_samples"].min())}
+
+
+def _summary_columns(results: pd.DataFrame, run: str, name: str, metric: Metric) -> dict[str, float | int]:
+    summary = summarise(list(values_by_seed(results, run, metric).values()))
+    return {f"{name}_mean": summary.mean, f"{name}_sd": summary.standard_deviation}
+
+
+def draw_ratio_curves(table: pd.DataFrame, settings: RatioCurvesSettings) -> Figure:
+    """Draw `ratio_table` in per cent: clean accuracy above robust accuracy, baselines as horizontal lines."""
+    styles = group_line_styles(list(settings.lines))
+    titles = ("clean accuracy (%)", f"robust accuracy, {settings.attack} (%)")
+    with figure_style():
+        figure, panels = new_stack(COLUMN_WIDTH_INCHES, 3.9)
+        for axes, name, title in zip(panels, _NAMES, titles, strict=True):
+            for label, rows in table.groupby("label", sort=False):
+                _draw_group(axes, str(label), rows, name, styles[str(label)])
+            axes.set_ylabel(title)
+            axes.margins(x=0.04)
+            axes.grid(True)
+        panels[-1].set_xlabel("pruned fraction (%)")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)))
+    return figure
+
+
+def _draw_group(axes: Axes, label: str, rows: pd.DataFrame, name: str, style: LineStyle) -> None:
+    line = rows[~rows["is_baseline"]]
+    axes.errorbar(
+        100 * line["pruned_fraction"],
+        100 * line[f"{name}_mean"],
+        yerr=100 * line[f"{name}_sd"].fillna(0),
+        color=style.colour,
+        marker=style.marker,
+        markersize=4.5,
+        markeredgecolor="white",
+        markeredgewidth=0.4,
+        linewidth=1.1,
+        elinewidth=0.8,
+        capsize=1.5,
+        label=label,
+    )
+    for mean in 100 * rows.loc[rows["is_baseline"], f"{name}_mean"]:
+        axes.axhline(mean, color=style.colour, linestyle=BASELINE_DASHES, linewidth=0.9, zorder=1)
+
+
+def ratio_page(table: pd.DataFrame, settings: RatioCurvesSettings, warnings: Sequence[str] = ()) -> str:
+    """Return the numbers as a table, what the figure shows, over how many seeds and images, and the warnings."""
+    header = ["line", "run", "pruned (%)", "clean accuracy (%)", f"robust accuracy, {settings.attack} (%)"]
+    cells = [
+        [
+            row["label"] + (", baseline" if row["is_baseline"] else ""),
+            f"`{row['run']}`",
+            f"{100 * row['pruned_fraction']:.1f}",
+            *(_cell(row[f"{name}_mean"], row[f"{name}_sd"]) for name in _NAMES),
+        ]
+        for row in table.to_dict("records")
+    ]
+    dashed = " Dashed lines: the baseline of the line of the same colour." if settings.baselines else ""
+    lines = [
+        markdown_table(header, cells),
+        f"Clean accuracy, and robust accuracy under the attack `{settings.attack}`, against the share of the pool's "
+        f"rows that are pruned.{dashed}",
+        "Points are means over seeds; error bars, and ± in the table, one standard deviation over seeds (n - 1; none "
+        f"for a single seed). Seeds per run: {spread(table['num_seeds'])}. "
+        f"Test images: {spread(table['num_samples'])}.",
+    ]
+    few = [FEW_SEEDS_WARNING] if table["num_seeds"].min() < MIN_SEEDS_FOR_CLAIM else []
+    return "\n\n".join([*lines, *few, *warnings])
+
+
+def _cell(mean: float, deviation: float) -> str:
+    return f"{100 * mean:.2f}" if pd.isna(deviation) else f"{100 * mean:.2f} ± {100 * deviation:.2f}"
+
+
+def write_ratio_curves(
+    results: pd.DataFrame,
+    settings: RatioCurvesSettings,
+    csv_path: Path,
+    markdown_path: Path,
+    figure: FigurePaths,
+    warnings: Sequence[str] = (),
+) -> None:
+    """Write the figure (PNG, SVG), its numbers (CSV) and its page (Markdown)."""
+    table = ratio_table(results, settings)
+    save_figure(draw_ratio_curves(table, settings), figure.png, figure.svg)
+    write_csv(csv_path, table)
+    image = markdown_image(markdown_path, figure.png, "Accuracy against the pruned fraction")
+    write_text(markdown_path, f"{image}\n\n{ratio_page(table, settings, warnings)}")

@@ -1,0 +1,45 @@
+"""A look at a batch of the pool: what every tracked quantity gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Look:
+    """A batch seen by a model; quantities share its logits.
+
+    Attributes:
+        model: in eval mode.
+        inputs: [B, C, H, W] float32 in [0, 1], clean or attacked.
+        labels: [B] int64.
+    """
+
+    model: nn.Module
+    inputs: Tensor
+    labels: Tensor
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """[B, K], without a graph."""
+        with torch.no_grad():
+            logits: Tensor = self.model(self.inputs)
+        return logits
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in eval mode inside; every module is in its own mode again afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,1 @@
+"""One module a policy that finds epsilons during training."""

@@ -1,0 +1,92 @@
+"""Settings of what is gathered about every row of the pool during a training. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pumalib.settings import Settings
+
+PASSES = ("correct", "el2n", "loss", "grand", "aign")
+"""Quantities measured in a pass over the whole pool."""
+VISITS = "visits"
+"""What is counted when training visits a row anyway."""
+
+
+class PassSettings(Settings):
+    """A quantity of every row of the pool, after some epochs."""
+
+    first_epoch: int = Field(default=1, gt=0)
+    """First epoch after which the pool is looked at, counted from 1."""
+    last_epoch: int | None = Field(default=None, gt=0)
+    """Last epoch; none: that of the training."""
+    every: int = Field(default=1, gt=0)
+    """Epochs from one look to the next, counted from `first_epoch`."""
+    inputs: Literal["clean", "attacked"] = "clean"
+    """Images as they are, or under the run's own inner attack at the threat's epsilon; never augmented."""
+    weights: Literal["current", "averaged"] = "current"
+    """The weights in training, or their average."""
+
+    @model_validator(mode="after")
+    def _check(self) -> PassSettings:
+        if self.last_epoch is not None and self.last_epoch < self.first_epoch:
+            raise ValueError(
+                f"expected last_epoch of at least first_epoch, got {self.last_epoch} after {self.first_epoch}"
+            )
+        return self
+
+    def epochs(self, total: int) -> range:
+        """Return the epochs, counted from 1, after which a training of `total` epochs looks at the pool."""
+        return range(self.first_epoch, min(self.last_epoch or total, total) + 1, self.every)
+
+
+class CorrectSettings(PassSettings):
+    """Whether each row is classified correctly."""
+
+    inputs: Literal["clean", "attacked"] = "attacked"
+    """As elsewhere; attacked by default, as classification difficulty was counted at first (Dong et al. 2021)."""
+
+
+class VisitsSettings(Settings):
+    """Counts of visits and of misclassified visits; costs nothing, has no options."""
+
+
+class TrackSettings(Settings):
+    """What a run gathers for scores; each quantity is a key of its own, and none is gathered unless named."""
+
+    correct: CorrectSettings | None = None
+    """Whether the prediction is the label."""
+    el2n: PassSettings | None = None
+    """Length of the error vector, ||softmax f(x) - onehot(y)||_2."""
+    loss: PassSettings | None = None
+    """Cross-entropy."""
+    grand: PassSettings | None = None
+    """Norm of the row's gradient of the cross-entropy by all weights; costs a backward pass for each row."""
+    aign: PassSettings | None = None
+    """Norm of the gradient of the cross-entropy by the image."""
+    visits: VisitsSettings | None = None
+    """Visits, and misclassified visits, of each row as training draws, augments and attacks it: for big pools."""
+    batch_size: int = Field(default=500, gt=0)
+    """Rows at once in a pass; where inputs are attacked it decides the random starts too."""
+
+    @property
+    def passes(self) -> dict[str, PassSettings]:
+        """The quantities that need passes over the pool, by name."""
+        found = {name: getattr(self, name) for name in PASSES}
+        return {name: settings for name, settings in found.items() if settings is not None}
+
+    @property
+    def attacked(self) -> tuple[str, ...]:
+        """Names of the quantities measured under the run's inner attack."""
+        return tuple(name for name, settings in self.passes.items() if settings.inputs == "attacked")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of everything gathered."""
+        return tuple(self.passes) + ((VISITS,) if self.visits is not None else ())
+
+
+def quantity_module(name: str) -> str:
+    """Return the module of a quantity, by convention."""
+    return f"pumalib.training.quantities.{name}"

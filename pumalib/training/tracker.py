@@ -1,0 +1,157 @@
+"""Gathering quantities of every row during a training, without touching the training itself.
+
+After a tracked epoch one streamed pass over the pool serves all quantities that are due, rows in pool order, the model
+in eval mode. Random starts of attacked inputs come from a seed of their own, so training draws the same numbers with
+and without tracking.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pumalib.attacks.settings import ThreatSettings
+from pumalib.errors import DataError
+from pumalib.randomness import derive_seed
+from pumalib.training.images import to_model_input
+from pumalib.training.inner_attack import InnerAttack
+from pumalib.training.look import Look, in_eval_mode
+from pumalib.training.settings import TrainingSettings, method_module
+from pumalib.training.track import Quantity, Track, Visits
+from pumalib.training.track_settings import PassSettings, TrackSettings, quantity_module
+from pumalib.training.trainer import TrainingRows
+
+_Kind = tuple[str, str]
+"""Which weights and which inputs."""
+
+
+class Tracker:
+    """What has been gathered so far; its whole state is a `Track`, so a training can be resumed from one.
+
+    Args:
+        settings: what to gather.
+        data: the pool; every row is looked at, selected or not.
+        training: the recipe, whose inner attack `inputs: attacked` means.
+        threat: norm and epsilon of attacked inputs.
+        seed: of the training.
+        device: where batches go.
+
+    Raises:
+        DataError: attacked inputs with natural training, which has no attack.
+    """
+
+    def __init__(
+        self,
+        settings: TrackSettings,
+        data: TrainingRows,
+        training: TrainingSettings,
+        threat: ThreatSettings,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        if settings.attacked and training.method == "natural":
+            raise DataError(
+                f"expected inputs: clean for {settings.attacked[0]} with natural training, which has no attack, "
+                "got attacked"
+            )
+        self._settings, self._data, self._training = settings, data, training
+        self._threat, self._seed, self._device = threat, seed, device
+        self._attack = InnerAttack(threat.norm, training.inner_steps, training.attack_step_size)
+        self._measures: dict[str, Callable[[Look], Tensor]] = {
+            name: importlib.import_module(quantity_module(name)).measure for name in settings.passes
+        }
+        self._visited: list[tuple[NDArray[np.int64], Tensor]] = []
+        self.restore(Track(len(data.labels), {}))
+
+    def visit(self, rows: NDArray[np.int64], wrong: Tensor) -> None:
+        """Take note of a batch that training visits: its rows [B], and [B] bool, which were misclassified."""
+        if self._settings.visits is not None:
+            self._visited.append((rows, wrong))
+
+    def end_epoch(self, epoch: int, current: nn.Module, averaged: nn.Module) -> None:
+        """Count the epoch's visits, and look at the pool if any quantity is due.
+
+        Args:
+            epoch: counted from 1.
+            current: the model in training; left as it was.
+            averaged: its average.
+        """
+        self._count_visits()
+        passes = self._settings.passes
+        due = {name: wanted for name, wanted in passes.items() if epoch in wanted.epochs(self._training.epochs)}
+        if due:
+            with in_eval_mode(current):
+                measured = self._look_at_pool(epoch, due, {"current": current, "averaged": averaged})
+            for name, values in measured.items():
+                self._values.setdefault(name, []).append(values)
+                self._epochs.setdefault(name, []).append(epoch)
+
+    def track(self) -> Track:
+        """Return what has been gathered so far."""
+        quantities = {
+            name: Quantity(np.array(self._epochs[name], np.int64), np.stack(values))
+            for name, values in self._values.items()
+        }
+        visits = None if self._settings.visits is None else Visits(self._count.copy(), self._wrong.copy())
+        return Track(len(self._data.labels), quantities, visits)
+
+    def restore(self, track: Track) -> None:
+        """Go on from what an interrupted training had gathered at the end of an epoch."""
+        nothing = np.zeros(len(self._data.labels), np.int32)
+        visits = track.visits or Visits(nothing, nothing)
+        self._count, self._wrong = visits.count.copy(), visits.wrong.copy()
+        self._epochs = {name: quantity.epochs.tolist() for name, quantity in track.quantities.items()}
+        self._values: dict[str, list[NDArray[Any]]] = {
+            name: list(quantity.values) for name, quantity in track.quantities.items()
+        }
+
+    def _count_visits(self) -> None:
+        """Ask the device once an epoch: asking after each step would make every step wait."""
+        if not self._visited:
+            return
+        rows = np.concatenate([rows for rows, _ in self._visited])
+        wrong = torch.cat([wrong for _, wrong in self._visited]).cpu().numpy()
+        np.add.at(self._count, rows, 1)
+        np.add.at(self._wrong, rows[wrong], 1)
+        self._visited.clear()
+
+    def _look_at_pool(
+        self, epoch: int, due: Mapping[str, PassSettings], models: Mapping[str, nn.Module]
+    ) -> dict[str, NDArray[Any]]:
+        """Measure all due quantities in one pass; return [N] of each."""
+        num_rows, size = len(self._data.labels), self._settings.batch_size
+        kinds = {name: (wanted.weights, wanted.inputs) for name, wanted in due.items()}
+        blocks: dict[str, list[Tensor]] = {name: [] for name in due}
+        for start in range(0, num_rows, size):
+            rows = np.arange(start, min(start + size, num_rows))
+            looks = self._looks(rows, epoch, set(kinds.values()), models)
+            for name, kind in kinds.items():
+                blocks[name].append(self._measures[name](looks[kind]))
+        return {name: torch.cat(parts).cpu().numpy() for name, parts in blocks.items()}
+
+    def _looks(
+        self, rows: NDArray[np.int64], epoch: int, kinds: Iterable[_Kind], models: Mapping[str, nn.Module]
+    ) -> dict[_Kind, Look]:
+        images = to_model_input(torch.from_numpy(self._data.images[rows]).to(self._device))
+        labels = torch.from_numpy(self._data.labels[rows]).to(self._device)
+        seed = derive_seed(self._seed, "track", epoch, int(rows[0]))
+        looks = {}
+        for weights, inputs in kinds:
+            clean = Look(models[weights], images, labels)
+            looks[weights, inputs] = clean if inputs == "clean" else self._attacked(clean, seed)
+        return looks
+
+    def _attacked(self, clean: Look, seed: int) -> Look:
+        """Perturb a batch as the training method does, every row inside the threat's epsilon."""
+        method = importlib.import_module(method_module(self._training.method))
+        epsilons = torch.full((len(clean.labels),), self._threat.epsilon, device=self._device)
+        generator = torch.Generator(self._device).manual_seed(seed)
+        objective = method.attack_objective(clean.logits, clean.labels)
+        inputs = self._attack.perturb(clean.model, clean.inputs, clean.labels, epsilons, objective, generator)
+        return Look(clean.model, inputs, clean.labels)

@@ -1,0 +1,113 @@
+import math
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from pumalib.errors import DataError
+from pumalib.reporting.frontiers import frontier_distances, frontier_section, height_at, undominated
+from pumalib.reporting.settings import TradeOffSettings
+from pumalib.reporting.trade_off import draw_trade_off, trade_off_caption, trade_off_points
+
+FRONTIERS = {"epsilon": ("small", "large")}
+SETTINGS = TradeOffSettings(kind="trade_off", baseline="small", attack="cw", runs=("puma",), frontiers=FRONTIERS)
+
+
+@pytest.fixture
+def points(tidy: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+    """Return a frontier from (0.90, 0.50) to (0.80, 0.60), shifted with the seed, and two runs to hold against it."""
+    results = tidy(
+        {
+            "small": {"clean": [0.90, 0.92, 0.91], "cw": [0.50, 0.50, 0.51]},
+            "large": {"clean": [0.80, 0.82, 0.81], "cw": [0.60, 0.60, 0.61]},
+            "puma": {"clean": [0.85, 0.87, 0.86], "cw": [0.58, 0.56, 0.59]},
+            "beyond": {"clean": [0.91, 0.90, 0.90], "cw": [0.58, 0.56, 0.59]},
+        }
+    )
+    settings = TradeOffSettings(kind="trade_off", baseline="small", attack="cw")
+    return trade_off_points(results, settings)
+
+
+def test_distances_and_their_interval_equal_those_done_by_hand(points: pd.DataFrame) -> None:
+    table = frontier_distances(points, FRONTIERS).set_index("run")
+    differences = [0.58 - 0.55, 0.56 - 0.55, 0.59 - 0.56]
+    assert table.loc["puma", "distance"] == pytest.approx(0.07 / 3)
+    interval = stats.ttest_1samp(differences, 0).confidence_interval(1 - 0.05 / 2)  # two distances in the table
+    assert (table.loc["puma", "low"], table.loc["puma", "high"]) == pytest.approx((interval.low, interval.high))
+    assert table.loc["puma", "num_outside"] == 0
+
+
+def test_a_knob_would_not_be_left_where_another_of_its_runs_is_better_in_both_accuracies(
+    tidy: Callable[..., pd.DataFrame],
+) -> None:
+    results = tidy(
+        {
+            "small": {"clean": [0.88, 0.88], "cw": [0.585, 0.585]},
+            "weak": {"clean": [0.92, 0.92], "cw": [0.45, 0.45]},
+            "strong": {"clean": [0.84, 0.84], "cw": [0.58, 0.58]},
+            "puma": {"clean": [0.90, 0.90], "cw": [0.50, 0.55]},
+            "between": {"clean": [0.86, 0.86], "cw": [0.584, 0.584]},
+        }
+    )
+    points = trade_off_points(results, TradeOffSettings(kind="trade_off", baseline="small", attack="cw"))
+    knob = ("weak", "small", "strong")
+    assert undominated(points, knob) == ["weak", "small"]
+    table = frontier_distances(points, {"epsilon": knob}).set_index("run")
+    assert table.loc["puma", "distance"] == pytest.approx(0.525 - (0.585 + 0.45) / 2)
+    assert math.isnan(table.loc["between", "distance"])  # above the dominated run's line, but below `small`
+
+
+def test_a_run_beyond_the_frontier_with_one_seed_has_no_distance_and_the_page_says_so(points: pd.DataFrame) -> None:
+    table = frontier_distances(points, FRONTIERS).set_index("run")
+    assert math.isnan(table.loc["beyond", "distance"])
+    assert table.loc["beyond", "num_outside"] == 1
+    section = frontier_section(table.reset_index())
+    assert "| epsilon | `beyond` | nan | 1 of 3 |" in section
+    assert "| epsilon | `puma` | +2.33 [" in section
+
+
+def test_the_page_says_so_where_every_run_is_on_a_frontier(points: pd.DataFrame) -> None:
+    on_it = points[points["run"].isin(["small", "large"])]
+    assert frontier_section(frontier_distances(on_it, FRONTIERS)).endswith("Every run drawn is on one.")
+
+
+def test_a_frontier_without_a_seed_of_the_run_is_refused(points: pd.DataFrame) -> None:
+    is_lost = (points["run"] == "large") & (points["seed"] == 2)
+    with pytest.raises(DataError, match="the baseline lacks seed 2"):
+        frontier_distances(points[~is_lost], FRONTIERS)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=6),
+    st.floats(0, 1),
+)
+def test_the_height_lies_between_the_neighbours_and_is_nan_only_outside(
+    corners: list[tuple[float, float]], clean: float
+) -> None:
+    frontier = pd.DataFrame(corners, columns=["clean_accuracy", "robust_accuracy"])
+    height = height_at(clean, frontier)
+    left = [corner for corner in corners if corner[0] <= clean]
+    right = [corner for corner in corners if corner[0] >= clean]
+    assert math.isnan(height) == (not left or not right)
+    if left and right:
+        near = [c[1] for c in corners if c[0] in (max(left)[0], min(right)[0])]
+        assert min(near) - 1e-12 <= height <= max(near) + 1e-12
+
+
+def test_runs_of_a_frontier_are_drawn_with_a_line_through_their_means(tidy: Callable[..., pd.DataFrame]) -> None:
+    results = tidy(
+        {
+            "small": {"clean": [0.90, 0.92], "cw": [0.50, 0.50]},
+            "large": {"clean": [0.80, 0.82], "cw": [0.60, 0.62]},
+            "puma": {"clean": [0.85, 0.87], "cw": [0.58, 0.56]},
+        }
+    )
+    points = trade_off_points(results, SETTINGS)
+    assert list(dict.fromkeys(points["run"])) == ["small", "puma", "large"]
+    (axes,) = draw_trade_off(points, SETTINGS).axes
+    line = next(line for line in axes.lines if line.get_label() == "frontier: epsilon")
+    assert [*line.get_xdata(), *line.get_ydata()] == pytest.approx([81, 91, 61, 50])
+    assert "| epsilon | `puma` |" in trade_off_caption(points, SETTINGS)

@@ -1,0 +1,144 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pumalib.attacks.deepfool import deepfool_margins
+from pumalib.attacks.fast_margin import fast_margins
+from pumalib.attacks.margins import MarginTable
+from pumalib.attacks.settings import ThreatSettings
+from pumalib.reporting.passes import Passes, attack_steps, margin_passes, tracking_passes, training_passes
+from pumalib.scores.estimates import from_margins
+from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings, ModelReference
+from pumalib.scores.table import ScoreTable
+from pumalib.training.settings import TrainingSettings
+from pumalib.training.track_settings import TrackSettings
+from pumalib.training.train import train
+
+NUM_CHECKED = 16
+"""Images that a check of the model takes beforehand, whatever the number of images."""
+MODEL = ModelReference(run="trades")
+
+
+class _Count(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, images: Tensor, counter: "Counting") -> Tensor:
+        ctx.counter = counter  # type: ignore[attr-defined]
+        counter.forwards += len(images)
+        return images.clone()
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        ctx.counter.backwards += len(gradient)  # type: ignore[attr-defined]
+        return gradient, None
+
+
+class Counting(nn.Module):
+    """A small network that counts the images that go through it, either way."""
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Linear(num_features, 16)
+        self.last = nn.Linear(16, num_classes)
+        self.forwards = self.backwards = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.first(images.flatten(1))
+        return self.last(torch.relu(_Count.apply(features, self)))  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("method", ["natural", "pgd_at", "trades"])
+def test_passes_of_a_training_are_those_that_a_network_counts(method: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
+    steps = {} if method == "natural" else {"attack_steps": 3}
+    settings = TrainingSettings(
+        method=method,
+        epochs=2,
+        samples_per_epoch=30,
+        batch_size=8,
+        crop_padding=0,
+        averaging=0,
+        history_every=2,
+        **steps,
+    )
+    model = Counting(4, 2)
+    train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1))
+    assert training_passes(settings, "fixed") == (model.forwards, model.backwards)
+    assert attack_steps(settings) == len(steps) * 3
+
+
+@pytest.mark.parametrize(
+    "track",
+    [
+        {"visits": {}},
+        {"loss": {}, "el2n": {"every": 2}},
+        {"correct": {}, "aign": {"first_epoch": 2}},
+        {"correct": {}, "loss": {"inputs": "attacked"}, "aign": {"weights": "averaged"}, "el2n": {}},
+    ],
+)
+def test_passes_of_tracking_are_those_that_a_network_counts(track: dict[str, Any]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
+    settings = TrainingSettings(
+        epochs=3, samples_per_epoch=24, batch_size=8, crop_padding=0, averaging=0, history_every=3, attack_steps=3
+    )
+    wanted = TrackSettings.model_validate(track)
+    counts = []
+    for gathered in (TrackSettings(), wanted):
+        model = Counting(4, 2)
+        threat = ThreatSettings(epsilon=0.1)
+        train(model, images, np.arange(40) % 2, settings=settings, threat=threat, track=gathered)
+        counts.append((model.forwards, model.backwards))
+    added = (counts[1][0] - counts[0][0], counts[1][1] - counts[0][1])
+    if "averaged" not in str(track):  # the average is a network of its own, with counters of its own
+        assert tracking_passes(wanted, settings, 40) == added
+    else:
+        assert tracking_passes(wanted, settings, 40) == (added[0] + 40 * 3, added[1] + 40 * 3)
+
+
+def test_passes_are_unknown_where_training_looks_for_its_epsilons() -> None:
+    assert all(map(math.isnan, training_passes(TrainingSettings(), "sought_while_training")))
+
+
+def table_of(margins: MarginTable) -> ScoreTable:
+    estimate = from_margins(margins, "linf")
+    return ScoreTable(
+        score=estimate.score,
+        valid=np.ones(len(margins), bool),
+        higher_is="easier",
+        unit="pixel",
+        method="margin",
+        pool_fingerprint="f",
+        columns=estimate.columns,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "measure"),
+    [
+        (DeepfoolSettings(method="deepfool", model=MODEL, num_candidates=2), deepfool_margins),
+        (DeepfoolSettings(method="deepfool", model=MODEL, max_iterations=1), deepfool_margins),
+        (FastMarginSettings(method="fast_margin", model=MODEL, step_size=0.02), fast_margins),
+        (FastMarginSettings(method="fast_margin", model=MODEL, step_size=0.02, max_iterations=4), fast_margins),
+    ],
+)
+def test_passes_of_a_search_for_margins_are_those_that_a_network_counts(
+    settings: DeepfoolSettings | FastMarginSettings, measure: Callable[..., MarginTable]
+) -> None:
+    model = Counting(6, 4).eval()
+    images = torch.rand(60, 6, generator=torch.Generator().manual_seed(1))
+    options = settings.model_dump(exclude={"method", "model", "pool", "shards", "norm"})
+    margins = measure(model, images, torch.arange(60) % 4, **options)
+    expected = margin_passes(settings, table_of(margins), 4)
+    assert model.forwards == expected.forward + NUM_CHECKED
+    last = int((margins.iterations == margins.iterations.max()).sum())
+    candidates = min(settings.num_candidates, 3) if isinstance(settings, DeepfoolSettings) else 1
+    assert expected.backward - last * candidates <= model.backwards <= expected.backward
+
+
+def test_a_total_is_both_ways() -> None:
+    assert Passes(3.0, 2.0).total == 5.0

@@ -1,0 +1,164 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pumalib.artifacts import create_artifact
+from pumalib.data.datasets import write_images
+from pumalib.data.images import LabelledImages
+from pumalib.data.pool import build_pool, read_pool_rows
+from pumalib.errors import ArtifactError
+from pumalib.reporting.cost import CostPart, cost_table, read_seconds
+from pumalib.reporting.cost_page import cost_page
+from pumalib.reporting.settings import CostSettings
+from pumalib.reporting.stage import ReportFiles, report_cost
+from pumalib.scores.table import ScoreTable, write_scores
+
+TRAINING = {"method": "trades", "epochs": 2, "samples_per_epoch": 100, "batch_size": 30, "attack_steps": 4}
+DRAWS = 2 * 120  # four whole batches an epoch
+MARGINS = {"method": "fast_margin", "model": "trades", "bisection_steps": 5}
+HEADER = "s\th:m:s\tmax_rss\n"
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    images = LabelledImages(np.zeros((8, 4, 4, 1), np.uint8), np.arange(8, dtype=np.int64) % 2)
+    with create_artifact(tmp_path / "dataset.h5", "dataset", settings={}, inputs={}) as file:
+        file.attrs["class_names"] = ["a", "b"]
+        for name in ("train", "test"):
+            write_images(file.create_group(name), images)
+    build_pool(tmp_path / "dataset.h5", None, tmp_path / "pool.h5", settings={})
+    return tmp_path / "pool.h5"
+
+
+@pytest.fixture
+def parts(tmp_path: Path, pool: Path) -> list[CostPart]:
+    """Return a baseline and a PUMA run that stands on it and on its margins, over two seeds."""
+    parts = []
+    for seed in (0, 1):
+        baseline = training(tmp_path, "trades", seed, 8)
+        own = training(tmp_path, "puma", seed, 6 - 2 * seed)
+        parts += [
+            CostPart("trades", seed, "training", **baseline),
+            CostPart("puma", seed, "training", **own),
+            CostPart("puma", seed, "margin model", **baseline),
+            CostPart("puma", seed, "score", **margins(tmp_path, pool, seed, 3 + seed)),
+        ]
+    return parts
+
+
+def training(folder: Path, run: str, seed: int, num_kept: int) -> dict[str, Any]:
+    path = folder / f"{run}{seed}.h5"
+    with create_artifact(path, "selection", settings={}, inputs={}) as file:
+        file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", 0.1, "[]"
+        file["rows"], file["epsilons"] = np.arange(num_kept), np.zeros(num_kept, np.float32)
+        file["reason"] = np.where(np.arange(8) < num_kept, -1, 0).astype(np.int16)
+    benchmark = folder / f"{run}{seed}.tsv"
+    benchmark.write_text(f"{HEADER}{10 + seed}.5\t0:00:10\tNA\n")
+    return {
+        "name": run,
+        "settings": TRAINING,
+        "policy": "margin" if run == "puma" else "fixed",
+        "file": str(path),
+        "benchmarks": (str(benchmark),),
+    }
+
+
+def margins(folder: Path, pool: Path, seed: int, iterations: int) -> dict[str, Any]:
+    path = folder / f"margins{seed}.h5"
+    table = ScoreTable(
+        score=np.linspace(-0.1, 0.3, 8).astype(np.float32),
+        valid=np.ones(8, bool),
+        higher_is="easier",
+        unit="pixel",
+        method="fast_margin",
+        pool_fingerprint=read_pool_rows(pool).fingerprint,
+        norm="linf",
+        columns={"converged": np.arange(8) > 0, "iterations": np.full(8, iterations)},
+    )
+    write_scores(table, path, settings={})
+    benchmarks = []
+    for shard in (0, 1):
+        (folder / f"shard{seed}{shard}.tsv").write_text(f"{HEADER}2.0\t0:00:02\tNA\n")
+        benchmarks.append(str(folder / f"shard{seed}{shard}.tsv"))
+    return {
+        "name": "margin",
+        "settings": MARGINS,
+        "file": str(path),
+        "pool": str(pool),
+        "benchmarks": tuple(benchmarks),
+    }
+
+
+def test_costs_equal_those_done_by_hand(parts: list[CostPart]) -> None:
+    table = cost_table(parts).set_index(["run", "part"])
+    own = table.loc["puma", "training"]
+    assert (own["rows"], own["draws"], own["attack_steps"]) == (5, DRAWS, 4)
+    assert (own["forward_passes"], own["backward_passes"]) == (DRAWS * 7, DRAWS * 6)
+    scored = table.loc["puma", "score"]
+    assert scored["forward_passes"] == 3.5 * 8 + 3 * 8 + 5 * 7
+    assert scored["backward_passes"] == 3.5 * 8 + 7
+    whole = table.loc["puma", "whole"]
+    assert whole["forward_passes"] == 2 * DRAWS * 7 + scored["forward_passes"]
+    assert whole["seconds"] == 11.0 + 11.0 + 4.0
+    assert whole["seconds_sd"] == pytest.approx(math.sqrt(2))
+    assert table.loc["trades", "whole"]["backward_passes"] == DRAWS * 6
+    assert (table["num_seeds"] == 2).all()
+
+
+def test_a_run_stands_whole_beside_its_baseline(parts: list[CostPart], tmp_path: Path) -> None:
+    output = ReportFiles(*(tmp_path / f"reports/r.{suffix}" for suffix in ("csv", "md", "png", "svg")))
+    report_cost({"kind": "cost", "baseline": "trades", "seconds": True}, parts, output)
+    assert all(path.stat().st_size > 0 for path in (output.csv, output.markdown, output.png, output.svg))
+    page = output.markdown.read_text(encoding="utf-8")
+    ratio = (2 * DRAWS * 13 + 87 + 35) / (DRAWS * 13)
+    assert f"| {ratio:.2f} | 11.0 | 26.0 |" in page
+    assert "`trades`: 0.00168 + 0.00144" in page
+    assert list(pd.read_csv(output.csv)["part"]) == ["training", "whole", "training", "margin model", "score", "whole"]
+
+
+def test_nothing_unknown_is_counted_as_nothing(parts: list[CostPart], tmp_path: Path) -> None:
+    parts = [part for part in parts if part.kind != "margin model"]
+    parts += [CostPart("puma", seed, "margin model", "their.safetensors") for seed in (0, 1)]
+    output = ReportFiles(*(tmp_path / f"reports/r.{suffix}" for suffix in ("csv", "md", "png", "svg")))
+    report_cost({"kind": "cost", "baseline": "trades"}, parts, output)
+    page = output.markdown.read_text(encoding="utf-8")
+    assert "Unknown: the training of `their.safetensors`, which this study did not make." in page
+    assert page.splitlines()[3].endswith("| unknown | unknown |")
+    assert page.count("Unknown:") == 1
+    assert "seconds" not in page
+
+
+def test_a_training_that_looks_for_its_epsilons_on_the_way_has_unknown_passes(parts: list[CostPart]) -> None:
+    parts = [replace(part, policy="sought") if part.name == "puma" else part for part in parts]
+    table = cost_table(parts).set_index(["run", "part"])
+    assert table.loc["puma", "whole"][["forward_passes", "backward_passes"]].isna().all()
+    assert table.loc["puma", "training"]["draws"] == DRAWS
+    page = cost_page(cost_table(parts), parts, CostSettings(kind="cost"))
+    assert "Unknown: the passes of training `puma`, which looks for its epsilons itself." in page
+
+
+def test_gathering_costs_the_runs_whose_scores_read_it_and_no_other(parts: list[CostPart], pool: Path) -> None:
+    difficulty = {"method": "classification_difficulty", "tracked": "trades"}
+    gathered = ({"training": TRAINING, "track": {"correct": {"every": 2}}},)
+    changed = [
+        replace(part, settings=difficulty, gathered=gathered, pool=str(pool)) if part.kind == "score" else part
+        for part in parts
+    ]
+    table = cost_table(changed).set_index(["run", "part"])
+    epochs, steps = -(-TRAINING["epochs"] // 2), 4
+    assert table.loc["puma", "score"]["forward_passes"] == 8 * epochs * (steps + 2)
+    assert table.loc["puma", "score"]["backward_passes"] == 8 * epochs * steps
+    assert table.loc["trades", "whole"]["forward_passes"] == DRAWS * 7
+
+
+def test_a_benchmark_file_without_seconds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "b.tsv"
+    for text in ("", HEADER, "h:m:s\n0:00:01\n", f"{HEADER}-\t-\t-\n"):
+        path.write_text(text)
+        with pytest.raises(ArtifactError, match=r"expected seconds in the column s, found none in .*b\.tsv"):
+            read_seconds(path)

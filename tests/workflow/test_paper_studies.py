@@ -1,0 +1,80 @@
+"""The paper's study and its twin: they hold the same reports, and each report builds only what it needs."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from pumalib.study_file import read_study_file
+
+STUDIES = Path(__file__).parents[2] / "studies"
+TWIN, PAPER = STUDIES / "digits-paper.yaml", STUDIES / "paper-cifar10.yaml"
+FOREIGN = {"trades-foreign", "trades-foreign-large"}
+"""Models that never saw the pool: the paper's study imports them, its twin trains them."""
+
+
+@pytest.fixture(scope="module")
+def paper(make_checkout):
+    """A checkout with the paper's study, whose large files are stood in for by small ones."""
+    checkout = make_checkout()
+    raw = yaml.safe_load(PAPER.read_text())
+    images = np.zeros((100, 32, 32, 3), np.uint8)
+    for pool in raw["pools"].values():
+        if "synthetic" in pool:
+            pool["synthetic"]["count"] = 100
+            path = checkout.folder / pool["synthetic"]["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, image=images, label=np.arange(100) % 10)
+    for score in raw["scores"].values():
+        if isinstance(score.get("model"), dict):
+            path = checkout.folder / score["model"]["checkpoint"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+    (checkout.folder / "paper.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    return checkout
+
+
+def trained_runs(checkout, study, *targets):
+    """Return the runs that a dry-run of some targets would train, with their number of seeds."""
+    result = checkout.run("--dry-run", *targets, study=study)
+    assert result.returncode == 0, result.stdout + result.stderr
+    names = re.findall(r"^Job \d+: train ([\w-]+), seed \d+", result.stdout + result.stderr, re.MULTILINE)
+    return {name: names.count(name) for name in names}
+
+
+def test_the_twin_holds_every_run_and_report_of_the_paper_under_the_same_name():
+    paper, twin = read_study_file(PAPER), read_study_file(TWIN)
+    assert list(twin["reports"]) == list(paper["reports"])
+    assert set(twin["runs"]) - FOREIGN == set(paper["runs"])
+    for name, report in paper["reports"].items():
+        assert report["kind"] == twin["reports"][name]["kind"]
+        if "runs" in report:
+            assert report["runs"] == twin["reports"][name]["runs"]
+
+
+def test_the_papers_study_plans_every_training_of_every_seed(paper):
+    raw = read_study_file(PAPER)
+    planned = trained_runs(paper, "paper.yaml")
+    assert planned == dict.fromkeys(raw["runs"], len(raw["seeds"]))
+
+
+@pytest.mark.parametrize(
+    ("report", "needed"),
+    [
+        ("table-2", {"trades", "random-22", "pd-12", "pe-22", "pe-pd"}),
+        ("table-4", {"trades-real", "real-20", "gap-1"}),
+        ("figure-9", {"trades"}),
+    ],
+)
+def test_a_report_builds_only_what_it_needs(paper, report, needed):
+    assert set(trained_runs(paper, "paper.yaml", report)) == needed
+
+
+def test_the_twin_plans_to_its_end(make_checkout):
+    checkout = make_checkout()
+    shutil.copy2(TWIN, checkout.folder / "twin.yaml")
+    raw = read_study_file(TWIN)
+    assert set(trained_runs(checkout, "twin.yaml")) == set(raw["runs"])

@@ -1,0 +1,62 @@
+"""Reports of a finished study: each builds only what it needs, and seconds come from the jobs themselves."""
+
+import os
+
+import pandas as pd
+import pytest
+
+NEW = {
+    "curves": {"kind": "training_curves", "runs": ["puma"], "baseline": "trades"},
+    "ratio": {"kind": "ratio_curves", "lines": {"all": ["trades", "puma"]}, "attack": "cw"},
+    "frontier": {"kind": "trade_off", "baseline": "trades", "attack": "cw", "frontiers": {"knob": ["trades", "puma"]}},
+    "cost": {"kind": "cost", "baseline": "trades", "seconds": True},
+}
+
+
+@pytest.fixture
+def reported(finished):
+    """The finished checkout and a study with more reports; what they write is removed afterwards."""
+
+    def add(raw):
+        raw["reports"] |= NEW
+
+    yield finished, finished.study("reports.yaml", add)
+    for name in NEW:
+        for path in (finished.folder / "results/tiny/reports").glob(f"{name}.*"):
+            path.unlink()
+    assert finished.planned() == set()
+
+
+def test_new_reports_need_no_job_but_their_own_and_seconds_are_those_of_the_jobs(reported):
+    checkout, study = reported
+    assert checkout.planned(study) == {f"report {name}" for name in NEW}
+    result = checkout.run(*NEW, study=study)
+    assert result.returncode == 0, result.stdout + result.stderr
+    reports = checkout.folder / "results/tiny/reports"
+    for name in NEW:
+        assert all((reports / f"{name}.{suffix}").stat().st_size > 0 for suffix in ("csv", "md", "png", "svg"))
+    costs = pd.read_csv(reports / "cost.csv", keep_default_na=False).set_index(["run", "part", "name"])
+    models = checkout.folder / "results/tiny/benchmarks/models"
+    trained = {run: pd.read_csv(models / run / "seed0.tsv", sep="\t")["s"].iloc[0] for run in ("trades", "puma")}
+    assert float(costs.loc[("puma", "training", "puma"), "seconds"]) == pytest.approx(trained["puma"])
+    assert float(costs.loc[("puma", "margin model", "trades"), "seconds"]) == pytest.approx(trained["trades"])
+    assert set(costs.loc["puma"].index.get_level_values("part")) == {
+        "training",
+        "margin model",
+        "score",
+        "evaluation",
+        "whole",
+    }
+
+
+def test_a_missing_benchmark_is_made_again_only_for_a_report_that_asks_for_seconds(reported):
+    checkout, study = reported
+    benchmark = checkout.folder / "results/tiny/benchmarks/attacks/puma/seed0/cw.tsv"
+    content, status = benchmark.read_bytes(), benchmark.stat()
+    benchmark.unlink()
+    try:
+        assert checkout.planned() == set()
+        assert "attack puma" in checkout.planned(study)
+    finally:
+        benchmark.write_bytes(content)
+        os.utime(benchmark, ns=(status.st_atime_ns, status.st_mtime_ns))
