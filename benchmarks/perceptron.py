@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/perceptron.py [online] [logistic] [grid]
 
 `online`, `logistic`: seconds of both, their ratio, and how far their errors are apart; online students may part where
-rounding decides about one row. `grid`: seconds that a step of the logistic and the max-margin student takes on the whole
+rounding decides about a row. `grid`: seconds that a step of the logistic and the max-margin student takes on the whole
 grid of studies/paper-perceptron.yaml (one teacher, one seed), and the time of the study that follows from them.
 """
 
