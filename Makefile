@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run studies test test-slow test-gpu check format schema lock clean
+.PHONY: run studies perceptron test test-slow test-gpu check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -14,6 +14,10 @@ run: $(STAMP)
 # The paper's tables and figures, on digits; see docs/reproduction.md.
 studies:
 	$(MAKE) run STUDY=studies/digits-paper.yaml
+
+# The perceptron theory in small; the whole of it is STUDY=studies/paper-perceptron.yaml.
+perceptron:
+	$(MAKE) run STUDY=studies/perceptron.yaml
 
 # The whole CPU suite, a process a core.
 test: $(STAMP)

@@ -6,15 +6,23 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
-include: "rules/datasets.smk"
-include: "rules/synthetic.smk"
-include: "rules/pools.smk"
-include: "rules/selections.smk"
-include: "rules/models.smk"
-include: "rules/scores.smk"
-include: "rules/attacks.smk"
-include: "rules/results.smk"
-include: "rules/reports.smk"
+
+
+if "perceptron" in config:
+
+    include: "rules/perceptron.smk"
+
+else:
+
+    include: "rules/datasets.smk"
+    include: "rules/synthetic.smk"
+    include: "rules/pools.smk"
+    include: "rules/selections.smk"
+    include: "rules/models.smk"
+    include: "rules/scores.smk"
+    include: "rules/attacks.smk"
+    include: "rules/results.smk"
+    include: "rules/reports.smk"
 
 
 rule all:

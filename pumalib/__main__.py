@@ -41,9 +41,9 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(json_schema(), indent=2))
     elif options.command == "check":
         study = load_study(options.study)
-        print(f"{options.study}: {len(study.runs)} runs, {len(study.settings.seeds)} seeds, no problem found")
+        print(f"{options.study}: {study.extent}, {len(study.settings.seeds)} seeds, no problem found")
     elif options.command == "summary":
-        _print_summary(_results_folder(options.study))
+        _print_summary(options.study)
     else:
         _print_errors(_results_folder(options.study))
     return 0
@@ -56,8 +56,9 @@ def _results_folder(path: str) -> Path:
     return Path("results") / name
 
 
-def _print_summary(folder: Path) -> None:
-    results = folder / "results.csv"
+def _print_summary(study: str) -> None:
+    folder, is_perceptron = _results_folder(study), "perceptron" in read_study_file(study)
+    results = folder / ("perceptron.csv" if is_perceptron else "results.csv")
     if not results.is_file():
         raise ConfigError(f"expected {results}, found none; run `snakemake --cores all` first")
     reports = sorted((folder / "reports").glob("*.md"))
@@ -66,7 +67,7 @@ def _print_summary(folder: Path) -> None:
     print(f"\nAll numbers: {results}")
     for suffix in ("csv", "png", "svg") if reports else ():
         print(f"Reports ({suffix}): " + ", ".join(str(path.with_suffix(f".{suffix}")) for path in reports))
-    for name in ("scores", "selections", "models", "attacks", "logs"):
+    for name in ("perceptron", "logs") if is_perceptron else ("scores", "selections", "models", "attacks", "logs"):
         print(f"{name.capitalize()}: {folder / name}")
 
 

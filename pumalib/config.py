@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
+from pydantic.json_schema import models_json_schema
 
 from pumalib.attacks.settings import AttackSettings, ThreatSettings
 from pumalib.config_errors import describe
+from pumalib.config_perceptron import PerceptronStudySettings
 from pumalib.data.settings import DatasetSettings, PoolSettings
 from pumalib.errors import ConfigError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.reporting.settings import ReportSettings
 from pumalib.scores.settings import ScoreSettings, TrackedScore
 from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon
-from pumalib.settings import Name, Settings
+from pumalib.settings import Name, Seeds, Settings
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.training.settings import TrainingSettings, keys_of_other_methods
 from pumalib.training.track_settings import TrackSettings
@@ -64,7 +66,7 @@ class StudySettings(Settings):
 
     study: Name
     """Name of the study and of its results folder."""
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: Seeds
     """Independent repetitions of the whole corridor: split, generator, margin model, initial weights and order."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where jobs compute; `auto` takes CUDA where there is one."""
@@ -91,13 +93,6 @@ class StudySettings(Settings):
     reports: dict[Name, ReportSettings] = Field(default_factory=dict)
     """Tables and figures, by name; each is a target of its own."""
 
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
-            raise ValueError(f"expected distinct seeds of at least 0, got {list(seeds)}")
-        return seeds
-
 
 @dataclass(frozen=True)
 class Study:
@@ -115,6 +110,11 @@ class Study:
     def name(self) -> str:
         """Name of the study."""
         return self.settings.study
+
+    @property
+    def extent(self) -> str:
+        """How much there is to train, in words."""
+        return f"{len(self.runs)} runs"
 
     def dataset_at(self, dataset: str, seed: int) -> str:
         """Return `/seed<k>` where the dataset's split is seeded, else nothing."""
@@ -197,9 +197,13 @@ def _resolve(name: str, defaults: dict[str, Any], own: dict[str, Any], origin: s
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a study file, for editors."""
-    schema = StudySettings.model_json_schema()
-    for group in schema["properties"].values():
-        if "patternProperties" in group:  # pydantic leaves other names than the pattern's open
-            group["additionalProperties"] = False
-    return {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "PUMA study"}
+    """Return the JSON schema of a study file, for editors: of the corridor, or of the perceptron theory."""
+    models = (StudySettings, PerceptronStudySettings)
+    _, schema = models_json_schema([(model, "validation") for model in models], title="PUMA study")
+    for model in models:
+        for group in schema["$defs"][model.__name__]["properties"].values():
+            if "patternProperties" in group:  # pydantic leaves other names than the pattern's open
+                group["additionalProperties"] = False
+    corridor, perceptron = ({"$ref": f"#/$defs/{model.__name__}"} for model in models)
+    choice = {"if": {"required": ["perceptron"]}, "then": perceptron, "else": corridor}
+    return {**schema, **choice, "$schema": "https://json-schema.org/draft/2020-12/schema"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9+._=-]*$"
 _FRACTION = re.compile(r"^\s*[+-]?\d+(\.\d+)?\s*/\s*\d+(\.\d+)?\s*$")
@@ -62,6 +62,16 @@ PositiveAmount = Annotated[
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name that can stand in a path: letters, digits and + . _ = -, beginning with a letter or digit."""
+
+
+def _refuse_repeated_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise ValueError(f"expected distinct seeds of at least 0, got {list(seeds)}")
+    return seeds
+
+
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_refuse_repeated_seeds)]
+"""Distinct seeds of at least 0."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

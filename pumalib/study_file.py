@@ -10,6 +10,7 @@ import yaml
 
 from pumalib.config import Study, parse_study
 from pumalib.config_checks import check_study
+from pumalib.config_perceptron import PerceptronStudy, parse_perceptron_study
 from pumalib.errors import ConfigError
 
 _KINDS = {type(None): "nothing", list: "a list"}
@@ -54,7 +55,7 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
     return raw
 
 
-def load_study(path: str | Path) -> Study:
+def load_study(path: str | Path) -> Study | PerceptronStudy:
     """Read, parse and check one study file.
 
     Raises:
@@ -63,7 +64,7 @@ def load_study(path: str | Path) -> Study:
     return _checked(read_study_file(path), str(path))
 
 
-def load_merged_study(raw: Mapping[str, Any], paths: Sequence[str | Path]) -> Study:
+def load_merged_study(raw: Mapping[str, Any], paths: Sequence[str | Path]) -> Study | PerceptronStudy:
     """Parse and check a mapping that was merged from study files and overrides, as Snakemake does.
 
     Args:
@@ -78,7 +79,9 @@ def load_merged_study(raw: Mapping[str, Any], paths: Sequence[str | Path]) -> St
     return _checked(raw, ", ".join(str(path) for path in paths) or "config")
 
 
-def _checked(raw: Mapping[str, Any], origin: str) -> Study:
+def _checked(raw: Mapping[str, Any], origin: str) -> Study | PerceptronStudy:
+    if "perceptron" in raw:
+        return parse_perceptron_study(raw, origin)
     study = parse_study(raw, origin)
     check_study(study, origin)
     return study

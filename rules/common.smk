@@ -24,6 +24,7 @@ ERRORS = f"{RESULTS}/logs/{ERRORS_FILE}"
 config["errors_file"] = ERRORS
 SEEDS = study.settings.seeds
 THREADS = study.settings.threads
+REPORT_SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
 USES_GPU = int(study.settings.device != "cpu" and Path("/dev/nvidia0").exists())
 if (
     USES_GPU
@@ -54,6 +55,10 @@ def code_of(script, *modules):
 def seed_of(at, otherwise):
     """Read the seed out of a path part such as `/seed3`."""
     return int(at.removeprefix("/seed")) if at else otherwise
+
+
+def report_files(name):
+    return [f"{RESULTS}/reports/{name}.{suffix}" for suffix in REPORT_SUFFIXES.values()]
 
 
 def dataset_file(dataset, seed):

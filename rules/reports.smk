@@ -3,11 +3,6 @@
 from pumalib.config_reports import runs_needed
 
 RESULT_KINDS = ("comparison", "trade_off", "ratio_curves")
-REPORT_SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
-
-
-def report_files(name):
-    return [f"{RESULTS}/reports/{name}.{suffix}" for suffix in REPORT_SUFFIXES.values()]
 
 
 def report_seed(settings):

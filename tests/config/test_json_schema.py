@@ -101,5 +101,6 @@ def test_every_key_of_a_study_is_explained() -> None:
     assert silent == []
 
 
-def test_names_in_the_schema_follow_the_one_pattern() -> None:
-    assert json.dumps(NAME_PATTERN) in json.dumps(json_schema()["properties"]["study"])
+@pytest.mark.parametrize("model", ["StudySettings", "PerceptronStudySettings"])
+def test_names_in_the_schema_follow_the_one_pattern(model: str) -> None:
+    assert json.dumps(NAME_PATTERN) in json.dumps(json_schema()["$defs"][model]["properties"]["study"])

@@ -1,0 +1,152 @@
+"""How errors decay at every epsilon, and the envelope: the best that pruning reaches at each alpha.
+
+No single line decides what pruning can do: each bends up once alpha outgrows its kept fraction. The envelope takes the
+best kept fraction at each alpha; exponential decay is a claim about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pumalib.perceptron.error_curves import METRIC_NAMES, draw_line, fit_cells, prepare_axes
+from pumalib.perceptron.fits import Decay, fit_decay
+from pumalib.perceptron.settings import DecaySettings, Metric
+from pumalib.perceptron.table import Line, envelope, lines_of
+from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+
+_COLOURS = ("#000000", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
+
+
+class Group(NamedTuple):
+    """The lines at one epsilon, with or without the filter."""
+
+    epsilon: float
+    is_filtered: bool
+    lines: list[Line]
+
+
+class FittedLine(NamedTuple):
+    """A line or an envelope and its fits; `kept` is a fraction, or `best` for an envelope."""
+
+    epsilon: float
+    is_filtered: bool
+    strategy: str
+    kept: str
+    fit: Decay | None
+
+
+def groups_of(table: pd.DataFrame, settings: DecaySettings) -> list[Group]:
+    """Return the lines of a student and teacher by epsilon and filter, in the table's order."""
+    is_meant = (table["student"] == settings.student) & (table["teacher"] == settings.teacher)
+    pairs = table.loc[is_meant, ["epsilon", "is_filtered"]].drop_duplicates().itertuples(index=False)
+    return [
+        Group(
+            epsilon, filtered, lines_of(table, settings.student, settings.teacher, epsilon, filtered, settings.metric)
+        )
+        for epsilon, filtered in pairs
+    ]
+
+
+def fitted_lines(groups: Sequence[Group], from_alpha: float) -> Iterator[FittedLine]:
+    """Fit every line, and the envelope of every strategy."""
+    for epsilon, is_filtered, lines in groups:
+        named = [(line, f"{line.kept_fraction:g}") for line in lines]
+        for strategy in ("pe", "pd"):
+            if strategy in {line.strategy for line in lines}:
+                named.append((envelope(lines, strategy)[0], "best"))
+        for line, kept in named:
+            is_fitted = line.alphas >= from_alpha
+            fit = fit_decay(line.alphas[is_fitted], line.errors[:, is_fitted])
+            yield FittedLine(epsilon, is_filtered, line.strategy, kept, fit)
+
+
+def decay_table(fitted: Sequence[FittedLine]) -> pd.DataFrame:
+    """Return every fit, one line each; nan where nothing could be fitted."""
+    return pd.DataFrame([_record(line) for line in fitted])
+
+
+def _record(line: FittedLine) -> dict[str, object]:
+    record: dict[str, object] = dict(zip(FittedLine._fields[:4], line[:4], strict=True))
+    for law in ("power", "exponential"):
+        slope = getattr(line.fit, law) if line.fit else None
+        for key in ("value", "low", "high", "residual"):
+            record[f"{law}_{key}"] = getattr(slope, key) if slope else float("nan")
+    return {
+        **record,
+        "nearer": line.fit.better if line.fit else "-",
+        "num_alphas": line.fit.num_points if line.fit else 0,
+    }
+
+
+def draw_decay(groups: Sequence[Group], metric: Metric) -> Figure:
+    """Draw no pruning (dashed) and the envelope of PE (solid), a colour an epsilon, without and with the filter."""
+    epsilons = list(dict.fromkeys(group.epsilon for group in groups))
+    with figure_style():
+        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.9, 2)
+        for axes, is_filtered in zip(panels, (False, True), strict=True):
+            for group in groups:
+                if group.is_filtered == is_filtered:
+                    _draw_group(axes, group, _COLOURS[epsilons.index(group.epsilon) % len(_COLOURS)])
+            axes.set_title("margins of at most epsilon removed" if is_filtered else "no filter")
+            prepare_axes(axes)
+        panels[0].set_ylabel(f"error {METRIC_NAMES[metric]}")
+        panels[0].legend(title="epsilon")
+    return figure
+
+
+def _draw_group(axes: Axes, group: Group, colour: str) -> None:
+    for line in group.lines:
+        if line.strategy == "none":
+            draw_line(axes, line, "_no pruning", color=colour, linestyle="--")
+    draw_line(axes, envelope(group.lines, "pe")[0], f"{group.epsilon:g}", color=colour)
+
+
+def write_decay(
+    table: pd.DataFrame, settings: DecaySettings, csv_path: Path, markdown_path: Path, figure: FigurePaths
+) -> None:
+    """Write the figure of envelopes (PNG, SVG), every fit (CSV), and the fits that decide (Markdown)."""
+    groups = groups_of(table, settings)
+    fitted = list(fitted_lines(groups, settings.fit_from_alpha))
+    save_figure(draw_decay(groups, settings.metric), figure.png, figure.svg)
+    write_csv(csv_path, decay_table(fitted))
+    parts = [
+        markdown_image(markdown_path, figure.png, "Best error against alpha"),
+        f"Error {METRIC_NAMES[settings.metric]} of the {settings.student} student, {settings.teacher} teacher: no "
+        "pruning (dashed) and, at each alpha, the best kept fraction of PE (solid), means over "
+        f"{len(groups[0].lines[0].errors)} seeds with 95 % t-intervals.",
+        _deciding_table(fitted),
+        f"Fits over alpha >= {settings.fit_from_alpha:g}; slopes as means over seeds with 95 % t-intervals. Every "
+        "line's fits stand in the CSV file. A dash: an error of 0.",
+        _best_table(groups),
+        "Kept fraction of PE with the smallest mean error at each alpha, 1 being no pruning.",
+    ]
+    write_text(markdown_path, "\n\n".join(parts))
+
+
+def _deciding_table(fitted: Sequence[FittedLine]) -> str:
+    rows = [
+        [f"{line.epsilon:g}", "yes" if line.is_filtered else "no", line.strategy, line.kept, *fit_cells(line.fit)]
+        for line in fitted
+        if line.strategy == "none" or line.kept == "best"
+    ]
+    return markdown_table(["epsilon", "filter", "strategy", "kept", "power law", "exponential", "nearer"], rows)
+
+
+def _best_table(groups: Sequence[Group]) -> str:
+    rows = [
+        [
+            f"{group.epsilon:g}",
+            "yes" if group.is_filtered else "no",
+            *(f"{f:g}" for f in envelope(group.lines, "pe")[1]),
+        ]
+        for group in groups
+    ]
+    alphas = [f"{alpha:g}" for alpha in groups[0].lines[0].alphas]
+    return markdown_table(["epsilon", "filter", *alphas], rows)

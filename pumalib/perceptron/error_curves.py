@@ -1,0 +1,143 @@
+"""The figures of the theory: error against alpha, a panel a strategy, a line a kept fraction (PUMA Figs. 1-4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pumalib.perceptron.fits import Decay, Slope, fit_decay, half_width
+from pumalib.perceptron.settings import ErrorCurvesSettings, Metric
+from pumalib.perceptron.table import Line, envelope, lines_of
+from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+
+UNPRUNED_COLOUR = "#e69f00"
+METRIC_NAMES: dict[Metric, str] = {"one_minus_overlap": "1 - R", "angle_error": "arccos(R) / pi"}
+STRATEGY_NAMES = {"none": "no pruning", "pe": "PE (highest margins pruned)", "pd": "PD (lowest margins pruned)"}
+
+
+def curve_points(lines: Sequence[Line]) -> pd.DataFrame:
+    """Return the plotted numbers: strategy, kept_fraction, alpha, mean, low, high (95 % t-interval), num_seeds."""
+    rows = []
+    for line in lines:
+        for column, alpha in enumerate(line.alphas):
+            errors = line.errors[:, column]
+            mean, half = float(errors.mean()), half_width(errors)
+            rows.append((line.strategy, line.kept_fraction, alpha, mean, mean - half, mean + half, len(errors)))
+    return pd.DataFrame(rows, columns=["strategy", "kept_fraction", "alpha", "mean", "low", "high", "num_seeds"])
+
+
+def draw_error_curves(lines: Sequence[Line], metric: Metric) -> Figure:
+    """Draw a panel a strategy on log axes; the unpruned line stands in each, highlighted."""
+    strategies = [name for name in STRATEGY_NAMES if name != "none" and name in {line.strategy for line in lines}]
+    with figure_style():
+        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.9, len(strategies))
+        for axes, strategy in zip(panels, strategies, strict=True):
+            _draw_panel(axes, [line for line in lines if line.strategy in ("none", strategy)])
+            axes.set_title(STRATEGY_NAMES[strategy])
+        panels[0].set_ylabel(f"error {METRIC_NAMES[metric]}")
+        panels[-1].legend(title="fraction kept", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _draw_panel(axes: Axes, lines: Sequence[Line]) -> None:
+    pruned = [line for line in lines if line.strategy != "none"]
+    shades = colormaps["viridis"](np.linspace(0.85, 0.0, max(len(pruned), 1)))
+    for line in lines:
+        if line.strategy == "none":
+            draw_line(axes, line, "1", color=UNPRUNED_COLOUR, linewidth=2.0, zorder=5)
+    for line, colour in zip(pruned, shades, strict=False):
+        draw_line(axes, line, f"{line.kept_fraction:g}", color=colour)
+    prepare_axes(axes)
+
+
+def draw_line(axes: Axes, line: Line, label: str, **style: Any) -> None:
+    """Draw a mean over seeds with its 95 % interval, on log axes.
+
+    Means of 0 are left out; an interval is cut a decade below its mean, so that those that reach 0 leave the axis be.
+    """
+    means = line.errors.mean(0)
+    halves = np.nan_to_num([half_width(column) for column in line.errors.T])
+    lower = np.minimum(halves, 0.9 * means)
+    is_drawn = means > 0
+    axes.errorbar(
+        line.alphas[is_drawn],
+        means[is_drawn],
+        np.stack([lower, halves])[:, is_drawn],
+        label=label,
+        capsize=1.5,
+        elinewidth=0.6,
+        marker="o",
+        markersize=2,
+        **style,
+    )
+
+
+def prepare_axes(axes: Axes) -> None:
+    """Set log axes with plain numbers of alpha."""
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("alpha = rows after pruning / K")
+    axes.grid(True)
+
+
+def write_error_curves(
+    table: pd.DataFrame, settings: ErrorCurvesSettings, csv_path: Path, markdown_path: Path, figure: FigurePaths
+) -> None:
+    """Write the figure (PNG, SVG), its points (CSV), and a page with fits and best kept fractions (Markdown)."""
+    lines = lines_of(table, settings.student, settings.teacher, settings.epsilon, settings.is_filtered, settings.metric)
+    save_figure(draw_error_curves(lines, settings.metric), figure.png, figure.svg)
+    write_csv(csv_path, curve_points(lines))
+    parts = [
+        markdown_image(markdown_path, figure.png, "Error against alpha"),
+        _caption(settings, len(lines[0].errors)),
+        _fits_table(lines, settings.fit_from_alpha),
+        f"Fits over alpha >= {settings.fit_from_alpha:g}: slope of log error against log alpha (power law) and against "
+        "alpha (exponential), mean over seeds with a 95 % t-interval, and the fit whose line lies nearer the mean log "
+        "errors. A dash: an error of 0.",
+        _best_table(lines),
+        "Kept fraction with the smallest mean error at each alpha, 1 being no pruning.",
+    ]
+    write_text(markdown_path, "\n\n".join(parts))
+
+
+def _caption(settings: ErrorCurvesSettings, num_seeds: int) -> str:
+    filtered = "margins of at most epsilon removed first, " if settings.is_filtered else ""
+    return (
+        f"Error {METRIC_NAMES[settings.metric]} of the {settings.student} student, {settings.teacher} teacher, FGSM "
+        f"training at epsilon {settings.epsilon:g}, {filtered}mean over {num_seeds} seeds with 95 % t-intervals "
+        "(drawn no further than a decade down). Curves of one seed share their random numbers, so their differences "
+        "are known better than their intervals suggest."
+    )
+
+
+def _fits_table(lines: Sequence[Line], from_alpha: float) -> str:
+    rows = []
+    for line in lines:
+        is_fitted = line.alphas >= from_alpha
+        fit = fit_decay(line.alphas[is_fitted], line.errors[:, is_fitted])
+        rows.append([line.strategy, f"{line.kept_fraction:g}", *fit_cells(fit)])
+    return markdown_table(["strategy", "kept", "power law", "exponential", "nearer"], rows)
+
+
+def fit_cells(fit: Decay | None) -> list[str]:
+    """Return both slopes with intervals and the law that is nearer, as cells of a table."""
+    return [_slope(fit.power), _slope(fit.exponential), fit.better] if fit else ["-", "-", "-"]
+
+
+def _slope(slope: Slope) -> str:
+    return f"{slope.value:.3f} [{slope.low:.3f}, {slope.high:.3f}]"
+
+
+def _best_table(lines: Sequence[Line]) -> str:
+    strategies = [name for name in ("pe", "pd") if name in {line.strategy for line in lines}]
+    rows = [[name, *(f"{fraction:g}" for fraction in envelope(lines, name)[1])] for name in strategies]
+    return markdown_table(["best kept fraction at alpha", *(f"{alpha:g}" for alpha in lines[0].alphas)], rows)

@@ -1,0 +1,85 @@
+"""Does an error fall as a power of alpha, or exponentially? Fits per seed, intervals over seeds. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from pumalib.perceptron.settings import MIN_FIT_POINTS
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A slope, its interval over seeds, and how far the fitted line is from the errors.
+
+    Attributes:
+        value: mean slope over seeds.
+        low, high: 95 % t-interval over seeds; nan for one seed.
+        residual: root mean square, in units of log error, of the line through the mean log errors.
+    """
+
+    value: float
+    low: float
+    high: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Decay:
+    """Both fits to one curve.
+
+    Attributes:
+        power: slope of log error against log alpha; -1 where the error falls as 1 / alpha.
+        exponential: slope of log error against alpha.
+        num_points: alphas fitted.
+    """
+
+    power: Slope
+    exponential: Slope
+    num_points: int
+
+    @property
+    def better(self) -> str:
+        """The law with the smaller residual; both have two parameters. A curve that does not fall has none."""
+        if self.power.value >= 0:
+            return "none"
+        return "power" if self.power.residual <= self.exponential.residual else "exponential"
+
+
+def fit_decay(alphas: NDArray[np.float64], errors: NDArray[np.float64]) -> Decay | None:
+    """Fit both laws by least squares on the log error.
+
+    Args:
+        alphas: [A], ascending.
+        errors: [S, A], one line a seed.
+
+    Returns:
+        None where there are fewer than `MIN_FIT_POINTS` alphas, or where an error is 0 and has no logarithm.
+    """
+    if len(alphas) < MIN_FIT_POINTS or (errors <= 0).any():
+        return None
+    logs = np.log(errors)
+    return Decay(_slope(np.log(alphas), logs), _slope(alphas, logs), len(alphas))
+
+
+def _slope(places: NDArray[np.float64], logs: NDArray[np.float64]) -> Slope:
+    centred = places - places.mean()
+    slopes = logs @ centred / (centred @ centred)
+    mean_log = logs.mean(0)
+    line = mean_log.mean() + slopes.mean() * centred
+    half = half_width(slopes)
+    residual = float(np.sqrt(np.mean((mean_log - line) ** 2)))
+    return Slope(float(slopes.mean()), float(slopes.mean() - half), float(slopes.mean() + half), residual)
+
+
+def half_width(values: NDArray[np.float64], confidence: float = 0.95) -> float:
+    """Return half the t-interval of a mean over seeds; nan for one seed."""
+    count = len(values)
+    if count < 2:
+        return math.nan
+    quantile = float(stats.t.isf((1 - confidence) / 2, count - 1))
+    return quantile * float(np.std(values, ddof=1)) / math.sqrt(count)

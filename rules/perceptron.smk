@@ -1,0 +1,78 @@
+"""The perceptron theory: errors by student, teacher and share of the seeds; one table; figures of it."""
+
+GRID = study.settings.perceptron
+
+
+wildcard_constraints:
+    student="|".join(GRID.students.names),
+    teacher="|".join(GRID.teachers),
+
+
+rule perceptron_shard:
+    output:
+        f"{RESULTS}/perceptron/{{student}}-{{teacher}}/shard{{shard}}.csv",
+    log:
+        f"{RESULTS}/logs/perceptron/{{student}}-{{teacher}}/shard{{shard}}.log",
+    threads: THREADS
+    resources:
+        gpu=USES_GPU,
+    params:
+        settings=lambda w: GRID.slice_of(w.student),
+        seeds=lambda w: study.seeds_of_shard(int(w.shard)),
+        threads=THREADS,
+        code=lambda w: code_of(
+            "perceptron_shard.py", f"pumalib.perceptron.students.{w.student}"
+        ),
+    message:
+        "{wildcards.student} student, {wildcards.teacher} teacher, shard {wildcards.shard}"
+    script:
+        "../workflow_scripts/perceptron_shard.py"
+
+
+rule perceptron:
+    input:
+        expand(
+            rules.perceptron_shard.output[0],
+            student=GRID.students.names,
+            teacher=GRID.teachers,
+            shard=range(GRID.shards),
+        ),
+    output:
+        f"{RESULTS}/perceptron.csv",
+    log:
+        f"{RESULTS}/logs/perceptron.log",
+    params:
+        code=code_of("perceptron.py"),
+    message:
+        f"errors of {study.name}"
+    script:
+        "../workflow_scripts/perceptron.py"
+
+
+for report_name, report_settings in study.settings.reports.items():
+
+    rule:
+        name:
+            report_name
+        input:
+            rules.perceptron.output[0],
+        output:
+            **{
+                key: f"{RESULTS}/reports/{report_name}.{suffix}"
+                for key, suffix in REPORT_SUFFIXES.items()
+            },
+        log:
+            f"{RESULTS}/logs/reports/{report_name}.log",
+        params:
+            settings=report_settings.model_dump(),
+            code=code_of("perceptron_report.py"),
+        message:
+            f"report {report_name}"
+        script:
+            "../workflow_scripts/perceptron_report.py"
+
+
+def every_file():
+    """Return every file of the study."""
+    reports = [path for name in study.settings.reports for path in report_files(name)]
+    return [*rules.perceptron.input, *rules.perceptron.output, *reports]

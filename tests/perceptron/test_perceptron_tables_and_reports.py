@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pumalib.errors import ArtifactError
+from pumalib.perceptron.reports import write_report
+from pumalib.perceptron.settings import PerceptronSettings
+from pumalib.perceptron.stage import rows_at, student_errors, write_shard
+from pumalib.perceptron.table import COLUMNS, envelope, join_errors, lines_of, read_errors, write_errors
+
+GRID = PerceptronSettings(
+    num_features=10,
+    students={"online": {}, "logistic": {"steps": 30}},
+    epsilons=(0.0, 0.05),
+    kept_fractions=(0.5, 0.1),
+    alphas=(1.0, 2.0, 4.0, 8.0),
+)
+SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    tables = [student_errors(GRID, "online", "dense", seed, torch.device("cpu")) for seed in (0, 1, 2)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def outputs(folder: Path) -> dict[str, Path]:
+    return {key: folder / f"report.{suffix}" for key, suffix in SUFFIXES.items()}
+
+
+def test_table_has_one_line_an_error_of_the_grid(table):
+    assert tuple(table.columns) == COLUMNS
+    assert len(table) == 3 * 4 * 5 * 3  # seeds, alphas, prunings, and epsilon 0, epsilon, epsilon filtered
+    assert not table.duplicated(list(COLUMNS[:8])).any()
+    assert set(table["strategy"]) == {"none", "pe", "pd"}
+    assert (table.loc[table["strategy"] == "none", "kept_fraction"] == 1).all()
+    np.testing.assert_allclose(table["one_minus_overlap"], 1 - np.cos(np.pi * table["angle_error"]), atol=1e-12)
+
+
+def test_shards_join_to_the_same_bytes_however_the_seeds_are_spread(tmp_path):
+    settings = GRID.slice_of("online")
+    assert settings["students"] == {"online": {}}
+    spreads = {"one": [[0, 1, 2]], "two": [[0], [1, 2]]}
+    for name, spread in spreads.items():
+        shards = [tmp_path / f"{name}{place}.csv" for place in range(len(spread))]
+        for path, seeds in zip(shards, spread, strict=True):
+            write_shard(settings, "online", "random", seeds, path)
+        write_errors(join_errors(shards), tmp_path / f"{name}.csv")
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+def test_table_survives_being_written_and_read(table, tmp_path):
+    write_errors(table, tmp_path / "perceptron.csv")
+    pd.testing.assert_frame_equal(read_errors(tmp_path / "perceptron.csv"), table)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.drop(columns="alpha"), "expected the columns"),
+        (lambda table: pd.concat([table, table[:1]]), "got some twice"),
+    ],
+)
+def test_damaged_table_is_refused(table, tmp_path, change, message):
+    write_errors(change(table), tmp_path / "perceptron.csv")
+    with pytest.raises(ArtifactError, match=message):
+        read_errors(tmp_path / "perceptron.csv")
+
+
+def test_missing_table_is_refused(tmp_path):
+    with pytest.raises(ArtifactError, match="expected a table of errors"):
+        read_errors(tmp_path / "none.csv")
+
+
+def test_lines_hold_every_seed_and_alpha_and_gaps_are_refused(table):
+    lines = lines_of(table, "online", "dense", 0.05, True, "angle_error")
+    assert [(line.strategy, line.kept_fraction) for line in lines] == [
+        ("none", 1.0), ("pe", 0.5), ("pe", 0.1), ("pd", 0.5), ("pd", 0.1)
+    ]  # fmt: skip
+    assert all(line.errors.shape == (3, 4) for line in lines)
+    with pytest.raises(ArtifactError, match="every seed at every alpha"):
+        lines_of(table[1:], "online", "dense", 0.0, False, "angle_error")
+    with pytest.raises(ArtifactError, match="found none"):
+        lines_of(table, "online", "axis", 0.0, False, "angle_error")
+
+
+def test_envelope_is_nowhere_above_a_line_of_its_strategy(table):
+    lines = lines_of(table, "online", "dense", 0.0, False, "angle_error")
+    best, fractions = envelope(lines, "pe")
+    allowed = [line for line in lines if line.strategy in ("none", "pe")]
+    means = np.array([line.errors.mean(0) for line in allowed])
+    np.testing.assert_array_equal(best.errors.mean(0), means.min(0))
+    assert fractions.tolist() == [allowed[place].kept_fraction for place in means.argmin(0)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "error_curves", "student": "online", "teacher": "dense", "epsilon": 0.05, "is_filtered": True},
+        {"kind": "decay", "student": "online", "teacher": "dense"},
+    ],
+)
+def test_reports_are_whole_and_the_same_bytes_each_time(table, tmp_path, settings):
+    write_errors(table, tmp_path / "perceptron.csv")
+    first, second = outputs(tmp_path / "a"), outputs(tmp_path / "b")
+    for files in (first, second):
+        write_report(settings, tmp_path / "perceptron.csv", **files)
+    for key, path in first.items():
+        assert path.read_bytes() == second[key].read_bytes() != b""
+
+
+def test_plotted_points_are_means_and_intervals_of_the_table(table, tmp_path):
+    write_errors(table, tmp_path / "perceptron.csv")
+    settings = {"kind": "error_curves", "student": "online", "teacher": "dense", "epsilon": 0.0}
+    write_report(settings, tmp_path / "perceptron.csv", **outputs(tmp_path))
+    points = pd.read_csv(tmp_path / "report.csv")
+    meant = table[(table["epsilon"] == 0) & (table["strategy"] == "pd") & (table["kept_fraction"] == 0.1)]
+    meant = meant[meant["alpha"] == 8]["one_minus_overlap"]
+    point = points[(points["strategy"] == "pd") & (points["kept_fraction"] == 0.1) & (points["alpha"] == 8)].iloc[0]
+    assert point["mean"] == pytest.approx(meant.mean())
+    assert point["high"] - point["low"] == pytest.approx(2 * 4.302653 * meant.std() / np.sqrt(3), rel=1e-5)
+    assert point["num_seeds"] == 3
+
+
+def test_page_of_the_decay_says_what_decides(table, tmp_path):
+    write_errors(table, tmp_path / "perceptron.csv")
+    settings = {"kind": "decay", "student": "online", "teacher": "dense"}
+    write_report(settings, tmp_path / "perceptron.csv", **outputs(tmp_path))
+    page = (tmp_path / "report.md").read_text()
+    assert page.count("| best |") == 2 * 3
+    assert "| 0.05 | yes | none | 1 |" in page
+    fits = pd.read_csv(tmp_path / "report.csv", keep_default_na=False)
+    assert len(fits) == 3 * (5 + 2)
+
+
+def test_rows_follow_alpha_and_are_never_none():
+    assert [rows_at(alpha, 200) for alpha in (0.001, 0.5, 5.6, 32)] == [1, 100, 1120, 6400]

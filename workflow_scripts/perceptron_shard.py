@@ -1,0 +1,17 @@
+"""Train one student of one teacher on the whole grid, for some seeds."""
+
+from pathlib import Path
+
+from pumalib.devices import resolve_device
+from pumalib.jobs import job
+from pumalib.perceptron.stage import write_shard
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+    write_shard(
+        snakemake.params.settings,
+        snakemake.wildcards.student,
+        snakemake.wildcards.teacher,
+        list(snakemake.params.seeds),
+        Path(snakemake.output[0]),
+        resolve_device(snakemake.config.get("device", "auto")),
+    )
