@@ -110,7 +110,12 @@ DatasetSettings = Annotated[
 ]
 
 
-class NpzSyntheticSettings(Settings):
+class _SyntheticSettings(Settings):
+    label_noise: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the rows that get a wrong label on purpose, to see what a generator's mistakes cost."""
+
+
+class NpzSyntheticSettings(_SyntheticSettings):
     """A published set of generated images: a stratified, seeded subset of an npz file."""
 
     method: Literal["npz"]
@@ -122,7 +127,7 @@ class NpzSyntheticSettings(Settings):
     """Seed of the subset."""
 
 
-class HeldOutSyntheticSettings(Settings):
+class HeldOutSyntheticSettings(_SyntheticSettings):
     """Real rows of the dataset's `held_out_fraction`, used as if they were generated: a perfect generator."""
 
     method: Literal["held_out"]
@@ -132,7 +137,7 @@ class HeldOutSyntheticSettings(Settings):
     """Seed of the subset."""
 
 
-class GeneratedSyntheticSettings(Settings):
+class GeneratedSyntheticSettings(_SyntheticSettings):
     """Samples of a generator of this study, one seed a sample, classes in equal numbers."""
 
     method: Literal["generator"]

@@ -7,10 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pumalib.artifacts import create_artifact
-from pumalib.data.datasets import write_images
+from pumalib.data.datasets import read_class_names, write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import SyntheticSettings
+from pumalib.randomness import numpy_generator
+from pumalib.synthesis.label_noise import with_wrong_labels
 from pumalib.synthesis.settings import EdmSettings
 
 
@@ -54,4 +59,13 @@ def make_synthetic(
     images, fingerprints = make(settings, inputs)
     with create_artifact(output, "synthetic", settings=settings.model_dump(), inputs=fingerprints, code=code) as file:
         file.attrs["seed"] = inputs.seed
-        write_images(file, images)
+        write_images(file, LabelledImages(images.images, _given_labels(settings, inputs, images.labels)))
+        if settings.label_noise:
+            file.create_dataset("true_labels", data=images.labels.astype(np.int64))
+
+
+def _given_labels(settings: SyntheticSettings, inputs: SyntheticInputs, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    if not settings.label_noise:
+        return labels
+    generator = numpy_generator(inputs.seed, "label noise")
+    return with_wrong_labels(labels, settings.label_noise, len(read_class_names(inputs.dataset)), generator)

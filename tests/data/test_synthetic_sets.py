@@ -15,6 +15,7 @@ from pumalib.data.settings import GeneratedSyntheticSettings, HeldOutSyntheticSe
 from pumalib.errors import ArtifactError, DataError
 from pumalib.randomness import numpy_generator
 from pumalib.synthesis.generator import load_generator, train_stage
+from pumalib.synthesis.label_noise import with_wrong_labels
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 
@@ -55,6 +56,32 @@ def make(settings: Any, inputs: SyntheticInputs, output: Path) -> LabelledImages
     make_synthetic(settings, inputs, output)
     with h5py.File(output) as file:
         return LabelledImages(file["images"][...], file["labels"][...])
+
+
+def test_wrong_labels_are_as_many_as_asked_and_the_true_ones_are_kept(inputs: SyntheticInputs, tmp_path: Path) -> None:
+    plain = make(HeldOutSyntheticSettings(method="held_out"), inputs, tmp_path / "plain.h5")
+    noisy_settings = HeldOutSyntheticSettings(method="held_out", label_noise=0.3)
+    noisy = make(noisy_settings, inputs, tmp_path / "noisy.h5")
+    again = make(noisy_settings, inputs, tmp_path / "again.h5")
+    other = make(noisy_settings, replace(inputs, seed=1), tmp_path / "other.h5")
+    assert (noisy.images == plain.images).all()
+    assert (noisy.labels != plain.labels).sum() == round(0.3 * len(plain))
+    assert noisy.labels.min() >= 0
+    assert noisy.labels.max() <= plain.labels.max()
+    assert (noisy.labels == again.labels).all()
+    assert (noisy.labels != other.labels).any()
+    with h5py.File(tmp_path / "noisy.h5") as file:
+        assert (file["true_labels"][...] == plain.labels).all()
+    with h5py.File(tmp_path / "plain.h5") as file:
+        assert "true_labels" not in file
+
+
+def test_wrong_labels_fall_on_every_other_class_alike() -> None:
+    labels = np.arange(30_000) % 3
+    noisy = with_wrong_labels(labels, 0.5, 3, np.random.default_rng(0))
+    moved = np.bincount((noisy - labels) % 3, minlength=3)
+    assert moved[0] == 15_000
+    assert abs(moved[1] - 7_500) < 5 * np.sqrt(15_000 / 4)
 
 
 def test_all_held_out_rows_are_taken_in_order(dataset: Path, inputs: SyntheticInputs, tmp_path: Path) -> None:
