@@ -102,6 +102,8 @@ def _check_report(settings: PerceptronStudySettings, name: str, report: Perceptr
         _check_one_of(report.epsilon, grid.epsilons, f"reports.{name}.epsilon")
         if report.is_filtered and report.epsilon == 0:
             raise ConfigError(f"expected an epsilon above 0 for a filtered figure, got 0 at reports.{name}.epsilon")
+    elif "pe" not in grid.strategies:
+        raise ConfigError(f"expected pe among perceptron.strategies for a report of the decay, at reports.{name}")
     num_points = sum(alpha >= report.fit_from_alpha for alpha in grid.alphas)
     if num_points < MIN_FIT_POINTS:
         raise ConfigError(

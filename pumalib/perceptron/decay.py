@@ -89,8 +89,9 @@ def draw_decay(groups: Sequence[Group], metric: Metric) -> Figure:
     """Draw no pruning (dashed) and the envelope of PE (solid), a colour an epsilon, without and with the filter."""
     epsilons = list(dict.fromkeys(group.epsilon for group in groups))
     with figure_style():
-        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.9, 2)
-        for axes, is_filtered in zip(panels, (False, True), strict=True):
+        filters = sorted({group.is_filtered for group in groups})
+        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.9, len(filters))
+        for axes, is_filtered in zip(panels, filters, strict=True):
             for group in groups:
                 if group.is_filtered == is_filtered:
                     _draw_group(axes, group, _COLOURS[epsilons.index(group.epsilon) % len(_COLOURS)])

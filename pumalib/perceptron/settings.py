@@ -44,8 +44,8 @@ class OnlineSettings(Settings):
 class MaxMarginSettings(Settings):
     """A student that maximises its robust margin: a linear support vector machine on FGSM examples."""
 
-    cost: PositiveAmount = 10.0
-    """Price of a unit of margin lacking; without one, rows within epsilon of the boundary leave no solution."""
+    cost: PositiveAmount = 1.0
+    """Price of a unit of margin lacking; a higher one is nearer to a hard margin, and takes more steps."""
     steps: int = Field(default=1500, gt=0)
     """Steps of the accelerated dual ascent at most; the job's log warns where they do not suffice."""
     tolerance: float = Field(default=0.01, ge=0, lt=1)

@@ -72,6 +72,7 @@ def test_paper_study_holds_the_grid_that_was_asked_for() -> None:
         ("reports|figure|student", "max_margin", "at reports.figure.student"),
         ("reports|fits|teacher", "random", "at reports.fits.teacher"),
         ("reports|fits|fit_from_alpha", 3, "expected at least 3 alphas from 3 on for a fit, got 2"),
+        ("perceptron|strategies", ["pd"], "expected pe among perceptron.strategies"),
         ("reports|fits|kind", "comparison", "expected kind error_curves or decay, got 'comparison' at reports.fits"),
     ],
 )
