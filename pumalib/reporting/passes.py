@@ -28,11 +28,6 @@ class Passes(NamedTuple):
     forward: float
     backward: float
 
-    @property
-    def total(self) -> float:
-        """Both together."""
-        return self.forward + self.backward
-
 
 UNKNOWN = Passes(math.nan, math.nan)
 

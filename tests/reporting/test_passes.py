@@ -11,7 +11,7 @@ from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
 from pumalib.attacks.margins import MarginTable
 from pumalib.attacks.settings import ThreatSettings
-from pumalib.reporting.passes import Passes, attack_steps, margin_passes, tracking_passes, training_passes
+from pumalib.reporting.passes import attack_steps, margin_passes, tracking_passes, training_passes
 from pumalib.scores.estimates import from_margins
 from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings, ModelReference
 from pumalib.scores.table import ScoreTable
@@ -138,7 +138,3 @@ def test_passes_of_a_search_for_margins_are_those_that_a_network_counts(
     last = int((margins.iterations == margins.iterations.max()).sum())
     candidates = min(settings.num_candidates, 3) if isinstance(settings, DeepfoolSettings) else 1
     assert expected.backward - last * candidates <= model.backwards <= expected.backward
-
-
-def test_a_total_is_both_ways() -> None:
-    assert Passes(3.0, 2.0).total == 5.0
