@@ -16,20 +16,21 @@ CONFIDENCE = 0.95
 
 
 def height_at(clean: float, frontier: pd.DataFrame) -> float:
-    """Return the robust accuracy of a frontier at a clean accuracy, by linear interpolation.
+    """Return the robust accuracy that a frontier offers at a clean accuracy, by linear interpolation.
 
-    Of points with one clean accuracy the most robust counts (a choice of ours).
+    Of points with one clean accuracy the most robust counts; below the frontier's range its least accurate point counts,
+    which is the better choice there at both accuracies (choices of ours).
 
     Args:
         clean: Clean accuracy, a share in [0, 1].
         frontier: One row per run of the frontier: clean_accuracy, robust_accuracy.
 
     Returns:
-        A share in [0, 1]; nan outside the frontier's range of clean accuracy: nothing is extrapolated.
+        A share in [0, 1]; nan above the frontier's range of clean accuracy: nothing is extrapolated.
     """
     line = frontier.groupby("clean_accuracy")["robust_accuracy"].max()  # sorted by clean accuracy
     places = line.index.to_numpy(np.float64)
-    return float(np.interp(clean, places, line.to_numpy(np.float64), left=math.nan, right=math.nan))
+    return float(np.interp(clean, places, line.to_numpy(np.float64), right=math.nan))
 
 
 def frontier_distances(points: pd.DataFrame, frontiers: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -44,8 +45,8 @@ def frontier_distances(points: pd.DataFrame, frontiers: Mapping[str, Sequence[st
         frontiers: Runs of each frontier, by label.
 
     Returns:
-        Columns frontier, run, distance, low, high (shares; nan where a seed lies outside the frontier's range),
-        num_seeds, num_outside (seeds outside the range).
+        Columns frontier, run, distance, low, high (shares; nan where a seed lies above the frontier's range),
+        num_seeds, num_outside (seeds above the range).
 
     Raises:
         DataError: If a run of the frontier lacks a seed of the run.
@@ -55,10 +56,9 @@ def frontier_distances(points: pd.DataFrame, frontiers: Mapping[str, Sequence[st
     count = max(1, len(others) * len(frontiers))
     rows = []
     for label, runs in frontiers.items():
-        best = undominated(points, runs)
-        line = points[points["run"].isin(best)]
+        line = _best_of(points, runs)
         for run in others:
-            heights = _heights(points[points["run"] == run], line, len(best))
+            heights = _heights(points[points["run"] == run], line)
             outside = sum(math.isnan(height) for height in heights.values())
             difference = _difference(points[points["run"] == run], heights, count)
             rows.append((label, run, *difference[:3], len(heights), outside))
@@ -75,8 +75,26 @@ def undominated(points: pd.DataFrame, runs: Sequence[str]) -> list[str]:
     return [run for run in runs if not ((clean > clean[run]) & (robust > robust[run])).any()]
 
 
-def _heights(run: pd.DataFrame, line: pd.DataFrame, num_runs: int) -> dict[int, float]:
+def distances_by_seed(points: pd.DataFrame, runs: Sequence[str]) -> pd.Series:
+    """Return how far each row of `points` lies above the frontier of a knob's runs, with the row's own seed.
+
+    Returns:
+        Shares, indexed as `points`; nan above the frontier's range, for its own runs, and for seeds that it lacks.
+    """
+    line = _best_of(points, runs)
+    distances = pd.Series(math.nan, index=points.index)
+    for _, run in points[~points["run"].isin(list(runs))].groupby("run"):
+        distances[run.index] = run["robust_accuracy"] - run["seed"].map(_heights(run, line))
+    return distances
+
+
+def _best_of(points: pd.DataFrame, runs: Sequence[str]) -> pd.DataFrame:
+    return points[points["run"].isin(undominated(points, runs))]
+
+
+def _heights(run: pd.DataFrame, line: pd.DataFrame) -> dict[int, float]:
     """Return the frontier's height at the run's clean accuracy, for each seed that the whole frontier has."""
+    num_runs = line["run"].nunique()
     lines = {seed: line[line["seed"] == seed] for seed in line["seed"].unique().tolist()}
     by_seed = {int(seed): rows for seed, rows in lines.items() if len(rows) == num_runs}
     seeds = zip(run["seed"], run["clean_accuracy"], strict=True)
@@ -92,7 +110,7 @@ def _difference(run: pd.DataFrame, heights: Mapping[int, float], count: int) -> 
 
 def frontier_section(distances: pd.DataFrame) -> str:
     """Return the distances as a table in percentage points, and how they were found."""
-    header = ["frontier", "run", "above the frontier (points)", "seeds outside its range"]
+    header = ["frontier", "run", "above the frontier (points)", "seeds above its range"]
     rows = [
         [
             str(row["frontier"]),
@@ -111,9 +129,10 @@ def frontier_section(distances: pd.DataFrame) -> str:
         "against the runs of the knob that no other one beats in both mean accuracies: its robust accuracy minus "
         "theirs at the same clean accuracy, by linear interpolation, "
         f"for each seed on its own; means over seeds with Student t intervals at a joint {100 * CONFIDENCE:g} % level "
-        f"(Bonferroni over {len(rows)} distances, each interval at {level:.4g} %). nan: with some seed the run lies "
-        "outside the frontier's range of clean accuracy, where there is nothing to compare it with; add runs to the "
-        "frontier."
+        f"(Bonferroni over {len(rows)} distances, each interval at {level:.4g} %). A run less accurate than the whole "
+        "frontier is held against its least accurate run. nan: with some seed the run is more accurate than the whole "
+        "frontier, so that there is nothing to compare it with; add runs to the frontier. Each seed's distance stands "
+        "in the CSV."
     )
 
 

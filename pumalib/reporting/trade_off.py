@@ -15,7 +15,7 @@ from pumalib.errors import DataError
 from pumalib.reporting.colours import DASHES, PointStyle, point_styles
 from pumalib.reporting.figures import FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, write_csv, write_text
-from pumalib.reporting.frontiers import frontier_distances, frontier_section
+from pumalib.reporting.frontiers import distances_by_seed, frontier_distances, frontier_section
 from pumalib.reporting.labels import LabelledPoint, place_labels
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
@@ -146,13 +146,18 @@ def _draw_run(axes: Axes, run: str, points: pd.DataFrame, style: PointStyle, is_
     return LabelledPoint(text, style.colour, clean.mean, robust.mean, errors[0], errors[1])
 
 
-def trade_off_table(points: pd.DataFrame) -> pd.DataFrame:
-    """Return the plotted numbers: a row per run and seed, beside it the run's mean and sd over seeds."""
+def trade_off_table(points: pd.DataFrame, settings: TradeOffSettings) -> pd.DataFrame:
+    """Return the plotted numbers: a row per run and seed, beside it the run's mean and sd over seeds.
+
+    For each frontier `above_<label>` is how far the row lies above it (a share; nan where it cannot be compared).
+    """
     table = points.copy()
     for name in ("clean_accuracy", "robust_accuracy"):
         groups = points.groupby("run", sort=False)[name]
         table[f"{name}_mean"] = groups.transform("mean")
         table[f"{name}_sd"] = groups.transform("std")
+    for label, runs in settings.frontiers.items():
+        table[f"above_{label}"] = distances_by_seed(points, runs)
     return table
 
 
@@ -185,6 +190,6 @@ def write_trade_off(
     """Write the figure (PNG, SVG), its numbers (CSV) and its caption with further warnings (Markdown)."""
     points = trade_off_points(results, settings)
     save_figure(draw_trade_off(points, settings), figure.png, figure.svg)
-    write_csv(csv_path, trade_off_table(points))
+    write_csv(csv_path, trade_off_table(points, settings))
     image = markdown_image(markdown_path, figure.png, "Clean accuracy against robust accuracy")
     write_text(markdown_path, "\n\n".join([image, trade_off_caption(points, settings), *warnings]))

@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -8,7 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pumalib.errors import DataError
-from pumalib.reporting.frontiers import frontier_distances, frontier_section, height_at, undominated
+from pumalib.reporting.frontiers import (
+    distances_by_seed,
+    frontier_distances,
+    frontier_section,
+    height_at,
+    undominated,
+)
 from pumalib.reporting.settings import TradeOffSettings
 from pumalib.reporting.trade_off import draw_trade_off, trade_off_caption, trade_off_points
 
@@ -40,6 +47,16 @@ def test_distances_and_their_interval_equal_those_done_by_hand(points: pd.DataFr
     assert table.loc["puma", "num_outside"] == 0
 
 
+def test_distances_of_single_seeds_average_to_those_of_the_page(points: pd.DataFrame) -> None:
+    knob = FRONTIERS["epsilon"]
+    single = distances_by_seed(points, knob)
+    assert single[points["run"] == "puma"].to_list() == pytest.approx([0.58 - 0.55, 0.56 - 0.55, 0.59 - 0.56])
+    beyond = single[points["run"] == "beyond"].to_list()
+    assert beyond[1:] == pytest.approx([0.56 - 0.52, 0.59 - 0.52])
+    assert np.isnan(beyond[0])
+    assert single[points["run"].isin(knob)].isna().all()
+
+
 def test_a_knob_would_not_be_left_where_another_of_its_runs_is_better_in_both_accuracies(
     tidy: Callable[..., pd.DataFrame],
 ) -> None:
@@ -57,7 +74,7 @@ def test_a_knob_would_not_be_left_where_another_of_its_runs_is_better_in_both_ac
     assert undominated(points, knob) == ["weak", "small"]
     table = frontier_distances(points, {"epsilon": knob}).set_index("run")
     assert table.loc["puma", "distance"] == pytest.approx(0.525 - (0.585 + 0.45) / 2)
-    assert math.isnan(table.loc["between", "distance"])  # above the dominated run's line, but below `small`
+    assert table.loc["between", "distance"] == pytest.approx(0.584 - 0.585)  # not above the dominated run's line
 
 
 def test_a_run_beyond_the_frontier_with_one_seed_has_no_distance_and_the_page_says_so(points: pd.DataFrame) -> None:
@@ -84,15 +101,17 @@ def test_a_frontier_without_a_seed_of_the_run_is_refused(points: pd.DataFrame) -
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=6),
     st.floats(0, 1),
 )
-def test_the_height_lies_between_the_neighbours_and_is_nan_only_outside(
+def test_the_height_lies_between_the_neighbours_or_at_the_least_accurate_point_and_is_nan_only_above(
     corners: list[tuple[float, float]], clean: float
 ) -> None:
     frontier = pd.DataFrame(corners, columns=["clean_accuracy", "robust_accuracy"])
     height = height_at(clean, frontier)
     left = [corner for corner in corners if corner[0] <= clean]
     right = [corner for corner in corners if corner[0] >= clean]
-    assert math.isnan(height) == (not left or not right)
-    if left and right:
+    assert math.isnan(height) == (not right)
+    if not left:
+        assert height == max(robust for place, robust in corners if place == min(corners)[0])
+    elif right:
         near = [c[1] for c in corners if c[0] in (max(left)[0], min(right)[0])]
         assert min(near) - 1e-12 <= height <= max(near) + 1e-12
 

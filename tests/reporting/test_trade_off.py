@@ -21,7 +21,7 @@ SETTINGS = TradeOffSettings(kind="trade_off", baseline="trades", attack="cw")
 
 
 def test_plotted_numbers_equal_those_done_by_hand(three_runs: pd.DataFrame) -> None:
-    table = trade_off_table(trade_off_points(three_runs, SETTINGS))
+    table = trade_off_table(trade_off_points(three_runs, SETTINGS), SETTINGS)
     puma = table[table["run"] == "puma-20"]
     assert puma["clean_accuracy"].tolist() == [0.91, 0.93, 0.95]
     assert puma["robust_accuracy"].tolist() == [0.60, 0.60, 0.60]
