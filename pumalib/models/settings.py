@@ -31,17 +31,19 @@ _TIMM = "timm:"
 _MODULES = {
     "mlp": "pumalib.models.mlp",
     "convnet": "pumalib.models.convnet",
+    "small-cnn": "pumalib.models.small_cnn",
     "resnet-18": "pumalib.models.resnet",
     "preactresnet-18": "pumalib.models.preact_resnet",
 }
 _WIDE_RESNET_MODULE = "pumalib.models.wide_resnet"
 _TOTAL_STRIDES = {
     "pumalib.models.convnet": 4,
+    "pumalib.models.small_cnn": 4,
     "pumalib.models.resnet": 8,
     "pumalib.models.preact_resnet": 8,
     _WIDE_RESNET_MODULE: 4,
 }
-_WITH_WIDTH = ("mlp", "convnet")
+_WITH_WIDTH = ("mlp", "convnet", "small-cnn")
 _EXAMPLES = (*_MODULES, "wrn-28-10", "wrn-70-16")
 
 
@@ -86,7 +88,7 @@ class ArchitectureSettings(Settings):
     """An image classifier; a bare name such as ``mlp`` stands for ``{name: mlp}``."""
 
     name: str
-    """mlp, convnet, resnet-18, preactresnet-18, wrn-<depth>-<width>, timm:<name> or <module>:<class>."""
+    """mlp, convnet, small-cnn, resnet-18, preactresnet-18, wrn-<depth>-<width>, timm:<name> or <module>:<class>."""
     activation: Activation = "relu"
     """Activation of the built-in architectures; DM uses silu for its wide ones."""
     mean: tuple[Annotated[Amount, Field(allow_inf_nan=False)], ...] | None = None
@@ -94,7 +96,7 @@ class ArchitectureSettings(Settings):
     std: tuple[PositiveAmount, ...] | None = None
     """Standard deviation of each channel, pixel scale [0, 1], divided by inside the model."""
     width: Annotated[int, Field(gt=0)] | None = None
-    """Hidden units of mlp (default 256) or base channels of convnet (default 32); not for the others."""
+    """Hidden units of mlp (default 256), base channels of convnet (32) or small-cnn (16); not for the others."""
     strided_padding: StridedPadding = "both"
     """Where the strided convolutions of wrn-<depth>-<width> pad: at both sides, or at the end alone (right and bottom),
     as in Gowal et al. 2020 and DM."""

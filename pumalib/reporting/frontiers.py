@@ -18,8 +18,8 @@ CONFIDENCE = 0.95
 def height_at(clean: float, frontier: pd.DataFrame) -> float:
     """Return the robust accuracy that a frontier offers at a clean accuracy, by linear interpolation.
 
-    Of points with one clean accuracy the most robust counts; below the frontier's range its least accurate point counts,
-    which is the better choice there at both accuracies (choices of ours).
+    Of points with one clean accuracy the most robust counts; below the frontier's range its least accurate point
+    counts, which is the better choice there at both accuracies (choices of ours).
 
     Args:
         clean: Clean accuracy, a share in [0, 1].

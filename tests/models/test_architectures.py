@@ -16,7 +16,8 @@ PUBLISHED_PARAMETERS = {  # 10 classes, 32 x 32 x 3
     "wrn-40-2": 2_243_546,
     "wrn-70-16": 266_796_506,
 }
-FAMILIES = ["mlp", "convnet", "resnet-18", "preactresnet-18", "wrn-28-10"]
+WITH_WIDTH = ("mlp", "convnet", "small-cnn")
+FAMILIES = ["mlp", "convnet", "small-cnn", "resnet-18", "preactresnet-18", "wrn-28-10"]
 
 
 def build(name, image_shape=(32, 32, 3), num_classes=10, activation="relu", width=None):
@@ -45,6 +46,10 @@ def test_parameter_count_of_mlp_and_convnet_follows_from_their_widths():
     classifier = (16 + 1) * 10
     model = build_without_weights("convnet", (8, 8, 1), width=4)
     assert num_parameters(model) == convolutions + normalisations + classifier
+
+
+def test_parameter_count_of_the_small_cnn_is_the_published_one_on_mnist():
+    assert num_parameters(build_without_weights("small-cnn", (28, 28, 1))) == 166_406
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -165,16 +170,16 @@ def test_wide_resnet_starts_he_normal_over_the_outputs():
     assert not model.classifier.bias.any()
 
 
-@pytest.mark.parametrize("name", ["mlp", "convnet", "preactresnet-18"])
+@pytest.mark.parametrize("name", ["mlp", "convnet", "small-cnn", "preactresnet-18"])
 def test_model_leaves_its_images_as_they_were(name):
     images = torch.rand(2, 3, 8, 8)
     before = images.clone()
-    build(name, (8, 8, 3), width=4 if name in ("mlp", "convnet") else None)(images)
+    build(name, (8, 8, 3), width=4 if name in WITH_WIDTH else None)(images)
     assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu"])
-@pytest.mark.parametrize("name", ["mlp", "convnet", "wrn-10-1"])
+@pytest.mark.parametrize("name", ["mlp", "convnet", "small-cnn", "wrn-10-1"])
 def test_input_gradient_is_the_finite_difference(name, activation):
     torch.manual_seed(0)
     width = None if name.startswith("wrn") else 3

@@ -17,6 +17,7 @@ from pumalib.models.settings import (
 BUILT_IN_MODULES = {
     "mlp": "pumalib.models.mlp",
     "convnet": "pumalib.models.convnet",
+    "small-cnn": "pumalib.models.small_cnn",
     "resnet-18": "pumalib.models.resnet",
     "preactresnet-18": "pumalib.models.preact_resnet",
     "wrn-28-10": "pumalib.models.wide_resnet",
@@ -54,7 +55,7 @@ def test_normalisation_may_be_written_in_fractions():
         ({"name": "mlp", "mean": [0.5], "std": [0.0]}, "greater than 0"),
         ({"name": "mlp", "mean": [float("nan")], "std": [0.5]}, "finite"),
         ({"name": "mlp", "width": 0}, "greater than 0"),
-        ({"name": "resnet-18", "width": 64}, 'width only with mlp or convnet, got it with "resnet-18"'),
+        ({"name": "resnet-18", "width": 64}, 'width only with mlp or convnet or small-cnn, got it with "resnet-18"'),
         ({"name": "resnet-18", "strided_padding": "end"}, 'strided_padding only with wrn-.* got it with "resnet-18"'),
         ({"name": "wrn-10-1", "strided_padding": "left"}, "'both' or 'end'"),
         ({"name": "timm:resnet18", "activation": "silu"}, "activation only with a built-in architecture"),
@@ -110,7 +111,7 @@ def test_checking_a_built_in_architecture_does_not_import_torch():
 
 
 @pytest.mark.parametrize(
-    ("name", "minimum"), [("convnet", 4), ("resnet-18", 8), ("preactresnet-18", 8), ("wrn-28-10", 4)]
+    ("name", "minimum"), [("convnet", 4), ("small-cnn", 4), ("resnet-18", 8), ("preactresnet-18", 8), ("wrn-28-10", 4)]
 )
 def test_images_smaller_than_the_strides_are_refused(name, minimum):
     settings = ArchitectureSettings(name=name)
