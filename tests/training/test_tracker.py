@@ -1,5 +1,7 @@
 """What a training gathers on the way, and that it trains the same bits with and without."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pumalib.attacks.objectives import cross_entropy, divergence
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
+from pumalib.randomness import derive_seed
+from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.sampling import BatchPlan, draw_batches
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.track import Track
@@ -88,6 +93,34 @@ def test_tracked_values_are_those_of_the_model_after_the_epoch_in_pool_order() -
     np.testing.assert_allclose(found["el2n"].values[-1], error.norm(dim=1), rtol=1e-5)
     assert found["correct"].values[-1].tolist() == (logits.argmax(1) == labels).tolist()
     assert not torch.equal(logits, averaged)
+
+
+@pytest.mark.parametrize("method", ["pgd_at", "trades"])
+def test_attacked_inputs_are_those_of_the_methods_own_attack(method: str) -> None:
+    """PGD-AT attacks the label, TRADES the clean prediction: on a kept model the losses come again from either."""
+    settings = TrainingSettings(method=method, epochs=1, attack_steps=3)
+    images, labels = stripes()
+    model = a_model().eval()
+    watch = TrackSettings.model_validate({"loss": {"inputs": "attacked"}, "batch_size": len(labels)})
+    epsilons = np.full(len(labels), THREAT.epsilon, np.float32)
+    data = TrainingRows(images, labels, np.zeros(len(labels), np.uint8), np.arange(len(labels)), epsilons, (4, 4, 1))
+    tracker = Tracker(watch, data, settings, THREAT, seed=5, device=torch.device("cpu"))
+    tracker.end_epoch(1, model, model)
+    inputs, targets = torch.from_numpy(images).permute(0, 3, 1, 2) / 255, torch.from_numpy(labels)
+    objectives: dict[str, Callable[[Tensor], Tensor]] = {
+        "pgd_at": partial(cross_entropy, labels=targets),
+        "trades": partial(divergence, clean_logits=model(inputs).detach()),
+    }
+    losses = {}
+    for kind, objective in objectives.items():
+        generator = torch.Generator().manual_seed(derive_seed(5, "track", 1, 0))
+        attack = InnerAttack(THREAT.norm, 3, None)
+        attacked = attack.perturb(model, inputs, targets, torch.from_numpy(epsilons), objective, generator)
+        losses[kind] = nn.functional.cross_entropy(model(attacked), targets, reduction="none").detach().numpy()
+    (values,) = tracker.track().quantities["loss"].values
+    other = next(kind for kind in losses if kind != method)
+    np.testing.assert_allclose(values, losses[method], rtol=1e-4)
+    assert not np.allclose(values, losses[other], rtol=1e-2)
 
 
 def test_rows_left_out_of_training_are_looked_at_too() -> None:
