@@ -83,7 +83,7 @@ def training_part(run, seed, with_seconds):
     return {
         "name": run,
         "settings": study.runs[run].training.model_dump(),
-        "policy": study.runs[run].epsilon.policy,
+        "online": online_settings(run),
         "file": selection_file(run, seed),
         "benchmarks": (benchmark,) if with_seconds else (),
     }

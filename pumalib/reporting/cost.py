@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pumalib.reporting.passes import (
 )
 from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings, ScoreSettings
 from pumalib.scores.table import read_scores
+from pumalib.selection.settings import read_online
 from pumalib.selection.stage import read_selection
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.track_settings import TrackSettings
@@ -43,7 +44,7 @@ class CostPart:
         kind: `training`, `margin model`, `score` or `evaluation`.
         name: of the run, score or attack.
         settings: of the training or score; None for an evaluation and for a model that the study does not train.
-        policy: of a training's epsilons.
+        online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
         gathered: for a score of tracks, of each run behind it `training` and what it had to `track`.
         file: selection file of a training, score file of a score.
         pool: pool file of a score.
@@ -55,7 +56,7 @@ class CostPart:
     kind: str
     name: str
     settings: Mapping[str, Any] | None = None
-    policy: str = "fixed"
+    online: Mapping[str, Any] = field(default_factory=dict)
     gathered: Sequence[Mapping[str, Any]] = ()
     file: str | None = None
     pool: str | None = None
@@ -106,7 +107,7 @@ def _training_amounts(part: CostPart) -> dict[str, float]:
         "rows": len(read_selection(str(part.file)).rows),
         "draws": training.num_steps * training.batch_size,
         "attack_steps": attack_steps(training),
-        **_columns(training_passes(training, part.policy)),
+        **_columns(training_passes(training, read_online(part.online))),
     }
 
 

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from pumalib.reporting.cost import EVALUATION, MARGIN_MODEL, SCORE, TRAINING, WHOLE, CostPart, cost_table
 from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
-from pumalib.reporting.passes import FIXED_BEFORE_TRAINING
 from pumalib.reporting.settings import CostSettings
 from pumalib.reporting.statistics import spread
 
@@ -132,8 +131,6 @@ def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:
             notes.append(f"Unknown: the training of `{part.name}`, which this study did not make.")
         elif part.kind == SCORE and ":" in str((part.settings or {}).get("method")):
             notes.append(f"Unknown: the passes of the score `{part.name}`, which is a function of the user's.")
-        elif part.kind in (TRAINING, MARGIN_MODEL) and part.policy not in FIXED_BEFORE_TRAINING:
-            notes.append(f"Unknown: the passes of training `{part.name}`, which looks for its epsilons itself.")
     return list(dict.fromkeys(notes))
 
 

@@ -9,11 +9,9 @@ import numpy as np
 
 from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings
 from pumalib.scores.table import ScoreTable
+from pumalib.selection.settings import OnlineEpsilonSettings, OnlineMarginEpsilon
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.track_settings import PassSettings, TrackSettings
-
-FIXED_BEFORE_TRAINING = ("fixed", "margin", "mean_of_margin", "shuffled_margin")
-"""Policies whose epsilons are known before training, which then costs no more than with one epsilon."""
 
 _WITH_GRADIENTS = ("aign", "grand")
 """Tracked quantities that go forward and backward themselves; the others share one forward."""
@@ -37,20 +35,31 @@ def attack_steps(training: TrainingSettings) -> int:
     return 0 if training.method == "natural" else training.inner_steps
 
 
-def training_passes(training: TrainingSettings, policy: str) -> Passes:
+def training_passes(training: TrainingSettings, online: OnlineEpsilonSettings | None = None) -> Passes:
     """Return the passes of a whole training; each step of the inner attack is one forward and one backward.
 
     A backward pass through two forwards counts as two. The few images that the history measures are left out.
 
     Args:
         training: The recipe.
-        policy: Of the epsilons; passes are unknown where training itself looks for them.
+        online: The policy that looks for epsilons while the model trains; none: they are known before.
     """
-    if policy not in FIXED_BEFORE_TRAINING:
-        return UNKNOWN
     forward, backward = _OUTER_PASSES[training.method]
     draws, steps = training.num_steps * training.batch_size, attack_steps(training)
-    return Passes(draws * (forward + steps), draws * (backward + steps))
+    looked = Passes(0, 0) if online is None else _online_passes(training, online)
+    return Passes(draws * (forward + steps) + looked.forward, draws * (backward + steps) + looked.backward)
+
+
+def _online_passes(training: TrainingSettings, online: OnlineEpsilonSettings) -> Passes:
+    """Return what a policy adds to the one attack of each draw; rows that it drops go through the networks as well."""
+    epochs_after_warmup = max(0, training.epochs - online.warmup_epochs)
+    draws_per_epoch = training.steps_per_epoch * training.batch_size
+    draws, late_draws = training.epochs * draws_per_epoch, epochs_after_warmup * draws_per_epoch
+    if isinstance(online, OnlineMarginEpsilon):
+        tries_to_drop = late_draws if online.prune_above is not None else 0
+        return Passes(draws * (1 + online.bisection_steps) + tries_to_drop, 0)
+    steps = training.inner_steps
+    return Passes(late_draws * (2 * steps + 3), late_draws * 2 * steps)
 
 
 def tracking_passes(track: TrackSettings, training: TrainingSettings, num_rows: int) -> Passes:

@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from pumalib.reporting.passes import attack_steps, margin_passes, tracking_passe
 from pumalib.scores.estimates import from_margins
 from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings, ModelReference
 from pumalib.scores.table import ScoreTable
+from pumalib.selection.settings import read_online
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.track_settings import TrackSettings
 from pumalib.training.train import train
@@ -68,8 +68,31 @@ def test_passes_of_a_training_are_those_that_a_network_counts(method: str) -> No
     )
     model = Counting(4, 2)
     train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1))
-    assert training_passes(settings, "fixed") == (model.forwards, model.backwards)
+    assert training_passes(settings) == (model.forwards, model.backwards)
     assert attack_steps(settings) == len(steps) * 3
+
+
+@pytest.mark.parametrize("method", ["pgd_at", "trades"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"policy": "online_margin"},
+        {"policy": "online_margin", "prune_above": 0.2, "warmup_epochs": 2, "bisection_steps": 4},
+        {"policy": "iaat", "warmup_epochs": 1},
+        {"policy": "iaat", "warmup_epochs": 9},
+    ],
+)
+def test_passes_of_a_training_that_looks_for_its_epsilons_are_those_that_a_network_counts(
+    method: str, policy: dict[str, Any]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
+    settings = TrainingSettings(
+        method=method, epochs=3, samples_per_epoch=30, batch_size=8, crop_padding=0, averaging=0, history_every=3,
+        attack_steps=3,
+    )  # fmt: skip
+    model, online = Counting(4, 2), read_online(policy)
+    train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1), online=online)
+    assert training_passes(settings, online) == (model.forwards, model.backwards)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +121,6 @@ def test_passes_of_tracking_are_those_that_a_network_counts(track: dict[str, Any
         assert tracking_passes(wanted, settings, 40) == added
     else:
         assert tracking_passes(wanted, settings, 40) == (added[0] + 40 * 3, added[1] + 40 * 3)
-
-
-def test_passes_are_unknown_where_training_looks_for_its_epsilons() -> None:
-    assert all(map(math.isnan, training_passes(TrainingSettings(), "sought_while_training")))
 
 
 def table_of(margins: MarginTable) -> ScoreTable:

@@ -62,7 +62,6 @@ def training(folder: Path, run: str, seed: int, num_kept: int) -> dict[str, Any]
     return {
         "name": run,
         "settings": TRAINING,
-        "policy": "margin" if run == "puma" else "fixed",
         "file": str(path),
         "benchmarks": (str(benchmark),),
     }
@@ -133,13 +132,12 @@ def test_nothing_unknown_is_counted_as_nothing(parts: list[CostPart], tmp_path: 
     assert "seconds" not in page
 
 
-def test_a_training_that_looks_for_its_epsilons_on_the_way_has_unknown_passes(parts: list[CostPart]) -> None:
-    parts = [replace(part, policy="sought") if part.name == "puma" else part for part in parts]
-    table = cost_table(parts).set_index(["run", "part"])
-    assert table.loc["puma", "whole"][["forward_passes", "backward_passes"]].isna().all()
-    assert table.loc["puma", "training"]["draws"] == DRAWS
-    page = cost_page(cost_table(parts), parts, CostSettings(kind="cost"))
-    assert "Unknown: the passes of training `puma`, which looks for its epsilons itself." in page
+def test_a_training_that_looks_for_its_epsilons_on_the_way_costs_the_search_as_well(parts: list[CostPart]) -> None:
+    online = {"policy": "online_margin", "prune_above": 0.2, "bisection_steps": 4}
+    sought = [replace(part, online=online) if part.name == "puma" else part for part in parts]
+    before, after = (cost_table(each).set_index(["run", "part"]).loc[("puma", "training")] for each in (parts, sought))
+    assert after["forward_passes"] == before["forward_passes"] + DRAWS * (1 + 4 + 1)
+    assert after["backward_passes"] == before["backward_passes"]
 
 
 def test_gathering_costs_the_runs_whose_scores_read_it_and_no_other(parts: list[CostPart], pool: Path) -> None:
