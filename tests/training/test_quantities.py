@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pumalib.errors import DataError
 from pumalib.training.look import Look, in_eval_mode
 from pumalib.training.quantities import aign, correct, el2n, grand, loss
 
@@ -97,6 +98,24 @@ def test_aign_is_what_one_backward_pass_a_row_gives(deep: Batch) -> None:
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(row), label[None]), row)
         expected.append(float(gradient.norm()))
     np.testing.assert_allclose(aign.measure(Look(*deep)), expected, rtol=1e-4)
+
+
+class Branching(nn.Module):
+    """A network that looks at a value before it decides how to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.layer(images.flatten(1))
+        return logits if logits.sum() > 0 else 2 * logits
+
+
+def test_grand_says_so_where_a_network_cannot_be_followed(linear: Batch) -> None:
+    look = Look(Branching(), *linear[1:])
+    with pytest.raises(DataError, match="vmap can follow, as the tracked quantity grand needs, .*Leave grand out"):
+        grand.measure(look)
 
 
 @pytest.mark.parametrize("quantity", [aign, correct, el2n, grand, loss])

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from pumalib.attacks.objectives import cross_entropy
+from pumalib.errors import DataError
 from pumalib.training.look import Look
 
 _GRADIENT_NUMBERS = 2**28
@@ -14,7 +15,11 @@ _GRADIENT_NUMBERS = 2**28
 
 
 def measure(look: Look) -> Tensor:
-    """Return ``||grad_w CE(f_w(x), y)||_2``, [B]; rows are taken in chunks that fit the memory."""
+    """Return ``||grad_w CE(f_w(x), y)||_2``, [B]; rows are taken in chunks that fit the memory.
+
+    Raises:
+        DataError: the network does what ``torch.func.vmap`` cannot follow, such as branching on a value.
+    """
     weights = {name: weight.detach() for name, weight in look.model.named_parameters()}
     buffers = dict(look.model.named_buffers())
 
@@ -28,5 +33,13 @@ def measure(look: Look) -> Tensor:
 
     num_weights = sum(weight.numel() for weight in weights.values())
     rows_at_once = max(1, _GRADIENT_NUMBERS // num_weights)
-    norms: Tensor = vmap(norm, chunk_size=rows_at_once)(look.inputs, look.labels)
+    try:
+        norms: Tensor = vmap(norm, chunk_size=rows_at_once)(look.inputs, look.labels)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise DataError(
+            "expected a network that torch.func.vmap can follow, as the tracked quantity grand needs, got: "
+            f"{str(error).splitlines()[0]} Leave grand out of `track`, or change the network."
+        ) from error
     return norms
