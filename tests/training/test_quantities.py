@@ -114,7 +114,7 @@ class Branching(nn.Module):
 
 def test_grand_says_so_where_a_network_cannot_be_followed(linear: Batch) -> None:
     look = Look(Branching(), *linear[1:])
-    with pytest.raises(DataError, match="vmap can follow, as the tracked quantity grand needs, .*Leave grand out"):
+    with pytest.raises(DataError, match=r"vmap can follow, as the tracked quantity grand needs, .*Leave grand out"):
         grand.measure(look)
 
 
