@@ -64,6 +64,10 @@ class SignedInputs:
         """Return the sets of the first rows."""
         return SignedInputs(self.gaussian[:num_rows], self.teacher, self.shift[:num_rows])
 
+    def curves(self, chosen: Tensor) -> SignedInputs:
+        """Return the sets of some curves, [P] bool."""
+        return SignedInputs(self.gaussian, self.teacher, self.shift[:, chosen])
+
     def products(self, weights: Tensor) -> Tensor:
         """Return y x.w of each row, [N, P], for weights [K, P]."""
         return torch.mm(self.gaussian, weights).addcmul_(self.shift, self.teacher @ weights)

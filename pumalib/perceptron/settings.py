@@ -46,10 +46,10 @@ class MaxMarginSettings(Settings):
 
     cost: PositiveAmount = 1.0
     """Price of a unit of margin lacking; a higher one is nearer to a hard margin, and takes more steps."""
-    steps: int = Field(default=1500, gt=0)
+    steps: int = Field(default=4000, gt=0)
     """Steps of the accelerated dual ascent at most; the job's log warns where they do not suffice."""
-    tolerance: float = Field(default=0.01, ge=0, lt=1)
-    """Relative duality gap at which it ends."""
+    tolerance: float = Field(default=0.005, ge=0, lt=1)
+    """Relative duality gap at which a curve's ascent ends."""
 
 
 class StudentsSettings(Settings):
