@@ -169,7 +169,7 @@ IMPOSSIBLE_VALUES = [
      'got "score"'),
     ("runs|puma|epsilon", {"score": "margin"}, f"expected policy {POLICIES}, got none at runs.puma.epsilon"),
     ("datasets|digits|source", "digit", f"expected source {SOURCES}, got 'digit'; did you mean \"digits\"? at datasets.digits"),
-    ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd or clean, got none at attacks.cw"),
+    ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd, square, minimum_norm or clean, got none at attacks.cw"),
     ("attacks|cw", "pgd", "expected cw to be a mapping, got 'pgd' at attacks.cw"),
     ("scores|margin|method", "deepfol",
      "expected method deepfool, fast_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
@@ -286,6 +286,16 @@ def test_validation_attack_needs_validation_rows(study: dict[str, Any]) -> None:
     del study["datasets"]["digits"]["validation_fraction"]
     message = r"expected validation_fraction above 0 in datasets\.digits for attacks\.cw\.split, got 0"
     with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
+def test_square_attack_needs_the_linf_norm(study: dict[str, Any]) -> None:
+    study["attacks"]["square"] = {"method": "square"}
+    load_merged_study(study, [])
+    study["threat"]["norm"] = "l2"
+    with pytest.raises(
+        ConfigError, match=r"another attack for norm l2, got square, which is for linf, at attacks\.square"
+    ):
         load_merged_study(study, [])
 
 
