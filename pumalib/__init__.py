@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pumalib.attacks.deepfool import deepfool_margins
     from pumalib.attacks.fast_margin import fast_margins
-    from pumalib.attacks.settings import CwPgdSettings, PgdSettings, ThreatSettings
+    from pumalib.attacks.settings import (
+        CwPgdSettings,
+        MinimumNormSettings,
+        PgdSettings,
+        SquareSettings,
+        ThreatSettings,
+    )
     from pumalib.data.pool import open_pool
     from pumalib.evaluation.evaluate import evaluate
     from pumalib.models.build import build_model
@@ -33,8 +39,10 @@ _HOMES = {
     "Cut": "selection.cuts",
     "CwPgdSettings": "attacks.settings",
     "IaatEpsilon": "selection.settings",
+    "MinimumNormSettings": "attacks.settings",
     "OnlineMarginEpsilon": "selection.settings",
     "PgdSettings": "attacks.settings",
+    "SquareSettings": "attacks.settings",
     "ThreatSettings": "attacks.settings",
     "TrackSettings": "training.track_settings",
     "TrainingSettings": "training.settings",
@@ -57,8 +65,10 @@ __all__ = [
     "Cut",
     "CwPgdSettings",
     "IaatEpsilon",
+    "MinimumNormSettings",
     "OnlineMarginEpsilon",
     "PgdSettings",
+    "SquareSettings",
     "ThreatSettings",
     "TrackSettings",
     "TrainingSettings",

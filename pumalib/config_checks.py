@@ -302,6 +302,10 @@ def _check_attacks(study: Study) -> None:
         norm = study.settings.threat.norm
         if attack.norm is not None and attack.norm != norm:
             raise ConfigError(f"expected the threat's norm {norm}, got {attack.norm} at attacks.{name}.norm")
+        if attack.method == "square" and norm != "linf":
+            raise ConfigError(
+                f"expected another attack for norm {norm}, got square, which is for linf, at attacks.{name}"
+            )
         if attack.split == "validation":
             for run in study.runs:
                 dataset = study.dataset_of_run(run)

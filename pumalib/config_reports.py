@@ -14,6 +14,7 @@ from pumalib.reporting.settings import (
     NearestNeighboursSettings,
     RatioCurvesSettings,
     ReportSettings,
+    RobustnessCurvesSettings,
     TradeOffSettings,
 )
 from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings
@@ -65,6 +66,15 @@ def _check_attacks(study: Study, report: ReportSettings, where: str) -> None:
         _check_published(report, where)
     elif isinstance(report, TradeOffSettings | RatioCurvesSettings):
         _expect_perturbing(study, report.attack, f"{where}.attack")
+    elif isinstance(report, RobustnessCurvesSettings):
+        _expect_minimum_norm(study, report.attack, f"{where}.attack")
+
+
+def _expect_minimum_norm(study: Study, attack: str, where: str) -> None:
+    expect_name(attack, study.settings.attacks, "attack", where)
+    method = study.settings.attacks[attack].method
+    if method != "minimum_norm":
+        raise ConfigError(f"expected an attack of method minimum_norm, got {attack} ({method}) at {where}")
 
 
 def _expect_perturbing(study: Study, attack: str, where: str) -> None:

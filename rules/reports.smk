@@ -15,6 +15,8 @@ def report_inputs(settings):
         return {"results": result_inputs(runs_needed(study, settings))}
     if settings.kind == "training_curves":
         return {"histories": [entry["history"] for entry in history_files(settings)]}
+    if settings.kind == "robustness_curves":
+        return {"attacks": [entry["table"] for entry in attack_tables(settings)]}
     if settings.kind == "cost":
         return {"files": cost_inputs(settings)}
     return pool_report_inputs(settings, report_seed(settings))
@@ -39,6 +41,15 @@ def history_files(settings):
     """Describe the histories of training curves: the runs in their order, then the baseline."""
     return [
         {"run": run, "seed": seed, "history": history_file(run, seed)}
+        for run in runs_needed(study, settings)
+        for seed in SEEDS
+    ]
+
+
+def attack_tables(settings):
+    """Describe the attack tables of robustness curves: the runs in their order, then the baseline."""
+    return [
+        {"run": run, "seed": seed, "table": attack_file(run, seed, settings.attack)}
         for run in runs_needed(study, settings)
         for seed in SEEDS
     ]
@@ -150,6 +161,9 @@ def report_params(settings):
         return {**params, "files": run_files(runs_needed(study, settings))}
     if settings.kind == "training_curves":
         return {**params, "files": history_files(settings)}
+    if settings.kind == "robustness_curves":
+        threat = study.settings.threat.model_dump()
+        return {**params, "files": attack_tables(settings), "threat": threat}
     if settings.kind == "cost":
         return {**params, "parts": cost_parts(settings)}
     if settings.kind == "margin_histogram":

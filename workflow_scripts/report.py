@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pumalib.jobs import job
 from pumalib.reporting.cost import CostPart
+from pumalib.reporting.robustness_curves import AttackFile
 from pumalib.reporting.stage import (
     ReportFiles,
     report_cost,
@@ -11,6 +12,7 @@ from pumalib.reporting.stage import (
     report_margins,
     report_neighbours,
     report_results,
+    report_robustness,
 )
 from pumalib.reporting.training_curves import HistoryFile
 from pumalib.results.collect import RunFiles
@@ -23,6 +25,9 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
             report_results(params.settings, params.study, [RunFiles.from_mapping(f) for f in params.files], output)
         case "training_curves":
             report_curves(params.settings, [HistoryFile.from_mapping(f) for f in params.files], output)
+        case "robustness_curves":
+            tables = [AttackFile.from_mapping(f) for f in params.files]
+            report_robustness(params.settings, params.threat, tables, output)
         case "cost":
             report_cost(params.settings, [CostPart(**part) for part in params.parts], output)
         case "margin_histogram":

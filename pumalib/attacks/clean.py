@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from pumalib.attacks.search import Ball
+from pumalib.attacks.batch import Ball, Batch, Found
+from pumalib.attacks.settings import CleanSettings
 
 
-def attack(model: nn.Module, images: Tensor, labels: Tensor, starts: list[Tensor | None], ball: Ball) -> Tensor:
+def attack(model: nn.Module, batch: Batch, ball: Ball, settings: CleanSettings) -> Found:
     """Return the images unchanged."""
-    return images
+    return Found(batch.images, batch.labels)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
+from pumalib.attacks.batch import Ball, Batch, Found
 from pumalib.attacks.objectives import cw_margin
-from pumalib.attacks.search import Ball, find_adversarial
+from pumalib.attacks.search import find_adversarial
+from pumalib.attacks.settings import CwPgdSettings
 
 
-def attack(model: nn.Module, images: Tensor, labels: Tensor, starts: list[Tensor | None], ball: Ball) -> Tensor:
+def attack(model: nn.Module, batch: Batch, ball: Ball, settings: CwPgdSettings) -> Found:
     """Search a wrong prediction with PGD on the margin loss; see `search.find_adversarial`."""
-    return find_adversarial(model, images, labels, starts, cw_margin, ball)
+    return find_adversarial(model, batch, ball, settings, cw_margin)

@@ -3,84 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pumalib.attacks.gradient_ascent import Clip, clip_to, step
+from pumalib.attacks.batch import Ball, Batch, Found
+from pumalib.attacks.gradient_ascent import clip_to, step
 from pumalib.attacks.projection import start_in_ball
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.settings import CwPgdSettings, PgdSettings
+from pumalib.randomness import derive_seed, uniform_per_row
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Ball:
-    """Where the attack may look, and how it moves.
-
-    Attributes:
-        norm: `linf` or `l2`.
-        epsilon: radius, pixel scale.
-        step_size: step, pixel scale.
-        num_steps: gradient steps.
-        clip: range of valid inputs, or None.
-    """
-
-    norm: Norm
-    epsilon: float
-    step_size: float
-    num_steps: int
-    clip: Clip = (0.0, 1.0)
-
-
 def find_adversarial(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    starts: list[Tensor | None],
-    objective: Objective,
-    ball: Ball,
-) -> Tensor:
+    model: nn.Module, batch: Batch, ball: Ball, settings: CwPgdSettings | PgdSettings, objective: Objective
+) -> Found:
     """Search a wrong prediction around each image; stop a row at its first wrong iterate.
 
     Args:
         model: maps [B, ...] to logits [B, K]; eval mode.
-        images: [B, ...] float, rightly classified.
-        labels: [B] int64.
-        starts: one entry a restart: noise in [-1, 1) like images, or None to start at the image.
-        objective: maps (logits, labels) to [B] values to maximise.
+        batch: rightly classified images.
         ball: where to look.
+        settings: steps, their size (a quarter of epsilon unless said) and restarts.
+        objective: maps (logits, labels) to [B] values to maximise.
 
     Returns:
-        [B, ...]: the first wrong iterate, or the last iterate of the last restart where none was wrong.
+        The first wrong iterate, or the last iterate of the last restart where none was wrong.
     """
-    found = images.clone()
-    active = torch.arange(len(images), device=images.device)
-    for noise in starts:
+    found, prediction = batch.images.clone(), batch.labels.clone()
+    active = torch.arange(len(found), device=found.device)
+    for restart in range(settings.restarts if settings.random_start else 1):
         if len(active) == 0:
             break
-        start = None if noise is None else noise[active]
-        found[active], fooled = _search_once(model, images[active], labels[active], start, objective, ball)
-        active = active[~fooled]
-    return found
+        images, labels = batch.images[active], batch.labels[active]
+        start = images
+        if settings.random_start:
+            seed = derive_seed(batch.seed, "restart", restart)
+            start = _random_start(images, batch.rows[active.cpu().numpy()], ball, seed)
+        found[active], prediction[active] = _search_once(model, images, labels, start, objective, ball, settings)
+        active = active[prediction[active] == labels]
+    return Found(found, prediction)
+
+
+def _random_start(images: Tensor, rows: NDArray[np.int64], ball: Ball, seed: int) -> Tensor:
+    """Return a random point in the ball around each image, each row from its own stream."""
+    noise = torch.from_numpy(uniform_per_row(seed, rows, tuple(images.shape[1:]))).to(images)
+    return clip_to(images + start_in_ball(noise, _radii(images, ball), ball.norm), ball.clip)
+
+
+def _radii(images: Tensor, ball: Ball) -> Tensor:
+    return images.new_full((len(images),), ball.epsilon)
 
 
 def _search_once(
-    model: nn.Module, images: Tensor, labels: Tensor, noise: Tensor | None, objective: Objective, ball: Ball
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    current: Tensor,
+    objective: Objective,
+    ball: Ball,
+    settings: CwPgdSettings | PgdSettings,
 ) -> tuple[Tensor, Tensor]:
-    radii = images.new_full((len(images),), ball.epsilon)
-    current = images if noise is None else clip_to(images + start_in_ball(noise, radii, ball.norm), ball.clip)
-    result = current.clone()
+    """Return the first wrong iterate, or the last, and the prediction there."""
+    radii = _radii(images, ball)
+    step_sizes = radii * ((settings.step_size or ball.epsilon / 4) / ball.epsilon)
+    found, prediction = current.clone(), labels.clone()
     active = torch.arange(len(images), device=images.device)
-    for index in range(ball.num_steps + 1):
-        is_last = index == ball.num_steps
+    for index in range(settings.steps + 1):
+        is_last = index == settings.steps
         current = current.detach().requires_grad_(not is_last)
         logits = model(current)
-        result[active] = current.detach()
-        stays = logits.argmax(1) == labels[active]
+        found[active], prediction[active] = current.detach(), logits.argmax(1)
+        stays = prediction[active] == labels[active]
         if is_last or not stays.any():
-            active = active[stays]
             break
         (gradient,) = torch.autograd.grad(objective(logits, labels[active])[stays].sum(), current)
         active = active[stays]
@@ -89,10 +87,8 @@ def _search_once(
             images[active],
             gradient[stays],
             radii[active],
-            radii[active] * (ball.step_size / ball.epsilon),
+            step_sizes[active],
             ball.norm,
             ball.clip,
         )
-    fooled = torch.ones(len(images), dtype=torch.bool, device=images.device)
-    fooled[active] = False
-    return result, fooled
+    return found, prediction

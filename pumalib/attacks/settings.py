@@ -56,13 +56,45 @@ class PgdSettings(_PgdSettings):
     method: Literal["pgd"]
 
 
+class SquareSettings(_AttackSettings):
+    """The Square attack (Andriushchenko et al. 2020), L-inf; needs no gradient, so masking does not stop it."""
+
+    method: Literal["square"]
+    queries: int = Field(default=5000, gt=0)
+    """Forward passes an image at most. 5,000, as AutoAttack takes; the paper takes 10,000 or more."""
+    initial_share: float = Field(default=0.8, gt=0, le=1)
+    """Share of the pixels that the first squares cover. 0.8 as in AutoAttack, for robust models; the paper has 0.05
+    for others."""
+
+
+class DeepfoolOptions(Settings):
+    """How DeepFool searches."""
+
+    max_iterations: int = Field(default=50, gt=0)
+    """Gradient iterations a sample."""
+    overshoot: float = Field(default=0.02, ge=0)
+    """Share by which each perturbation is stretched to cross."""
+    num_candidates: int = Field(default=10, gt=0)
+    """Other classes looked at, the most likely ones."""
+
+
+class MinimumNormSettings(_AttackSettings, DeepfoolOptions):
+    """The shortest perturbation that DeepFool finds: an image is robust if that is at least epsilon long."""
+
+    method: Literal["minimum_norm"]
+    bisection_steps: int = Field(default=10, ge=0)
+    """Halvings of the segment from the image to the point found."""
+
+
 class CleanSettings(_AttackSettings):
     """No perturbation: clean accuracy alone."""
 
     method: Literal["clean"]
 
 
-AttackSettings = Annotated[CwPgdSettings | PgdSettings | CleanSettings, Field(discriminator="method")]
+AttackSettings = Annotated[
+    CwPgdSettings | PgdSettings | SquareSettings | MinimumNormSettings | CleanSettings, Field(discriminator="method")
+]
 
 
 def attack_module(method: str) -> str:

@@ -12,19 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pumalib.attacks.batch import Ball, Batch, Found
 from pumalib.attacks.inputs import check_inputs, model_device
 from pumalib.attacks.projection import norms
-from pumalib.attacks.search import Ball
 from pumalib.attacks.settings import (
     AttackSettings,
     CleanSettings,
     CwPgdSettings,
-    PgdSettings,
+    MinimumNormSettings,
     ThreatSettings,
     attack_module,
 )
 from pumalib.models.checks import frozen_parameters
-from pumalib.randomness import derive_seed, uniform_per_row
 
 _TOLERANCE = 1e-5
 
@@ -38,7 +37,8 @@ class EvaluationTable:
         clean_prediction: [N] int64.
         adversarial_prediction: [N] int64; the clean prediction where that is wrong already.
         perturbation_norm: [N] float32, norm of the perturbation behind `adversarial_prediction`, pixel scale; 0
-            where the clean prediction is wrong already.
+            where the clean prediction is wrong already. With `minimum_norm`, of the shortest perturbation found,
+            longer than epsilon or not, and inf where none was found.
         success: [N] bool, rightly classified when clean and fooled by the attack.
     """
 
@@ -55,7 +55,7 @@ class EvaluationTable:
 
     @property
     def robust_accuracy(self) -> float:
-        """Share of images rightly classified when clean and at every iterate of the attack."""
+        """Share of images rightly classified when clean and at every point in the ball that the attack tried."""
         return float((self.adversarial_prediction == self.label).mean())
 
 
@@ -78,7 +78,7 @@ def evaluate(
         attack: settings of the attack; None: C&W-PGD with 40 steps. Which images are attacked is said by `images`
             alone: its `split` and `num_images` count in a study only.
         threat: norm and epsilon.
-        seed: of the random starts; each image has its own, so that the batch size does not change the result.
+        seed: of the random numbers; each image has its own, so that the batch size does not change the result.
         clip: range of valid inputs; None: unbounded.
 
     Returns:
@@ -109,11 +109,9 @@ def evaluate(
 
 
 def make_ball(settings: AttackSettings, threat: ThreatSettings, clip: tuple[float, float] | None) -> Ball:
-    """Return where an attack looks; its step is a quarter of epsilon unless the settings say otherwise."""
-    epsilon = settings.epsilon or threat.epsilon
-    if isinstance(settings, CleanSettings):
-        return Ball(threat.norm, 0.0, 0.0, 0, clip)
-    return Ball(settings.norm or threat.norm, epsilon, settings.step_size or epsilon / 4, settings.steps, clip)
+    """Return where an attack looks."""
+    epsilon = 0.0 if isinstance(settings, CleanSettings) else settings.epsilon or threat.epsilon
+    return Ball(settings.norm or threat.norm, epsilon, clip)
 
 
 def _blocks(count: int, size: int, method: str) -> Iterator[NDArray[np.int64]]:
@@ -136,30 +134,28 @@ def _evaluate_block(
     with torch.no_grad():
         clean = model(images).argmax(1)
     right = torch.nonzero(clean == labels).squeeze(1)
-    adversarial = images.clone()
+    predicted, lengths = clean.clone(), torch.zeros(len(images), device=images.device)
     if len(right):
-        starts = _starts(settings, rows[right.cpu().numpy()], images, seed)
+        batch = Batch(images[right], labels[right], rows[right.cpu().numpy()], seed)
         attack = importlib.import_module(attack_module(settings.method)).attack
         with frozen_parameters(model):
-            adversarial[right] = attack(model, images[right], labels[right], starts, ball)
-    lengths = norms(adversarial - images, ball.norm)
-    _check_ball(lengths, ball)
-    with torch.no_grad():
-        predicted = torch.where(clean == labels, model(adversarial).argmax(1), clean)
+            found: Found = attack(model, batch, ball, settings)
+        measure = _measure_shortest if isinstance(settings, MinimumNormSettings) else _measure_inside
+        predicted[right], lengths[right] = measure(found, batch, ball)
     success = (clean == labels) & (predicted != labels)
-    return tuple(column.cpu().numpy() for column in (labels, clean, predicted, lengths.float(), success))
+    return tuple(column.cpu().numpy() for column in (labels, clean, predicted, lengths, success))
 
 
-def _check_ball(lengths: Tensor, ball: Ball) -> None:
+def _measure_inside(found: Found, batch: Batch, ball: Ball) -> tuple[Tensor, Tensor]:
+    """Return the predictions and the norms of perturbations that must lie in the ball."""
+    lengths = norms(found.images - batch.images, ball.norm).float()
     if float(lengths.max()) > ball.epsilon * (1 + _TOLERANCE) + _TOLERANCE:
         raise AssertionError(f"perturbation of {float(lengths.max())} left the ball of {ball.epsilon}")
+    return found.prediction, lengths
 
 
-def _starts(settings: AttackSettings, rows: NDArray[np.int64], images: Tensor, seed: int) -> list[Tensor | None]:
-    if not isinstance(settings, CwPgdSettings | PgdSettings) or not settings.random_start:
-        return [None]
-    shape = tuple(images.shape[1:])
-    return [
-        torch.from_numpy(uniform_per_row(derive_seed(seed, "restart", restart), rows, shape)).to(images)
-        for restart in range(settings.restarts)
-    ]
+def _measure_shortest(found: Found, batch: Batch, ball: Ball) -> tuple[Tensor, Tensor]:
+    """Return predictions that count what lies in the open ball alone, and the norms of all; inf: none was found."""
+    lengths = norms(found.images - batch.images, ball.norm).float()
+    lengths = torch.where(found.prediction == batch.labels, torch.inf, lengths)
+    return torch.where(lengths < ball.epsilon, found.prediction, batch.labels), lengths

@@ -33,6 +33,38 @@ class StoredAttack:
         return float((self.adversarial_prediction == self.label).mean())
 
 
+@dataclass(frozen=True)
+class StoredNorms:
+    """The table of a minimum-norm attack, as robustness curves read it.
+
+    Attributes:
+        label: [N].
+        radius: [N], the shortest norm found; -inf where the clean prediction is wrong, inf where nothing was found.
+    """
+
+    label: NDArray[np.int64]
+    radius: NDArray[np.float32]
+
+    def accuracies(self, epsilons: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the share of images that are robust at each epsilon [E] of at least 0."""
+        is_robust = self.radius[:, None] >= epsilons.astype(np.float32)
+        return np.asarray(is_robust.mean(0), np.float64)
+
+
+def read_shortest_norms(path: str | Path) -> StoredNorms:
+    """Read the shortest perturbations that a minimum-norm attack found.
+
+    Raises:
+        ArtifactError: missing, damaged, of another kind or of another attack.
+    """
+    table = read_attack(path)
+    if table.method != "minimum_norm":
+        raise ArtifactError(f"expected the table of a minimum_norm attack, got one of {table.method} at {path}")
+    with open_artifact(path, "attack") as file:
+        norms = read_array(file, "perturbation_norm", np.float32)
+    return StoredNorms(table.label, np.where(table.clean_prediction == table.label, norms, np.float32(-np.inf)))
+
+
 def read_attack(path: str | Path) -> StoredAttack:
     """Read an attack table.
 

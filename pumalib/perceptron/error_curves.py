@@ -12,11 +12,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pumalib.perceptron.fits import Decay, Slope, fit_decay, half_width
+from pumalib.perceptron.fits import Decay, Slope, fit_decay
 from pumalib.perceptron.settings import ErrorCurvesSettings, Metric
 from pumalib.perceptron.table import Line, envelope, lines_of
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.statistics import half_width
 
 UNPRUNED_COLOUR = "#e69f00"
 METRIC_NAMES: dict[Metric, str] = {"one_minus_overlap": "1 - R", "angle_error": "arccos(R) / pi"}
@@ -29,7 +30,7 @@ def curve_points(lines: Sequence[Line]) -> pd.DataFrame:
     for line in lines:
         for column, alpha in enumerate(line.alphas):
             errors = line.errors[:, column]
-            mean, half = float(errors.mean()), half_width(errors)
+            mean, half = float(errors.mean()), half_width(errors.tolist())
             rows.append((line.strategy, line.kept_fraction, alpha, mean, mean - half, mean + half, len(errors)))
     return pd.DataFrame(rows, columns=["strategy", "kept_fraction", "alpha", "mean", "low", "high", "num_seeds"])
 
@@ -64,7 +65,7 @@ def draw_line(axes: Axes, line: Line, label: str, **style: Any) -> None:
     Means of 0 are left out; an interval is cut a decade below its mean, so that those that reach 0 leave the axis be.
     """
     means = line.errors.mean(0)
-    halves = np.nan_to_num([half_width(column) for column in line.errors.T])
+    halves = np.nan_to_num([half_width(column.tolist()) for column in line.errors.T])
     lower = np.minimum(halves, 0.9 * means)
     is_drawn = means > 0
     axes.errorbar(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from pumalib.perceptron.settings import MIN_FIT_POINTS
+from pumalib.reporting.statistics import half_width
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,6 @@ def _slope(places: NDArray[np.float64], logs: NDArray[np.float64]) -> Slope:
     slopes = logs @ centred / (centred @ centred)
     mean_log = logs.mean(0)
     line = mean_log.mean() + slopes.mean() * centred
-    half = half_width(slopes)
+    half = half_width(slopes.tolist())
     residual = float(np.sqrt(np.mean((mean_log - line) ** 2)))
     return Slope(float(slopes.mean()), float(slopes.mean() - half), float(slopes.mean() + half), residual)
-
-
-def half_width(values: NDArray[np.float64], confidence: float = 0.95) -> float:
-    """Return half the t-interval of a mean over seeds; nan for one seed."""
-    count = len(values)
-    if count < 2:
-        return math.nan
-    quantile = float(stats.t.isf((1 - confidence) / 2, count - 1))
-    return quantile * float(np.std(values, ddof=1)) / math.sqrt(count)

@@ -136,6 +136,21 @@ class RatioCurvesSettings(Settings):
         return self
 
 
+class RobustnessCurvesSettings(Settings):
+    """A figure of accuracy against epsilon, one line a run, from one minimum-norm attack."""
+
+    kind: Literal["robustness_curves"]
+    """Which report this is."""
+    runs: Names
+    """Runs of the figure, in this order."""
+    baseline: Name | None = None
+    """Run drawn dashed and grey; it need not be among `runs`; null: none."""
+    attack: Name
+    """Attack of method `minimum_norm` whose norms are drawn."""
+    up_to: Annotated[float, Field(ge=1)] = 2.0
+    """Largest epsilon drawn, in the threat's epsilons."""
+
+
 class CostSettings(Settings):
     """A table of what runs cost, with everything that they depend on: margin models and margins too."""
 
@@ -156,6 +171,7 @@ ReportSettings = Annotated[
     | NearestNeighboursSettings
     | TrainingCurvesSettings
     | RatioCurvesSettings
+    | RobustnessCurvesSettings
     | CostSettings,
     Field(discriminator="kind"),
 ]

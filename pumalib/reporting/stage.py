@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.datasets import read_split
 from pumalib.data.pool import SOURCE_NAMES, SYNTHETIC, PoolRows, open_pool, read_pool_rows
 from pumalib.reporting.comparison import write_comparison
@@ -21,11 +22,13 @@ from pumalib.reporting.nearest_neighbours import write_nearest_neighbours
 from pumalib.reporting.negative_epsilons import negative_epsilon_warnings
 from pumalib.reporting.ratio_curves import write_ratio_curves
 from pumalib.reporting.results import check_results
+from pumalib.reporting.robustness_curves import AttackFile, write_robustness_curves
 from pumalib.reporting.settings import (
     ComparisonSettings,
     CostSettings,
     MarginHistogramSettings,
     RatioCurvesSettings,
+    RobustnessCurvesSettings,
     TradeOffSettings,
     TrainingCurvesSettings,
 )
@@ -70,6 +73,15 @@ def report_curves(settings: Mapping[str, Any], histories: Sequence[HistoryFile],
     """Write the training curves of the runs it names."""
     curves = TrainingCurvesSettings.model_validate(settings)
     write_training_curves(histories, curves, output.csv, output.markdown, output.figure)
+
+
+def report_robustness(
+    settings: Mapping[str, Any], threat: Mapping[str, Any], files: Sequence[AttackFile], output: ReportFiles
+) -> None:
+    """Write the accuracy of the runs it names at every epsilon."""
+    curves = RobustnessCurvesSettings.model_validate(settings)
+    bound = ThreatSettings.model_validate(threat)
+    write_robustness_curves(files, curves, bound, output.csv, output.markdown, output.figure)
 
 
 def report_cost(settings: Mapping[str, Any], parts: Sequence[CostPart], output: ReportFiles) -> None:

@@ -55,6 +55,14 @@ def summarise(values: Sequence[float]) -> Summary:
     return Summary(mean(numbers), deviation, len(numbers))
 
 
+def half_width(values: Sequence[float], left_out: float = 0.05) -> float:
+    """Return half the two-sided t-interval of a mean over seeds that leaves out this share; nan for one seed."""
+    _, deviation, num_seeds = summarise(values)
+    if num_seeds < 2:
+        return math.nan
+    return float(stats.t.isf(left_out / 2, num_seeds - 1)) * deviation / math.sqrt(num_seeds)
+
+
 def paired_difference(
     values_by_seed: Mapping[int, float],
     baseline_by_seed: Mapping[int, float],
@@ -82,12 +90,9 @@ def paired_difference(
         )
     _refuse_unpaired_seeds(values_by_seed, baseline_by_seed)
     differences = [values_by_seed[seed] - baseline_by_seed[seed] for seed in sorted(values_by_seed)]
-    center, deviation, num_seeds = summarise(differences)
-    if num_seeds < 2:
-        return PairedDifference(center, math.nan, math.nan, num_seeds)
-    left_out = (1 - confidence) / num_comparisons
-    half_width = float(stats.t.isf(left_out / 2, num_seeds - 1)) * deviation / math.sqrt(num_seeds)
-    return PairedDifference(center, center - half_width, center + half_width, num_seeds)
+    center, _, num_seeds = summarise(differences)
+    half = half_width(differences, (1 - confidence) / num_comparisons)
+    return PairedDifference(center, center - half, center + half, num_seeds)
 
 
 def _refuse_unpaired_seeds(values: Mapping[int, float], baseline: Mapping[int, float]) -> None:

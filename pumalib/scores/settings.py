@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.settings import DeepfoolOptions, Norm
 from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
 from pumalib.settings import NAME_PATTERN, Name, PositiveAmount, Settings
 
@@ -76,16 +76,10 @@ class _MarginSettings(_ScoreSettings):
     """Halvings of the segment from the image to the point found."""
 
 
-class DeepfoolSettings(_MarginSettings):
+class DeepfoolSettings(_MarginSettings, DeepfoolOptions):
     """Signed DeepFool margins."""
 
     method: Literal["deepfool"]
-    max_iterations: int = Field(default=50, gt=0)
-    """Gradient iterations a sample."""
-    overshoot: float = Field(default=0.02, ge=0)
-    """Share by which each perturbation is stretched to cross."""
-    num_candidates: int = Field(default=10, gt=0)
-    """Other classes looked at, the most likely ones."""
 
 
 class FastMarginSettings(_MarginSettings):

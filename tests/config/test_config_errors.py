@@ -14,7 +14,10 @@ from pumalib.study_file import load_merged_study, load_study
 
 NAME_RULE = "letters, digits and + . _ = -, beginning with a letter or digit"
 SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, folder or npz"
-KINDS = "comparison, trade_off, margin_histogram, nearest_neighbours, training_curves, ratio_curves or cost"
+KINDS = (
+    "comparison, trade_off, margin_histogram, nearest_neighbours, training_curves, ratio_curves, robustness_curves "
+    "or cost"
+)
 POLICIES = "fixed, margin, mean_of_margin, shuffled_margin, online_margin or iaat"
 
 UNKNOWN_KEYS = [
@@ -169,7 +172,7 @@ IMPOSSIBLE_VALUES = [
      'got "score"'),
     ("runs|puma|epsilon", {"score": "margin"}, f"expected policy {POLICIES}, got none at runs.puma.epsilon"),
     ("datasets|digits|source", "digit", f"expected source {SOURCES}, got 'digit'; did you mean \"digits\"? at datasets.digits"),
-    ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd or clean, got none at attacks.cw"),
+    ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd, square, minimum_norm or clean, got none at attacks.cw"),
     ("attacks|cw", "pgd", "expected cw to be a mapping, got 'pgd' at attacks.cw"),
     ("scores|margin|method", "deepfol",
      "expected method deepfool, fast_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
@@ -286,6 +289,16 @@ def test_validation_attack_needs_validation_rows(study: dict[str, Any]) -> None:
     del study["datasets"]["digits"]["validation_fraction"]
     message = r"expected validation_fraction above 0 in datasets\.digits for attacks\.cw\.split, got 0"
     with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
+def test_square_attack_needs_the_linf_norm(study: dict[str, Any]) -> None:
+    study["attacks"]["square"] = {"method": "square"}
+    load_merged_study(study, [])
+    study["threat"]["norm"] = "l2"
+    with pytest.raises(
+        ConfigError, match=r"another attack for norm l2, got square, which is for linf, at attacks\.square"
+    ):
         load_merged_study(study, [])
 
 

@@ -11,6 +11,7 @@ from pumalib.errors import ConfigError
 from pumalib.study_file import load_study
 
 RATIO = {"kind": "ratio_curves", "lines": {"1M": ["puma"]}, "baselines": {"1M": "trades"}, "attack": "cw"}
+ROBUSTNESS = {"kind": "robustness_curves", "runs": ["puma"], "baseline": "trades", "attack": "shortest"}
 HISTOGRAM = {"kind": "margin_histogram", "score": "margin"}
 REFUSED = [
     (
@@ -24,6 +25,12 @@ REFUSED = [
     ({**RATIO, "lines": {"1M": ["pumma"]}}, 'got "pumma"; did you mean "puma"? at reports.r.lines.1M[0]'),
     ({**RATIO, "baselines": {"1M": "trads"}}, 'did you mean "trades"? at reports.r.baselines.1M'),
     ({**RATIO, "attack": "cv"}, 'an attack, got "cv"; did you mean "cw"? at reports.r.attack'),
+    (
+        {**ROBUSTNESS, "attack": "cw"},
+        "expected an attack of method minimum_norm, got cw (cw_pgd) at reports.r.attack",
+    ),
+    ({**ROBUSTNESS, "attack": "shrtest"}, 'did you mean "shortest"? at reports.r.attack'),
+    ({**ROBUSTNESS, "runs": ["other"]}, "expected runs of one dataset"),
     ({"kind": "cost", "runs": ["pumma"]}, 'did you mean "puma"? at reports.r.runs[0]'),
     ({"kind": "cost", "baseline": "trads"}, 'did you mean "trades"? at reports.r.baseline'),
     (
@@ -65,6 +72,7 @@ def read(study: dict[str, Any], tmp_path: Path) -> Callable[[dict[str, Any]], St
         "fast": {"method": "fast_margin", "model": "trades"},
         "entropy": {"method": "my_scores:entropy", "model": "trades", "higher_is": "harder"},
     }
+    study["attacks"]["shortest"] = {"method": "minimum_norm"}
     study["pools"]["fashion"] = {"dataset": "fashion"}
     study["runs"]["other"] = {"pool": "fashion"}
 
@@ -90,6 +98,7 @@ def test_reports_of_what_is_not_there_or_cannot_stand_together_are_refused(
     [
         ({"kind": "training_curves", "runs": ["puma"], "baseline": "trades"}, ["puma", "trades"]),
         (RATIO, ["puma", "trades"]),
+        (ROBUSTNESS, ["puma", "trades"]),
         ({"kind": "cost"}, ["trades", "pruned", "puma", "other"]),
         ({"kind": "cost", "runs": ["puma"], "baseline": "puma"}, ["puma"]),
         (

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pumalib.perceptron.fits import fit_decay, half_width
+from pumalib.perceptron.fits import fit_decay
+from pumalib.reporting.statistics import half_width
 
 ALPHAS = np.array([2.0, 4.0, 8.0, 16.0, 32.0])
 

@@ -28,6 +28,7 @@ ADAPTER: TypeAdapter[ReportSettings] = TypeAdapter(ReportSettings)
         {"kind": "margin_histogram", "score": "margin", "beside": "fast-margin"},
         {"kind": "training_curves", "runs": ["puma-20"], "baseline": "random-20"},
         {"kind": "ratio_curves", "lines": {"1M": ["puma-0"]}, "baselines": {"1M": "trades"}, "attack": "cw"},
+        {"kind": "robustness_curves", "runs": ["puma-0"], "baseline": "trades", "attack": "shortest", "up_to": 3},
         {"kind": "cost"},
     ],
 )
@@ -50,6 +51,7 @@ def test_each_kind_is_told_by_its_name(raw: dict[str, object]) -> None:
         ({"kind": "margin_histogram", "score": "margin", "beside": "margin"}, 'another score than score, got "margin"'),
         ({"kind": "training_curves", "runs": []}, "at least 1"),
         ({"kind": "ratio_curves", "lines": {}, "attack": "cw"}, "at least 1"),
+        ({"kind": "robustness_curves", "runs": ["a"], "attack": "b", "up_to": 0.5}, "greater than or equal to 1"),
         ({"kind": "ratio_curves", "lines": {"1M": []}, "attack": "cw"}, "at least 1"),
         (
             {"kind": "ratio_curves", "lines": {"1M": ["a"]}, "baselines": {"2M": "b"}, "attack": "cw"},

@@ -5,6 +5,8 @@ import os
 import pandas as pd
 import pytest
 
+from pumalib.evaluation.table import read_attack
+
 NEW = {
     "curves": {"kind": "training_curves", "runs": ["puma"], "baseline": "trades"},
     "ratio": {"kind": "ratio_curves", "lines": {"all": ["trades", "puma"]}, "attack": "cw"},
@@ -60,3 +62,25 @@ def test_a_missing_benchmark_is_made_again_only_for_a_report_that_asks_for_secon
     finally:
         benchmark.write_bytes(content)
         os.utime(benchmark, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_robustness_curves_attack_their_runs_and_a_study_can_name_attacks_against_masking(finished):
+    def add(raw):
+        raw["attacks"] |= {"shortest": {"method": "minimum_norm"}, "square": {"method": "square", "queries": 20}}
+        raw["reports"]["robustness"] = {"kind": "robustness_curves", "runs": ["puma"], "attack": "shortest"}
+
+    study = finished.study("robustness.yaml", add)
+    results = finished.folder / "results/tiny"
+    try:
+        result = finished.run("robustness", "results/tiny/attacks/puma/seed0/square.h5", study=study)
+        assert result.returncode == 0, result.stdout + result.stderr
+        curve = pd.read_csv(results / "reports/robustness.csv")
+        attacked = {name: read_attack(results / f"attacks/puma/seed0/{name}.h5") for name in ("shortest", "square")}
+        assert not (results / "attacks/trades/seed0/shortest.h5").exists()
+    finally:
+        for path in [*results.glob("*/puma/seed0/s*.h5"), *results.glob("reports/robustness.*")]:
+            path.unlink()
+    assert curve["mean"].iloc[0] == attacked["square"].clean_accuracy
+    assert curve["mean"].iloc[50] == attacked["shortest"].robust_accuracy
+    assert attacked["square"].robust_accuracy <= attacked["square"].clean_accuracy
+    assert finished.planned() == set()
