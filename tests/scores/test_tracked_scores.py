@@ -39,7 +39,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def a_track(seed: int, **changes: Any) -> Track:
     generator = np.random.default_rng(seed)
-    quantities = {name: Quantity(EPOCHS, generator.random((4, ROWS), np.float32)) for name in ("el2n", "loss", "aign")}
+    quantities = {name: Quantity(EPOCHS, generator.random((4, ROWS), np.float32)) for name in ("el2n", "loss")}
+    quantities["aign"] = Quantity(EPOCHS, generator.random((4, ROWS), np.float32), "l2")
     quantities["grand"] = Quantity(EPOCHS, generator.random((4, ROWS), np.float32) * 30)
     quantities["correct"] = Quantity(EPOCHS, generator.random((4, ROWS)) < 0.5)
     count = generator.integers(0, 4, ROWS).astype(np.int32)
@@ -86,6 +87,20 @@ def test_every_run_weighs_the_same_whatever_the_number_of_its_epochs(score: Scor
     short = Track(ROWS, {"el2n": Quantity(np.array([1]), np.ones((1, ROWS), np.float32))})
     long = Track(ROWS, {"el2n": Quantity(np.array([1, 2, 3]), np.zeros((3, ROWS), np.float32))})
     assert set(score({"method": "el2n"}, short, long).score.tolist()) == {0.5}
+
+
+@pytest.mark.parametrize(("norm", "name"), [("l2", "L2"), ("l1", "L1"), ("linf", "L-inf")])
+def test_the_unit_of_aign_names_the_norm_it_was_tracked_in(score: Scorer, norm: str, name: str) -> None:
+    track = Track(ROWS, {"aign": Quantity(np.array([1]), np.ones((1, ROWS), np.float32), norm)})
+    assert score({"method": "aign"}, track, track).unit == f"{name} norm per unit of pixel scale [0, 1]"
+
+
+def test_aign_of_several_norms_is_not_averaged(score: Scorer) -> None:
+    tracks = [
+        Track(ROWS, {"aign": Quantity(np.array([1]), np.ones((1, ROWS), np.float32), norm)}) for norm in ("l2", "l1")
+    ]
+    with pytest.raises(DataError, match="expected tracks of aign in one norm, got l1, l2; make a score for each"):
+        score({"method": "aign"}, *tracks)
 
 
 def test_difficulty_is_the_share_of_epochs_misclassified(score: Scorer) -> None:
