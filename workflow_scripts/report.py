@@ -6,6 +6,7 @@ from pumalib.jobs import job
 from pumalib.reporting.cost import CostPart
 from pumalib.reporting.stage import (
     ReportFiles,
+    report_agreement,
     report_cost,
     report_curves,
     report_margins,
@@ -25,6 +26,8 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
             report_curves(params.settings, [HistoryFile.from_mapping(f) for f in params.files], output)
         case "cost":
             report_cost(params.settings, [CostPart(**part) for part in params.parts], output)
+        case "score_agreement":
+            report_agreement(params.settings, params.files, output)
         case "margin_histogram":
             selection = files.get("selection")
             report_margins(params.settings, params.prune, params.epsilon, files.scores, selection, files.pool, output)
