@@ -87,6 +87,8 @@ def test_json_schema_takes_one_run_or_a_list(tracked: dict[str, Any], put: Put) 
          "expected runs.trades.track to hold el2n for scores.el2n, got nothing; add el2n: {} there"),
         ("scores|difficulty|tracked", "trades",
          "expected runs.trades.track to hold correct or visits for scores.difficulty, got nothing; add correct: {}"),
+        ("scores|aign", {"method": "aign", "tracked": "first"},
+         "expected runs.first.track to hold aign for scores.aign, got correct, el2n, visits; add aign: {} there"),
         ("runs|first|track", {"el2n": {}},
          "expected runs.first.track to hold correct or visits for scores.difficulty, got el2n; add correct: {} there"),
         ("scores|difficulty", {"method": "classification_difficulty", "tracked": "first", "counted": "visits",

@@ -173,6 +173,42 @@ def test_no_row_that_was_ever_right_is_as_hard_as_one_never_learned(epochs: list
         assert (count < worst) == column.any()
 
 
+def easycore(pool: Path, score: Path, output: Path, **cut: Any) -> NDArray[np.int64]:
+    """Select as a run of EasyCore does; return the rows kept."""
+    plan = SelectionPlan.from_settings(
+        {
+            "prune": [{"by": "aign", "drop": "hardest", **cut}],
+            "epsilon": {"policy": "fixed"},
+            "threat": {"norm": "linf", "epsilon": 0.1},
+            "synthetic_fraction": 0.7,
+        },
+        seed=0,
+    )
+    make_selection(plan, pool, {"aign": score}, output, {})
+    return read_selection(output).rows
+
+
+def test_easycore_keeps_the_rows_of_lowest_aign_and_says_when_it_loses_a_class_or_all(
+    score: Scorer, pool: Path, tmp_path: Path
+) -> None:
+    labels = open_pool(pool).labels
+    hardest = np.unique(labels)[-1]
+    values = (np.random.default_rng(0).random(ROWS) + 2 * (labels == hardest)).astype(np.float32)
+    table = score({"method": "aign"}, Track(ROWS, {"aign": Quantity(np.array([1]), values[None], "l2")})).score
+    output = tmp_path / "selection.h5"
+    kept = easycore(pool, tmp_path / "score.h5", output, fraction=0.05)
+    assert kept.tolist() == np.sort(np.argsort(table)[:38]).tolist()
+    output.unlink()
+    with pytest.raises(DataError, match=f"got none of class {hardest} after pruning; prune less, or use scope: per_cl"):
+        easycore(pool, tmp_path / "score.h5", output, fraction=0.4)
+    per_class = easycore(pool, tmp_path / "score.h5", output, fraction=0.4, scope="per_class")
+    assert set(labels[per_class]) == set(labels)
+    output.unlink()
+    with pytest.raises(DataError, match="expected at least one row to be kept, got none; prune less"):
+        easycore(pool, tmp_path / "score.h5", output, fraction=0.99)
+    assert not output.exists()
+
+
 def test_forgetting_is_averaged_over_runs(score: Scorer) -> None:
     def run(*sequence: int) -> Track:
         correct: NDArray[np.bool_] = np.repeat(np.array(sequence, bool)[:, None], ROWS, 1)
