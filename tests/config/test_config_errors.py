@@ -14,7 +14,7 @@ from pumalib.study_file import load_merged_study, load_study
 
 NAME_RULE = "letters, digits and + . _ = -, beginning with a letter or digit"
 SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, folder or npz"
-KINDS = "comparison, trade_off, margin_histogram, nearest_neighbours, training_curves, ratio_curves or cost"
+KINDS = "comparison, trade_off, margin_histogram, score_agreement, nearest_neighbours, training_curves, ratio_curves or cost"
 POLICIES = "fixed, margin, mean_of_margin, shuffled_margin, online_margin or iaat"
 
 UNKNOWN_KEYS = [
