@@ -15,6 +15,7 @@ from pumalib.reporting.settings import (
     RatioCurvesSettings,
     ReportSettings,
     RobustnessCurvesSettings,
+    ScoreAgreementSettings,
     TradeOffSettings,
 )
 from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings
@@ -33,6 +34,8 @@ def check_reports(study: Study) -> None:
         match report:
             case MarginHistogramSettings():
                 _check_histogram(study, report, where)
+            case ScoreAgreementSettings():
+                _check_agreement(study, report, where)
             case NearestNeighboursSettings():
                 _check_neighbours(study, report, where)
             case _:
@@ -115,16 +118,27 @@ def _check_histogram(study: Study, report: MarginHistogramSettings, where: str) 
     if report.beside is None:
         return
     _check_margin_score(study, report.beside, f"{where}.beside")
-    if study.score_pool(report.beside) != pool:
-        raise ConfigError(
-            f"expected a score of pool {pool}, as {report.score} is, got {report.beside}, a score of pool "
-            f"{study.score_pool(report.beside)}, at {where}.beside"
-        )
+    _expect_same_pool(study, report.beside, report.score, f"{where}.beside")
     norm, other = _norm(study, report.score), _norm(study, report.beside)
     if other != norm:
         raise ConfigError(
             f"expected margins in norm {norm}, as {report.score} has, got {other} from score {report.beside} "
             f"at {where}.beside"
+        )
+
+
+def _check_agreement(study: Study, report: ScoreAgreementSettings, where: str) -> None:
+    for index, score in enumerate(report.scores):
+        expect_name(score, study.settings.scores, "score", f"{where}.scores[{index}]")
+        _expect_same_pool(study, score, report.scores[0], f"{where}.scores[{index}]")
+
+
+def _expect_same_pool(study: Study, score: str, first: str, where: str) -> None:
+    pool = study.score_pool(first)
+    if study.score_pool(score) != pool:
+        raise ConfigError(
+            f"expected a score of pool {pool}, as {first} is, got {score}, a score of pool "
+            f"{study.score_pool(score)}, at {where}"
         )
 
 

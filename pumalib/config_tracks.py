@@ -49,6 +49,11 @@ def _check_track(study: Study, name: str) -> None:
             raise ConfigError(
                 f"expected inputs: clean with natural training, which has no attack, got attacked at {where}.{quantity}"
             )
+        if wanted.augmented and not run.training.augments:
+            raise ConfigError(
+                "expected augmented: false with a training that neither crops nor flips, got true at "
+                f"{where}.{quantity}; leave it out, or set crop_padding or horizontal_flip"
+            )
 
 
 def _check_tracked(study: Study, score: TrackedScore, name: str) -> None:
@@ -66,6 +71,19 @@ def _check_tracked(study: Study, score: TrackedScore, name: str) -> None:
         return
     for run in score.tracked:
         _check_window(study, run, common[0], score, name)
+    _check_one_norm(study, common[0], score, name)
+
+
+def _check_one_norm(study: Study, quantity: str, score: TrackedScore, name: str) -> None:
+    """Refuse to average norms of gradients that are not of one kind."""
+    norms = {run: study.runs[run].track.passes[quantity].options.get("norm") for run in score.tracked}
+    first = score.tracked[0]
+    for run, norm in norms.items():
+        if norm != norms[first]:
+            raise ConfigError(
+                f"expected runs that track {quantity} in one norm, got {norms[first]} from {first} and {norm} from "
+                f"{run} at scores.{name}.tracked; make a score for each"
+            )
 
 
 def _check_no_window(score: TrackedScore, name: str) -> None:

@@ -19,7 +19,35 @@ def report_inputs(settings):
         return {"attacks": [entry["table"] for entry in attack_tables(settings)]}
     if settings.kind == "cost":
         return {"files": cost_inputs(settings)}
+    if settings.kind == "score_agreement":
+        return agreement_inputs(settings)
     return pool_report_inputs(settings, report_seed(settings))
+
+
+def agreement_files(settings):
+    """Describe the scores that are held against each other, seed by seed."""
+    pool = study.score_pool(settings.scores[0])
+    return [
+        {
+            "seed": seed,
+            "pool": pool_file(pool, seed),
+            "scores": [score_file(score, seed) for score in settings.scores],
+        }
+        for seed in SEEDS
+    ]
+
+
+def agreement_inputs(settings):
+    """Return the paths in `agreement_files`, and what the pools stand on."""
+    pool = study.score_pool(settings.scores[0])
+    files = agreement_files(settings)
+    return {
+        "pools": sorted({entry["pool"] for entry in files}),
+        "sources": sorted(
+            {path for seed in SEEDS for path in pool_sources(pool, seed)}
+        ),
+        "scores": [path for entry in files for path in entry["scores"]],
+    }
 
 
 def pool_report_inputs(settings, seed):
@@ -166,6 +194,8 @@ def report_params(settings):
         return {**params, "files": attack_tables(settings), "threat": threat}
     if settings.kind == "cost":
         return {**params, "parts": cost_parts(settings)}
+    if settings.kind == "score_agreement":
+        return {**params, "files": agreement_files(settings)}
     if settings.kind == "margin_histogram":
         cuts = () if settings.run is None else study.runs[settings.run].prune
         params["prune"] = [cut.model_dump() for cut in cuts]

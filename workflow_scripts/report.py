@@ -7,6 +7,7 @@ from pumalib.reporting.cost import CostPart
 from pumalib.reporting.robustness_curves import AttackFile
 from pumalib.reporting.stage import (
     ReportFiles,
+    report_agreement,
     report_cost,
     report_curves,
     report_margins,
@@ -30,6 +31,8 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
             report_robustness(params.settings, params.threat, tables, output)
         case "cost":
             report_cost(params.settings, [CostPart(**part) for part in params.parts], output)
+        case "score_agreement":
+            report_agreement(params.settings, params.files, output)
         case "margin_histogram":
             selection = files.get("selection")
             report_margins(params.settings, params.prune, params.epsilon, files.scores, selection, files.pool, output)

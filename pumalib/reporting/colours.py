@@ -97,5 +97,8 @@ def run_line_styles(runs: Sequence[str]) -> dict[str, LineStyle]:
 
 
 def group_line_styles(labels: Sequence[str]) -> dict[str, LineStyle]:
-    """Return the line of each group of runs, told apart by colour and marker, in order."""
-    return {label: LineStyle(*_GROUPS[index % len(_GROUPS)], SOLID) for index, label in enumerate(labels)}
+    """Return the line of each group of runs, told apart by colour and marker, and from the seventh on by dashes."""
+    return {
+        label: LineStyle(*_GROUPS[index % len(_GROUPS)], DASHES[index // len(_GROUPS) % len(DASHES)])
+        for index, label in enumerate(labels)
+    }

@@ -66,12 +66,12 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float, num_columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure of width x height inches on the Agg canvas and its axes side by side."""
+def new_figure(width: float, height: float, num_columns: int = 1, num_rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure of width x height inches on the Agg canvas and its axes side by side, row after row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, num_columns, squeeze=False, sharey=num_columns > 1)
-    return figure, list(axes[0])
+    axes = figure.subplots(num_rows, num_columns, squeeze=False, sharey=num_columns > 1)
+    return figure, list(axes.flat)
 
 
 def new_stack(width: float, height: float, num_rows: int = 2) -> tuple[Figure, list[Axes]]:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from pumalib.errors import DataError
 from pumalib.reporting.files import markdown_table
+from pumalib.reporting.statistics import rank_correlation
 
 
 class Agreement(NamedTuple):
@@ -39,11 +39,10 @@ def margin_agreement(first: NDArray[np.float32], second: NDArray[np.float32], ep
     one, other = first.astype(np.float64), second.astype(np.float64)
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         raise DataError("expected finite margins; leave out the rows that were not scored (valid = False)")
-    is_constant = np.ptp(one) == 0 or np.ptp(other) == 0
     within = (np.abs(one) < epsilon) & (np.abs(other) < epsilon)
     return Agreement(
         len(one),
-        float("nan") if is_constant else float(stats.spearmanr(one, other).statistic),
+        rank_correlation(one, other),
         float(np.abs(one - other).mean()),
         float(((one < 0) == (other < 0)).mean()),
         float(within.mean()),

@@ -11,7 +11,7 @@ from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings
 from pumalib.scores.table import ScoreTable
 from pumalib.selection.settings import OnlineEpsilonSettings, OnlineMarginEpsilon
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.track_settings import PassSettings, TrackSettings
+from pumalib.training.track_settings import TrackSettings
 
 _WITH_GRADIENTS = ("aign", "grand")
 """Tracked quantities that go forward and backward themselves; the others share one forward."""
@@ -65,8 +65,8 @@ def _online_passes(training: TrainingSettings, online: OnlineEpsilonSettings) ->
 def tracking_passes(track: TrackSettings, training: TrainingSettings, num_rows: int) -> Passes:
     """Return the passes that tracking adds to a training; counting visits adds none.
 
-    Attacked inputs take one forward for the clean prediction and the inner attack; quantities of one kind of input and
-    one set of weights share what they look at.
+    Attacked inputs take one forward for the clean prediction and the inner attack; quantities of one kind share what
+    they look at.
 
     Args:
         track: What is gathered.
@@ -76,17 +76,14 @@ def tracking_passes(track: TrackSettings, training: TrainingSettings, num_rows: 
     forward = backward = 0
     for epoch in range(1, training.epochs + 1):
         due = {name: wanted for name, wanted in track.passes.items() if epoch in wanted.epochs(training.epochs)}
-        for kind in set(map(_kind, due.values())):
-            names = [name for name, wanted in due.items() if _kind(wanted) == kind]
+        for kind in {wanted.kind for wanted in due.values()}:
+            names = [name for name, wanted in due.items() if wanted.kind == kind]
+            is_attacked = kind.inputs == "attacked"
             with_gradients = sum(name in _WITH_GRADIENTS for name in names)
-            steps = attack_steps(training) if kind[0] == "attacked" else 0
-            forward += (kind[0] == "attacked") + steps + with_gradients + (with_gradients < len(names))
+            steps = attack_steps(training) if is_attacked else 0
+            forward += is_attacked + steps + with_gradients + (with_gradients < len(names))
             backward += steps + with_gradients
     return Passes(num_rows * forward, num_rows * backward)
-
-
-def _kind(wanted: PassSettings) -> tuple[str, str]:
-    return wanted.inputs, wanted.weights
 
 
 def margin_passes(settings: DeepfoolSettings | FastMarginSettings, table: ScoreTable, num_classes: int) -> Passes:

@@ -99,6 +99,7 @@ def _draw_group(axes: Axes, label: str, rows: pd.DataFrame, name: str, style: Li
         100 * line[f"{name}_mean"],
         yerr=100 * line[f"{name}_sd"].fillna(0),
         color=style.colour,
+        linestyle=style.dashes,
         marker=style.marker,
         markersize=4.5,
         markeredgecolor="white",

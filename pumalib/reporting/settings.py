@@ -19,8 +19,8 @@ def _refuse_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
 Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_refuse_repeats)]
 """One or more names, each once, in the order in which they are reported."""
 
-Frontier = Annotated[tuple[Name, ...], Field(min_length=2), AfterValidator(_refuse_repeats)]
-"""Two or more runs that a line goes through."""
+SeveralNames = Annotated[tuple[Name, ...], Field(min_length=2), AfterValidator(_refuse_repeats)]
+"""Two or more names, each once, in the order in which they are reported."""
 
 Percentage = Annotated[float, Field(ge=0, le=100)]
 """A number in per cent."""
@@ -69,7 +69,7 @@ class TradeOffSettings(Settings):
     """Run that is marked, with lines through its point."""
     attack: Name
     """Attack whose robust accuracy is drawn."""
-    frontiers: dict[Name, Frontier] = Field(default_factory=dict)
+    frontiers: dict[Name, SeveralNames] = Field(default_factory=dict)
     """Runs of one knob, by label, such as the baseline over epsilon: a line goes through their points."""
 
 
@@ -92,6 +92,33 @@ class MarginHistogramSettings(Settings):
         if self.beside == self.score:
             raise ValueError(f'expected another score than score, got "{self.score}" for both in beside')
         return self
+
+
+def _refuse_repeated_fractions(fractions: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(fractions)) != len(fractions):
+        raise ValueError(f"expected each fraction once, got {list(fractions)}")
+    return fractions
+
+
+Fractions = Annotated[
+    tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1), AfterValidator(_refuse_repeated_fractions)
+]
+"""Shares of rows, each once."""
+
+
+class ScoreAgreementSettings(Settings):
+    """Rank correlations of the scores of one pool, and overlaps of the rows that they keep."""
+
+    kind: Literal["score_agreement"]
+    """Which report this is."""
+    scores: SeveralNames
+    """Two or more scores of one pool; each is held against each other, and the first is drawn against each."""
+    keep: Literal["easiest", "hardest"] = "easiest"
+    """Which rows a score keeps where overlaps are counted."""
+    fractions: Fractions = (0.1, 0.3, 0.5, 0.7, 0.9)
+    """Shares of rows kept where overlaps are counted."""
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """Seed that is drawn; null: the first seed of the study. The numbers are of all seeds."""
 
 
 class NearestNeighboursSettings(Settings):
@@ -168,6 +195,7 @@ ReportSettings = Annotated[
     ComparisonSettings
     | TradeOffSettings
     | MarginHistogramSettings
+    | ScoreAgreementSettings
     | NearestNeighboursSettings
     | TrainingCurvesSettings
     | RatioCurvesSettings

@@ -23,12 +23,14 @@ from pumalib.reporting.negative_epsilons import negative_epsilon_warnings
 from pumalib.reporting.ratio_curves import write_ratio_curves
 from pumalib.reporting.results import check_results
 from pumalib.reporting.robustness_curves import AttackFile, write_robustness_curves
+from pumalib.reporting.score_agreement import SeedScores, write_score_agreement
 from pumalib.reporting.settings import (
     ComparisonSettings,
     CostSettings,
     MarginHistogramSettings,
     RatioCurvesSettings,
     RobustnessCurvesSettings,
+    ScoreAgreementSettings,
     TradeOffSettings,
     TrainingCurvesSettings,
 )
@@ -131,6 +133,28 @@ def _read_margins(name: str, path: str | Path, pool: PoolRows, marks: Sequence[t
         [(label, value) for by, label, value in marks if by == name],
         np.flatnonzero(table.valid),
     )
+
+
+def report_agreement(settings: Mapping[str, Any], files: Sequence[Mapping[str, Any]], output: ReportFiles) -> None:
+    """Write how far the scores of one pool agree.
+
+    Args:
+        settings: the report's settings.
+        files: of each seed: `seed`, the `pool` file, and the `scores` files in the order of the settings.
+        output: where the report goes.
+
+    Raises:
+        ArtifactError: a damaged file, or a score of another pool.
+    """
+    agreement = ScoreAgreementSettings.model_validate(settings)
+    seeds = [_read_seed(entry, agreement.scores) for entry in files]
+    write_score_agreement(seeds, agreement, output.csv, output.markdown, output.figure)
+
+
+def _read_seed(entry: Mapping[str, Any], names: Sequence[str]) -> SeedScores:
+    pool = read_pool_rows(entry["pool"])
+    tables = {name: read_scores(path, pool.fingerprint) for name, path in zip(names, entry["scores"], strict=True)}
+    return SeedScores(int(entry["seed"]), tables, pool.source)
 
 
 def report_neighbours(pool: str | Path, dataset: str | Path, output: ReportFiles) -> None:

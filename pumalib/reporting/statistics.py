@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, stdev
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from pumalib.errors import DataError
@@ -34,7 +36,7 @@ class Summary(NamedTuple):
 
 
 class PairedDifference(NamedTuple):
-    """Mean difference to a baseline over seeds, and its interval (nan for fewer than two seeds)."""
+    """Mean over seeds, mostly of a difference to a baseline, and its interval (nan for fewer than two seeds)."""
 
     mean: float
     low: float
@@ -84,15 +86,33 @@ def paired_difference(
         DataError: If a seed is on one side only.
         ValueError: If `num_comparisons` or `confidence` is out of range.
     """
+    _refuse_unpaired_seeds(values_by_seed, baseline_by_seed)
+    differences = [values_by_seed[seed] - baseline_by_seed[seed] for seed in sorted(values_by_seed)]
+    return mean_with_interval(differences, num_comparisons, confidence)
+
+
+def mean_with_interval(values: Sequence[float], num_comparisons: int = 1, confidence: float = 0.95) -> PairedDifference:
+    """Return the mean of one value per seed with a Student t interval, as `paired_difference` does.
+
+    Raises:
+        DataError: If there is no value.
+        ValueError: If `num_comparisons` or `confidence` is out of range.
+    """
     if num_comparisons < 1 or not 0 < confidence < 1:
         raise ValueError(
             f"expected num_comparisons >= 1 and 0 < confidence < 1, got {num_comparisons} and {confidence}"
         )
-    _refuse_unpaired_seeds(values_by_seed, baseline_by_seed)
-    differences = [values_by_seed[seed] - baseline_by_seed[seed] for seed in sorted(values_by_seed)]
-    center, _, num_seeds = summarise(differences)
-    half = half_width(differences, (1 - confidence) / num_comparisons)
+    center, _, num_seeds = summarise(values)
+    half = half_width(values, (1 - confidence) / num_comparisons)
     return PairedDifference(center, center - half, center + half, num_seeds)
+
+
+def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Return Spearman's rank correlation of two columns [N]; nan if either has one value only."""
+    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return math.nan
+    return float(stats.spearmanr(one, other).statistic)
 
 
 def _refuse_unpaired_seeds(values: Mapping[int, float], baseline: Mapping[int, float]) -> None:

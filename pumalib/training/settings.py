@@ -87,6 +87,11 @@ class TrainingSettings(Settings):
         return 10 if self.attack_steps is None else self.attack_steps
 
     @property
+    def augments(self) -> bool:
+        """Whether images are cropped or flipped."""
+        return self.crop_padding > 0 or self.horizontal_flip
+
+    @property
     def steps_per_epoch(self) -> int:
         """Whole batches an epoch."""
         return -(-self.samples_per_epoch // self.batch_size)

@@ -26,10 +26,12 @@ class Quantity:
     Attributes:
         epochs: [E] int64 ascending, counted from 1.
         values: [E, N], bool for `correct`, else float32.
+        norm: `l2`, `l1` or `linf` of the gradient that `aign` is measured in; "" for the others.
     """
 
     epochs: NDArray[np.int64]
     values: NDArray[Any]
+    norm: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def write_track(
         file.attrs["pool_fingerprint"] = pool_fingerprint
         file.attrs["num_rows"] = track.num_rows
         for name, quantity in track.quantities.items():
-            file.create_dataset(name, data=quantity.values).attrs["epochs"] = quantity.epochs
+            stored = file.create_dataset(name, data=quantity.values)
+            stored.attrs["epochs"], stored.attrs["norm"] = quantity.epochs, quantity.norm
         if track.visits is not None:
             file.create_dataset(f"{VISITS}/count", data=track.visits.count)
             file.create_dataset(f"{VISITS}/wrong", data=track.visits.wrong)
@@ -110,7 +113,8 @@ def read_track(
 
 def _read_quantity(file: h5py.File, name: str) -> Quantity:
     values = read_array(file, name, np.bool_ if name == BOOLEAN else np.float32, ndim=2)
-    return Quantity(np.asarray(file[name].attrs["epochs"], np.int64), values)
+    attributes = file[name].attrs
+    return Quantity(np.asarray(attributes["epochs"], np.int64), values, str(attributes["norm"]))
 
 
 def _read_visits(file: h5py.File) -> Visits:

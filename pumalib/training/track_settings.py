@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,16 @@ PASSES = ("correct", "el2n", "loss", "grand", "aign")
 """Quantities measured in a pass over the whole pool."""
 VISITS = "visits"
 """What is counted when training visits a row anyway."""
+
+GradientNorm = Literal["l2", "l1", "linf"]
+
+
+class Kind(NamedTuple):
+    """What a pass looks at; quantities of one kind share it."""
+
+    weights: Literal["current", "averaged"]
+    inputs: Literal["clean", "attacked"]
+    is_augmented: bool
 
 
 class PassSettings(Settings):
@@ -24,7 +34,9 @@ class PassSettings(Settings):
     every: int = Field(default=1, gt=0)
     """Epochs from one look to the next, counted from `first_epoch`."""
     inputs: Literal["clean", "attacked"] = "clean"
-    """Images as they are, or under the run's own inner attack at the threat's epsilon; never augmented."""
+    """Images as they are, or under the run's own inner attack at the threat's epsilon."""
+    augmented: bool = False
+    """Crop and flip the images as the run's training does, drawn anew after each epoch, before any attack."""
     weights: Literal["current", "averaged"] = "current"
     """The weights in training, or their average."""
 
@@ -40,12 +52,34 @@ class PassSettings(Settings):
         """Return the epochs, counted from 1, after which a training of `total` epochs looks at the pool."""
         return range(self.first_epoch, min(self.last_epoch or total, total) + 1, self.every)
 
+    @property
+    def kind(self) -> Kind:
+        """What the pass looks at."""
+        return Kind(self.weights, self.inputs, self.augmented)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the quantity's `measure`."""
+        return {}
+
 
 class CorrectSettings(PassSettings):
     """Whether each row is classified correctly."""
 
     inputs: Literal["clean", "attacked"] = "attacked"
     """As elsewhere; attacked by default, as classification difficulty was counted at first (Dong et al. 2021)."""
+
+
+class InputGradientSettings(PassSettings):
+    """Norm of the gradient of the cross-entropy by the image (AIGN)."""
+
+    norm: GradientNorm = "l2"
+    """`l2`; `l1`, the slope of the loss against a small L-inf perturbation; or `linf`."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the quantity's `measure`."""
+        return {"norm": self.norm}
 
 
 class VisitsSettings(Settings):
@@ -63,12 +97,12 @@ class TrackSettings(Settings):
     """Cross-entropy."""
     grand: PassSettings | None = None
     """Norm of the row's gradient of the cross-entropy by all weights; costs a backward pass for each row."""
-    aign: PassSettings | None = None
+    aign: InputGradientSettings | None = None
     """Norm of the gradient of the cross-entropy by the image."""
     visits: VisitsSettings | None = None
     """Visits, and misclassified visits, of each row as training draws, augments and attacks it: for big pools."""
     batch_size: int = Field(default=500, gt=0)
-    """Rows at once in a pass; where inputs are attacked it decides the random starts too."""
+    """Rows at once in a pass; where inputs are attacked or augmented it decides what is drawn for them too."""
 
     @property
     def passes(self) -> dict[str, PassSettings]:
@@ -80,6 +114,11 @@ class TrackSettings(Settings):
     def attacked(self) -> tuple[str, ...]:
         """Names of the quantities measured under the run's inner attack."""
         return tuple(name for name, settings in self.passes.items() if settings.inputs == "attacked")
+
+    @property
+    def augmented(self) -> tuple[str, ...]:
+        """Names of the quantities measured on augmented images."""
+        return tuple(name for name, settings in self.passes.items() if settings.augmented)
 
     @property
     def names(self) -> tuple[str, ...]:

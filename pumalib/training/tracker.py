@@ -1,14 +1,15 @@
 """Gathering quantities of every row during a training, without touching the training itself.
 
 After a tracked epoch one streamed pass over the pool serves all quantities that are due, rows in pool order, the model
-in eval mode. Random starts of attacked inputs come from a seed of their own, so training draws the same numbers with
-and without tracking.
+in eval mode. Random starts of attacked inputs, and crops and flips of augmented ones, come from seeds of their own, so
+training draws the same numbers with and without tracking.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,13 @@ from torch import Tensor, nn
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
-from pumalib.training.images import to_model_input
+from pumalib.training.images import augment, to_model_input
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.look import Look, in_eval_mode
 from pumalib.training.settings import TrainingSettings, method_module
 from pumalib.training.track import Quantity, Track, Visits
-from pumalib.training.track_settings import PassSettings, TrackSettings, quantity_module
+from pumalib.training.track_settings import Kind, PassSettings, TrackSettings, quantity_module
 from pumalib.training.trainer import TrainingRows
-
-_Kind = tuple[str, str]
-"""Which weights and which inputs."""
 
 
 class Tracker:
@@ -43,7 +41,8 @@ class Tracker:
         device: where batches go.
 
     Raises:
-        DataError: attacked inputs with natural training, which has no attack.
+        DataError: attacked inputs with natural training, which has no attack, or augmented ones with a training that
+            augments nothing.
     """
 
     def __init__(
@@ -60,11 +59,17 @@ class Tracker:
                 f"expected inputs: clean for {settings.attacked[0]} with natural training, which has no attack, "
                 "got attacked"
             )
+        if settings.augmented and not training.augments:
+            raise DataError(
+                f"expected augmented: false for {settings.augmented[0]} with a training that neither crops nor flips, "
+                "got true"
+            )
         self._settings, self._data, self._training = settings, data, training
         self._threat, self._seed, self._device = threat, seed, device
         self._attack = InnerAttack(threat.norm, training.inner_steps, training.attack_step_size)
         self._measures: dict[str, Callable[[Look], Tensor]] = {
-            name: importlib.import_module(quantity_module(name)).measure for name in settings.passes
+            name: partial(importlib.import_module(quantity_module(name)).measure, **wanted.options)
+            for name, wanted in settings.passes.items()
         }
         self._visited: list[tuple[NDArray[np.int64], Tensor]] = []
         self.restore(Track(len(data.labels), {}))
@@ -95,7 +100,11 @@ class Tracker:
     def track(self) -> Track:
         """Return what has been gathered so far."""
         quantities = {
-            name: Quantity(np.array(self._epochs[name], np.int64), np.stack(values))
+            name: Quantity(
+                np.array(self._epochs[name], np.int64),
+                np.stack(values),
+                self._settings.passes[name].options.get("norm", ""),
+            )
             for name, values in self._values.items()
         }
         visits = None if self._settings.visits is None else Visits(self._count.copy(), self._wrong.copy())
@@ -126,7 +135,7 @@ class Tracker:
     ) -> dict[str, NDArray[Any]]:
         """Measure all due quantities in one pass; return [N] of each."""
         num_rows, size = len(self._data.labels), self._settings.batch_size
-        kinds = {name: (wanted.weights, wanted.inputs) for name, wanted in due.items()}
+        kinds = {name: wanted.kind for name, wanted in due.items()}
         blocks: dict[str, list[Tensor]] = {name: [] for name in due}
         for start in range(0, num_rows, size):
             rows = np.arange(start, min(start + size, num_rows))
@@ -136,16 +145,24 @@ class Tracker:
         return {name: torch.cat(parts).cpu().numpy() for name, parts in blocks.items()}
 
     def _looks(
-        self, rows: NDArray[np.int64], epoch: int, kinds: Iterable[_Kind], models: Mapping[str, nn.Module]
-    ) -> dict[_Kind, Look]:
-        images = to_model_input(torch.from_numpy(self._data.images[rows]).to(self._device))
+        self, rows: NDArray[np.int64], epoch: int, kinds: Iterable[Kind], models: Mapping[str, nn.Module]
+    ) -> dict[Kind, Look]:
+        images = torch.from_numpy(self._data.images[rows]).to(self._device)
         labels = torch.from_numpy(self._data.labels[rows]).to(self._device)
-        seed = derive_seed(self._seed, "track", epoch, int(rows[0]))
+        place = (epoch, int(rows[0]))
         looks = {}
-        for weights, inputs in kinds:
-            clean = Look(models[weights], images, labels)
-            looks[weights, inputs] = clean if inputs == "clean" else self._attacked(clean, seed)
+        for kind in kinds:
+            pixels = self._augmented(images, *place) if kind.is_augmented else images
+            clean = Look(models[kind.weights], to_model_input(pixels), labels)
+            seed = derive_seed(self._seed, "track", *place)
+            looks[kind] = clean if kind.inputs == "clean" else self._attacked(clean, seed)
         return looks
+
+    def _augmented(self, images: Tensor, epoch: int, first_row: int) -> Tensor:
+        """Crop and flip uint8 [B, H, W, C] as training does, from a seed of its own."""
+        seed = derive_seed(self._seed, "track augment", epoch, first_row)
+        generator = torch.Generator(self._device).manual_seed(seed)
+        return augment(images, self._training.crop_padding, self._training.horizontal_flip, generator)
 
     def _attacked(self, clean: Look, seed: int) -> Look:
         """Perturb a batch as the training method does, every row inside the threat's epsilon."""

@@ -59,6 +59,15 @@ REFUSED = [
         {**HISTOGRAM, "beside": "l2-margin"},
         "expected margins in norm linf, as margin has, got l2 from score l2-margin at reports.r.beside",
     ),
+    ({"kind": "score_agreement", "scores": ["margin", "entropi"]}, 'did you mean "entropy"? at reports.r.scores[1]'),
+    (
+        {"kind": "score_agreement", "scores": ["margin", "entropy", "real-margin"]},
+        "as margin is, got real-margin, a score of pool real, at reports.r.scores[2]",
+    ),
+    ({"kind": "score_agreement", "scores": ["margin"]}, "expected at least 2 under scores, got 1 at reports.r.scores"),
+    ({"kind": "score_agreement", "scores": ["margin", "margin"]}, "expected each name once, got margin more than once"),
+    ({"kind": "score_agreement", "scores": ["margin", "fast"], "fractions": [0.5, 1.0]}, "expected fractions[1]"),
+    ({"kind": "score_agreement", "scores": ["margin", "fast"], "seed": 7}, "expected a seed among [0, 1], got 7"),
     ({**HISTOGRAM, "beside": "entropy"}, "expected a margin score, got entropy at reports.r.beside"),
 ]
 
@@ -112,6 +121,7 @@ def test_reports_of_what_is_not_there_or_cannot_stand_together_are_refused(
             ["puma", "pruned", "trades"],
         ),
         ({**HISTOGRAM, "beside": "fast"}, []),
+        ({"kind": "score_agreement", "scores": ["margin", "entropy", "fast"]}, []),
         ({**HISTOGRAM, "run": "puma"}, ["puma"]),
     ],
 )

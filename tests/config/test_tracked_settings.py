@@ -24,6 +24,7 @@ def tracked(study: dict[str, Any]) -> dict[str, Any]:
         "el2n": {"method": "el2n", "tracked": ["first", "second"], "last_epoch": 10},
         "noise": {"method": "random"},
     }
+    study["defaults"]["training"] |= {"crop_padding": 0, "horizontal_flip": False}
     study["runs"]["hard"] = {"prune": [{"by": "difficulty", "at_least": 1.0}, {"by": "noise", "above": 0.9}]}
     return study
 
@@ -73,6 +74,10 @@ def test_json_schema_takes_one_run_or_a_list(tracked: dict[str, Any], put: Put) 
          "expected first_epoch of at most 2, the run's epochs, got 3 at runs.first.track.loss.first_epoch"),
         ("runs|first|training", {"method": "natural"},
          "expected inputs: clean with natural training, which has no attack, got attacked at runs.first.track.correct"),
+        ("runs|first|track|el2n|augmented", True,
+         "expected augmented: false with a training that neither crops nor flips, got true at runs.first.track.el2n"),
+        ("runs|first|track|el2n|norm", "l1", "at runs.first.track.el2n.norm"),
+        ("runs|first|track|aign", {"norm": "l3"}, "expected norm l2, l1 or linf, got 'l3'"),
         ("runs|first|repetition", -1, "expected repetition to be greater than or equal to 0, got -1"),
         ("scores|difficulty|tracked", "firsts",
          'expected the name of a run, got "firsts"; did you mean "first"? at scores.difficulty.tracked'),
@@ -82,6 +87,8 @@ def test_json_schema_takes_one_run_or_a_list(tracked: dict[str, Any], put: Put) 
          "expected runs.trades.track to hold el2n for scores.el2n, got nothing; add el2n: {} there"),
         ("scores|difficulty|tracked", "trades",
          "expected runs.trades.track to hold correct or visits for scores.difficulty, got nothing; add correct: {}"),
+        ("scores|aign", {"method": "aign", "tracked": "first"},
+         "expected runs.first.track to hold aign for scores.aign, got correct, el2n, visits; add aign: {} there"),
         ("runs|first|track", {"el2n": {}},
          "expected runs.first.track to hold correct or visits for scores.difficulty, got el2n; add correct: {} there"),
         ("scores|difficulty", {"method": "classification_difficulty", "tracked": "first", "counted": "visits",
@@ -110,6 +117,17 @@ def test_mistakes_of_tracking_are_found_before_any_job(
         load_merged_study(put(tracked, path, value), [])
     assert message in str(error.value)
     assert str(error.value).startswith("expected")
+
+
+def test_aign_of_runs_that_track_several_norms_is_refused(tracked: dict[str, Any]) -> None:
+    tracked["runs"]["first"]["track"]["aign"] = {"norm": "l1"}
+    tracked["runs"]["second"]["track"] = {**tracked["runs"]["second"]["track"], "aign": {"norm": "l1"}}
+    tracked["scores"]["aign"] = {"method": "aign", "tracked": ["first", "second"]}
+    load_merged_study(tracked, [])
+    tracked["runs"]["second"]["track"]["aign"] = {}
+    message = "track aign in one norm, got l1 from first and l2 from second at scores.aign.tracked; make a score for"
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(tracked, [])
 
 
 def test_a_window_over_visits_alone_is_refused(tracked: dict[str, Any]) -> None:

@@ -101,6 +101,7 @@ def test_passes_of_a_training_that_looks_for_its_epsilons_are_those_that_a_netwo
         {"visits": {}},
         {"loss": {}, "el2n": {"every": 2}},
         {"correct": {}, "aign": {"first_epoch": 2}},
+        {"loss": {"augmented": True}, "el2n": {}, "aign": {"augmented": True, "norm": "l1"}},
         {"correct": {}, "loss": {"inputs": "attacked"}, "aign": {"weights": "averaged"}, "el2n": {}},
     ],
 )

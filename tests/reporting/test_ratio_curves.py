@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from pumalib.errors import DataError
+from pumalib.reporting.colours import group_line_styles
 from pumalib.reporting.figures import FigurePaths
 from pumalib.reporting.ratio_curves import draw_ratio_curves, ratio_page, ratio_table, write_ratio_curves
 from pumalib.reporting.settings import RatioCurvesSettings
@@ -15,6 +16,11 @@ SETTINGS = RatioCurvesSettings(
     baselines={"1M": "trades"},
     attack="cw",
 )
+
+
+def test_many_groups_are_told_apart() -> None:
+    styles = group_line_styles([f"group-{index}" for index in range(12)])
+    assert len(set(styles.values())) == 12
 
 
 @pytest.fixture

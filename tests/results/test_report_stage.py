@@ -13,7 +13,14 @@ from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
 from pumalib.errors import ArtifactError, DataError
-from pumalib.reporting.stage import ReportFiles, report_curves, report_margins, report_neighbours, report_results
+from pumalib.reporting.stage import (
+    ReportFiles,
+    report_agreement,
+    report_curves,
+    report_margins,
+    report_neighbours,
+    report_results,
+)
 from pumalib.reporting.training_curves import HistoryFile
 from pumalib.results.collect import RunFiles
 from pumalib.scores.table import ScoreTable, write_scores
@@ -168,6 +175,27 @@ def test_margin_histogram_draws_a_second_score_and_needs_no_run(
     assert "| rank correlation (Spearman) | -1.0000 |" in page
     assert "| same sign | 0.00 % |" in page
     assert "No cut is marked." in page
+
+
+def test_scores_of_every_seed_are_held_against_each_other(tmp_path: Path, pool: Path, output: ReportFiles) -> None:
+    one, two = write_margins(tmp_path / "one.h5", pool), write_margins(tmp_path / "two.h5", pool, -1.0)
+    files = [{"seed": 0, "pool": pool, "scores": [one, two]}, {"seed": 3, "pool": pool, "scores": [one, one]}]
+    report_agreement({"kind": "score_agreement", "scores": ["margin", "fast"], "fractions": [0.5]}, files, output)
+    assert is_written(output)
+    table = pd.read_csv(output.csv)
+    over_all = table[table.source == "all"].set_index("seed")
+    assert over_all.rank_correlation.to_dict() == pytest.approx({0: -1.0, 3: 1.0})
+    assert over_all["overlap_0.5"].to_dict() == {0: 0.0, 3: 1.0}
+
+
+def test_scores_of_another_pool_are_not_held_against_each_other(
+    tmp_path: Path, pool: Path, output: ReportFiles
+) -> None:
+    scores = [write_margins(tmp_path / "one.h5", pool), write_margins(tmp_path / "two.h5", pool)]
+    build_pool(tmp_path / "dataset.h5", None, tmp_path / "other.h5", settings={})
+    files = [{"seed": 0, "pool": tmp_path / "other.h5", "scores": scores}]
+    with pytest.raises(ArtifactError, match="expected the pool with fingerprint"):
+        report_agreement({"kind": "score_agreement", "scores": ["margin", "fast"]}, files, output)
 
 
 def test_margins_of_another_pool_are_refused(tmp_path: Path, pool: Path, output: ReportFiles) -> None:

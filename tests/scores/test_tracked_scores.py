@@ -39,7 +39,8 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def a_track(seed: int, **changes: Any) -> Track:
     generator = np.random.default_rng(seed)
-    quantities = {name: Quantity(EPOCHS, generator.random((4, ROWS), np.float32)) for name in ("el2n", "loss", "aign")}
+    quantities = {name: Quantity(EPOCHS, generator.random((4, ROWS), np.float32)) for name in ("el2n", "loss")}
+    quantities["aign"] = Quantity(EPOCHS, generator.random((4, ROWS), np.float32), "l2")
     quantities["grand"] = Quantity(EPOCHS, generator.random((4, ROWS), np.float32) * 30)
     quantities["correct"] = Quantity(EPOCHS, generator.random((4, ROWS)) < 0.5)
     count = generator.integers(0, 4, ROWS).astype(np.int32)
@@ -86,6 +87,20 @@ def test_every_run_weighs_the_same_whatever_the_number_of_its_epochs(score: Scor
     short = Track(ROWS, {"el2n": Quantity(np.array([1]), np.ones((1, ROWS), np.float32))})
     long = Track(ROWS, {"el2n": Quantity(np.array([1, 2, 3]), np.zeros((3, ROWS), np.float32))})
     assert set(score({"method": "el2n"}, short, long).score.tolist()) == {0.5}
+
+
+@pytest.mark.parametrize(("norm", "name"), [("l2", "L2"), ("l1", "L1"), ("linf", "L-inf")])
+def test_the_unit_of_aign_names_the_norm_it_was_tracked_in(score: Scorer, norm: str, name: str) -> None:
+    track = Track(ROWS, {"aign": Quantity(np.array([1]), np.ones((1, ROWS), np.float32), norm)})
+    assert score({"method": "aign"}, track, track).unit == f"{name} norm per unit of pixel scale [0, 1]"
+
+
+def test_aign_of_several_norms_is_not_averaged(score: Scorer) -> None:
+    tracks = [
+        Track(ROWS, {"aign": Quantity(np.array([1]), np.ones((1, ROWS), np.float32), norm)}) for norm in ("l2", "l1")
+    ]
+    with pytest.raises(DataError, match="expected tracks of aign in one norm, got l1, l2; make a score for each"):
+        score({"method": "aign"}, *tracks)
 
 
 def test_difficulty_is_the_share_of_epochs_misclassified(score: Scorer) -> None:
@@ -156,6 +171,42 @@ def test_no_row_that_was_ever_right_is_as_hard_as_one_never_learned(epochs: list
     never = forgetting_counts(np.zeros_like(correct))
     for column, count, worst in zip(correct.T, counts, never, strict=True):
         assert (count < worst) == column.any()
+
+
+def easycore(pool: Path, score: Path, output: Path, **cut: Any) -> NDArray[np.int64]:
+    """Select as a run of EasyCore does; return the rows kept."""
+    plan = SelectionPlan.from_settings(
+        {
+            "prune": [{"by": "aign", "drop": "hardest", **cut}],
+            "epsilon": {"policy": "fixed"},
+            "threat": {"norm": "linf", "epsilon": 0.1},
+            "synthetic_fraction": 0.7,
+        },
+        seed=0,
+    )
+    make_selection(plan, pool, {"aign": score}, output, {})
+    return read_selection(output).rows
+
+
+def test_easycore_keeps_the_rows_of_lowest_aign_and_says_when_it_loses_a_class_or_all(
+    score: Scorer, pool: Path, tmp_path: Path
+) -> None:
+    labels = open_pool(pool).labels
+    hardest = np.unique(labels)[-1]
+    values = (np.random.default_rng(0).random(ROWS) + 2 * (labels == hardest)).astype(np.float32)
+    table = score({"method": "aign"}, Track(ROWS, {"aign": Quantity(np.array([1]), values[None], "l2")})).score
+    output = tmp_path / "selection.h5"
+    kept = easycore(pool, tmp_path / "score.h5", output, fraction=0.05)
+    assert kept.tolist() == np.sort(np.argsort(table)[:38]).tolist()
+    output.unlink()
+    with pytest.raises(DataError, match=f"got none of class {hardest} after pruning; prune less, or use scope: per_cl"):
+        easycore(pool, tmp_path / "score.h5", output, fraction=0.4)
+    per_class = easycore(pool, tmp_path / "score.h5", output, fraction=0.4, scope="per_class")
+    assert set(labels[per_class]) == set(labels)
+    output.unlink()
+    with pytest.raises(DataError, match="expected at least one row to be kept, got none; prune less"):
+        easycore(pool, tmp_path / "score.h5", output, fraction=0.99)
+    assert not output.exists()
 
 
 def test_forgetting_is_averaged_over_runs(score: Scorer) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pumalib.errors import DataError
 from pumalib.training.look import Look, in_eval_mode
 from pumalib.training.quantities import aign, correct, el2n, grand, loss
+from pumalib.training.track_settings import GradientNorm
 
 Batch = tuple[nn.Module, Tensor, Tensor]
 
@@ -68,9 +69,28 @@ def test_correct_is_whether_the_largest_probability_is_the_label_s(linear: Batch
     assert 0 < found.sum() < 9
 
 
-def test_aign_of_a_linear_model_is_the_error_vector_through_the_weights(linear: Batch) -> None:
+@pytest.mark.parametrize(("norm", "order"), [("l2", 2), ("l1", 1), ("linf", np.inf)])
+def test_aign_of_a_linear_model_is_the_error_vector_through_the_weights(
+    linear: Batch, norm: GradientNorm, order: float
+) -> None:
     error, weight, _ = errors(linear)
-    np.testing.assert_allclose(aign.measure(Look(*linear)), np.linalg.norm(error @ weight, axis=1), rtol=1e-5)
+    expected = np.linalg.norm(error @ weight, ord=order, axis=1)
+    np.testing.assert_allclose(aign.measure(Look(*linear), norm), expected, rtol=1e-5)
+
+
+def test_aign_is_in_l2_unless_asked_otherwise(linear: Batch) -> None:
+    assert torch.equal(aign.measure(Look(*linear)), aign.measure(Look(*linear), "l2"))
+
+
+def test_the_l1_norm_is_the_slope_of_the_loss_against_a_small_linf_perturbation(deep: Batch) -> None:
+    """Finite differences along the sign of the gradient, in double precision."""
+    model, images, labels = deep[0].double(), deep[1].double(), deep[2]
+    inputs = images.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(F.cross_entropy(model(inputs), labels, reduction="sum"), inputs)
+    step = 1e-6 * gradient.sign()
+    up, down = (F.cross_entropy(model(images + sign * step), labels, reduction="none") for sign in (1, -1))
+    slope = (up - down).detach() / 2e-6
+    np.testing.assert_allclose(aign.measure(Look(model, images, labels), "l1"), slope, rtol=1e-5)
 
 
 def test_grand_of_a_linear_model_is_the_error_s_length_times_that_of_image_and_one(linear: Batch) -> None:

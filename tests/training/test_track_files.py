@@ -19,6 +19,7 @@ def a_track(num_rows: int = 5) -> Track:
         {
             "correct": Quantity(epochs, generator.random((2, num_rows)) < 0.5),
             "el2n": Quantity(epochs, generator.random((2, num_rows), np.float32)),
+            "aign": Quantity(epochs, generator.random((2, num_rows), np.float32), "l1"),
         },
         Visits(np.arange(num_rows, dtype=np.int32) + 2, np.arange(num_rows, dtype=np.int32)),
     )
@@ -32,11 +33,12 @@ def write(track: Track, path: Path) -> Path:
 def test_a_track_comes_back_as_it_was_written(tmp_path: Path) -> None:
     track = a_track()
     found = read_track(write(track, tmp_path / "track.h5"), "pool")
-    assert found.names == track.names == ("correct", "el2n", "visits")
+    assert found.names == track.names == ("aign", "correct", "el2n", "visits")
     for name, quantity in track.quantities.items():
         assert np.array_equal(found.quantities[name].epochs, quantity.epochs)
         assert found.quantities[name].values.dtype == quantity.values.dtype
         assert np.array_equal(found.quantities[name].values, quantity.values)
+        assert found.quantities[name].norm == quantity.norm
     assert found.visits is not None
     assert found.visits.count.tolist() == [2, 3, 4, 5, 6]
     assert found.visits.wrong.tolist() == [0, 1, 2, 3, 4]
@@ -62,6 +64,10 @@ def shorten_epochs(file: h5py.File) -> None:
     file["el2n"].attrs["epochs"] = np.array([1])
 
 
+def lose_a_norm(file: h5py.File) -> None:
+    del file["aign"].attrs["norm"]
+
+
 def drop_a_visit(file: h5py.File) -> None:
     counts = file["visits/wrong"][1:]
     del file["visits/wrong"]
@@ -82,6 +88,7 @@ def make_numbers_of_booleans(file: h5py.File) -> None:
     ("damage", "message"),
     [
         (shorten_epochs, r"expected el2n of shape \(1, 5\), got \(2, 5\)"),
+        (lose_a_norm, "expected a readable track file"),
         (drop_a_visit, r"expected visits/wrong of shape \(5,\), got \(4,\)"),
         (lose_a_count, "expected dataset 'count'"),
         (make_numbers_of_booleans, "expected 'correct' as bool"),

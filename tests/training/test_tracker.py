@@ -71,6 +71,7 @@ def test_tracking_changes_no_bit_of_the_training(method: str) -> None:
     inputs = "clean" if method == "natural" else "attacked"
     options: dict[str, Any] = {"method": method} | ({"attack_steps": None} if method == "natural" else {})
     everything = {**EVERYTHING, **{name: {"inputs": inputs, "weights": "averaged"} for name in ("correct", "aign")}}
+    everything |= {"loss": {"augmented": True}, "aign": {**everything["aign"], "augmented": True, "norm": "l1"}}
     plain, tracked = a_model(), a_model()
     alone, watched = fit({}, plain, **options), fit(everything, tracked, **options)
     for first, second in ((alone.model, watched.model), (plain, tracked)):
@@ -200,6 +201,73 @@ def test_attacked_inputs_are_harder_than_clean_ones_and_come_again() -> None:
     assert (attacked.mean(1) > clean.mean(1)).all()
 
 
+def shifted_and_flipped(image: NDArray[np.uint8], padding: int) -> list[NDArray[np.uint8]]:
+    """Return all that a random crop and flip can make of an image [H, W, C]."""
+    height, width, _ = image.shape
+    padded = np.pad(image, ((padding, padding), (padding, padding), (0, 0)))
+    crops = [
+        padded[down : down + height, right : right + width]
+        for down in range(2 * padding + 1)
+        for right in range(2 * padding + 1)
+    ]
+    return [*crops, *(crop[:, ::-1] for crop in crops)]
+
+
+def test_augmented_images_are_crops_and_flips_drawn_anew_after_each_epoch() -> None:
+    """On a linear model kept as it is, a row's value is that of one of its 18 crops and flips, in closed form."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
+    weight, bias = (parameter.detach().double().numpy() for parameter in model.parameters())
+    images, labels = stripes()
+    recipe = TrainingSettings(method="natural", epochs=3, crop_padding=1)
+    data = TrainingRows(images, labels, np.zeros(60, np.uint8), np.arange(60), np.full(60, 0.1, np.float32), (4, 4, 1))
+    watch = TrackSettings.model_validate({"aign": {"augmented": True}, "el2n": {}})
+    tracker = Tracker(watch, data, recipe, THREAT, seed=3, device=torch.device("cpu"))
+    for epoch in (1, 2, 3):
+        tracker.end_epoch(epoch, model, model)
+    found = tracker.track().quantities
+    drawn = np.empty((3, 60), int)
+    for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+        flat = np.stack(shifted_and_flipped(image, 1)).reshape(18, 16) / 255
+        exponentials = np.exp(flat @ weight.T + bias)
+        errors = exponentials / exponentials.sum(1, keepdims=True) - np.eye(3)[label]
+        distances = np.abs(found["aign"].values[:, row, None] - np.linalg.norm(errors @ weight, axis=1))
+        assert distances.min(1).max() < 1e-6
+        drawn[:, row] = distances.argmin(1)
+        np.testing.assert_allclose(found["el2n"].values[:, row], np.linalg.norm(errors[4]), rtol=1e-5)
+    assert len(np.unique(drawn)) == 18
+    assert len({tuple(epoch) for epoch in drawn.tolist()}) == 3
+
+
+def test_attacked_augmented_inputs_are_perturbed_crops() -> None:
+    """Under an epsilon of nearly 0 they are the augmented ones, under a larger one their loss is higher."""
+    images, labels = stripes()
+    model = a_model().eval()
+    recipe = TrainingSettings(method="pgd_at", epochs=1, crop_padding=1, attack_steps=3)
+    data = TrainingRows(images, labels, np.zeros(60, np.uint8), np.arange(60), np.full(60, 0.1, np.float32), (4, 4, 1))
+
+    def losses(inputs: str, epsilon: float) -> NDArray[np.float32]:
+        watch = TrackSettings.model_validate({"loss": {"augmented": True, "inputs": inputs}})
+        tracker = Tracker(watch, data, recipe, ThreatSettings(epsilon=epsilon), seed=3, device=torch.device("cpu"))
+        tracker.end_epoch(1, model, model)
+        values: NDArray[np.float32] = tracker.track().quantities["loss"].values[0]
+        return values
+
+    clean = losses("clean", 0.1)
+    np.testing.assert_allclose(losses("attacked", 1e-6), clean, rtol=1e-3)
+    assert (losses("attacked", 0.1) > clean).mean() > 0.95
+
+
+def test_the_norm_of_a_gradient_is_kept_with_its_values() -> None:
+    found = fit({"aign": {"norm": "linf"}, "loss": {}}).track.quantities
+    assert (found["aign"].norm, found["loss"].norm) == ("linf", "")
+    by_norm = [fit({"aign": {"norm": norm}}).track.quantities["aign"].values for norm in ("linf", "l2", "l1")]
+    assert np.array_equal(found["aign"].values, by_norm[0])
+    assert (by_norm[0] < by_norm[1]).all()
+    assert (by_norm[1] < by_norm[2]).all()
+    assert (by_norm[2] <= 16 * by_norm[0] * (1 + 1e-6)).all()
+
+
 def test_batch_size_leaves_clean_quantities_alone() -> None:
     small, large = (fit({"el2n": {}, "grand": {}, "batch_size": size}).track.quantities for size in (7, 500))
     for name in small:
@@ -242,3 +310,8 @@ def assert_equal_tracks(found: Track, expected: Track) -> None:
 def test_attacked_inputs_are_refused_where_training_has_no_attack() -> None:
     with pytest.raises(DataError, match="expected inputs: clean for correct with natural training"):
         fit({"correct": {}}, method="natural", attack_steps=None)
+
+
+def test_augmented_images_are_refused_where_training_augments_nothing() -> None:
+    with pytest.raises(DataError, match="expected augmented: false for el2n with a training that neither crops"):
+        fit({"loss": {}, "el2n": {"augmented": True}}, crop_padding=0, horizontal_flip=False)
