@@ -52,6 +52,8 @@ class Progress:
         self.records = [Record(**record) for record in records or []]
         self._path, self._num_steps, self._first_step = path, num_steps, first_step
         self._started = time.monotonic()
+        if first_step:
+            log.info("go on from step %d of %d", first_step, num_steps)
 
     def add(
         self,

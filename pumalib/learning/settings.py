@@ -72,7 +72,7 @@ class RobustFeaturesSettings(_LearnedSettings):
     steps: int = Field(default=1000, gt=0)
     """Gradient steps (Ilyas et al. 2019)."""
     step_size: PositiveAmount = 0.1
-    """Length of each step in L2, pixel scale (Ilyas et al. 2019)."""
+    """Length of the first step in L2, pixel scale (Ilyas et al. 2019); it falls linearly to 0, a choice of ours."""
     batch_size: int = Field(default=500, gt=0)
     """Rows at once, and between saves of the state; changes the speed, not the result but for rounding."""
 
