@@ -16,6 +16,7 @@ else:
 
     include: "rules/datasets.smk"
     include: "rules/synthetic.smk"
+    include: "rules/learning.smk"
     include: "rules/pools.smk"
     include: "rules/selections.smk"
     include: "rules/models.smk"

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from pumalib.errors import ArtifactError
 from pumalib.provenance import library_versions
 
-SCHEMA_VERSIONS = {"dataset": 1, "synthetic": 1, "pool": 1, "scores": 1, "selection": 1, "attack": 1, "track": 1}
+SCHEMA_VERSIONS = {
+    "dataset": 1,
+    "synthetic": 1,
+    "learned": 1,
+    "pool": 1,
+    "scores": 1,
+    "selection": 1,
+    "attack": 1,
+    "track": 1,
+}
 
 
 @contextmanager

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic.json_schema import models_json_schema
 
 from pumalib.attacks.settings import AttackSettings, ThreatSettings
 from pumalib.config_errors import describe
 from pumalib.config_perceptron import PerceptronStudySettings
-from pumalib.data.settings import DatasetSettings, PoolSettings
+from pumalib.data.settings import DatasetSettings, SyntheticSettings
 from pumalib.errors import ConfigError
+from pumalib.learning.settings import LearnedSettings, RobustFeaturesSettings
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.reporting.settings import ReportSettings
 from pumalib.scores.settings import ScoreSettings, TrackedScore
@@ -22,6 +23,25 @@ from pumalib.settings import Name, Seeds, Settings
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.training.settings import TrainingSettings, keys_of_other_methods
 from pumalib.training.track_settings import TrackSettings
+
+
+class PoolSettings(Settings):
+    """All training candidates: train rows of a dataset, then those of a synthetic set; or rows learned from a pool."""
+
+    dataset: Name | None = None
+    """Name under `datasets`; a learned pool has that of the pool it starts from."""
+    synthetic: SyntheticSettings | None = None
+    """The synthetic rows; none: real rows alone."""
+    learned: LearnedSettings | None = None
+    """How images are learned from those of another pool; instead of a dataset."""
+
+    @model_validator(mode="after")
+    def _check_one_origin(self) -> PoolSettings:
+        if (self.dataset is None) == (self.learned is None):
+            raise ValueError(f"expected exactly one of dataset and learned, got {'both' if self.dataset else 'none'}")
+        if self.learned is not None and self.synthetic is not None:
+            raise ValueError("expected no synthetic beside learned; give it to the pool that learning starts from")
+        return self
 
 
 class RunOverrides(Settings):
@@ -124,7 +144,17 @@ class Study:
         """Return `/seed<k>` where the pool differs from seed to seed, else nothing."""
         settings = self.settings.pools[pool]
         is_sampled = settings.synthetic is not None and settings.synthetic.method == "generator"
-        return f"/seed{seed}" if is_sampled else self.dataset_at(settings.dataset, seed)
+        is_own = is_sampled or settings.learned is not None
+        return f"/seed{seed}" if is_own else self.dataset_at(self.dataset_of_pool(pool), seed)
+
+    def pools_behind(self, pool: str) -> tuple[str, ...]:
+        """Return a pool, the pool it is learned from, and so on to one of a dataset."""
+        learned = self.settings.pools[pool].learned
+        return (pool,) if learned is None else (pool, *self.pools_behind(learned.pool))
+
+    def dataset_of_pool(self, pool: str) -> str:
+        """Return the name of the dataset that a pool holds rows of, or is learned from."""
+        return str(self.settings.pools[self.pools_behind(pool)[-1]].dataset)
 
     def score_pool(self, score: str) -> str:
         """Return the name of the pool a score belongs to."""
@@ -152,16 +182,28 @@ class Study:
         models: dict[tuple[str, int], None] = {}
         scores = dict.fromkeys((score, seed) for score in self.runs[run].scores)
         deeper: dict[tuple[str, int], None] = {}
-        for score, at in scores:
-            for model in self.runs_behind(score, at):
-                nested_models, nested_scores = self.behind_run(*model)
-                models |= dict.fromkeys([model, *nested_models])
-                deeper |= dict.fromkeys(nested_scores)
+        needed = [model for score, at in scores for model in self.runs_behind(score, at)]
+        needed += [(model, seed) for model in self.models_behind_pool(self.runs[run].pool)]
+        for model in needed:
+            nested_models, nested_scores = self.behind_run(*model)
+            models |= dict.fromkeys([model, *nested_models])
+            deeper |= dict.fromkeys(nested_scores)
         return list(models), list(scores | deeper)
+
+    def models_behind_pool(self, pool: str) -> list[str]:
+        """Return the runs whose models a pool, or one it is learned from, is learned through."""
+        learned = [self.settings.pools[name].learned for name in self.pools_behind(pool)]
+        return [settings.model for settings in learned if isinstance(settings, RobustFeaturesSettings)]
+
+    def learned_behind(self, run: str, seed: int) -> list[tuple[str, int]]:
+        """Return the (pool, seed) of each learned pool that a run, or a model it depends on, was trained on."""
+        trained = [(run, seed), *self.behind_run(run, seed)[0]]
+        pools = dict.fromkeys((pool, at) for name, at in trained for pool in self.pools_behind(self.runs[name].pool))
+        return [(pool, at) for pool, at in pools if self.settings.pools[pool].learned is not None]
 
     def dataset_of_run(self, run: str) -> str:
         """Return the name of the dataset behind a run's pool."""
-        return self.settings.pools[self.runs[run].pool].dataset
+        return self.dataset_of_pool(self.runs[run].pool)
 
 
 def parse_study(raw: Mapping[str, Any], origin: str = "config") -> Study:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pumalib.config import Study
 from pumalib.config_errors import expect_name
+from pumalib.config_pools import check_learned_pools, check_starts
 from pumalib.config_reports import check_reports
 from pumalib.config_tracks import check_one_pool, check_tracks
 from pumalib.data.settings import (
@@ -36,6 +37,7 @@ TARGETS = frozenset(
         "dataset",
         "generator",
         "synthetic",
+        "learn_dataset",
         "pool",
         "selection",
         "model",
@@ -68,6 +70,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         _check_pools(study, shapes)
         _check_score_pools(study)
         _check_runs(study, shapes)
+        check_learned_pools(study, shapes)
         _check_scores(study, shapes)
         check_tracks(study)
         _check_cycles(study)
@@ -127,8 +130,11 @@ def _check_pools(study: Study, shapes: dict[str, tuple[ImageShape, int | None]])
     settings = study.settings
     for name, generator in settings.generators.items():
         expect_name(generator.dataset, settings.datasets, "dataset", f"generators.{name}.dataset")
+    check_starts(study)
     for name, pool in settings.pools.items():
         where = f"pools.{name}"
+        if pool.dataset is None:
+            continue
         expect_name(pool.dataset, settings.datasets, "dataset", f"{where}.dataset")
         synthetic = pool.synthetic
         if isinstance(synthetic, NpzSyntheticSettings):
@@ -243,13 +249,13 @@ def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]
             continue
         if score.model.checkpoint is not None:
             _expect_file(score.model.checkpoint, f"{where}.model.checkpoint")
-            pool = study.settings.pools[study.score_pool(name)]
-            _check_scored_architecture(score.model, shapes[pool.dataset], f"{where}.model.architecture")
+            dataset = study.dataset_of_pool(study.score_pool(name))
+            _check_scored_architecture(score.model, shapes[dataset], f"{where}.model.architecture")
             continue
         run = score.model.run or ""
         expect_name(run, study.runs, "run", f"{where}.model")
         _check_model_seed(study, score.model, f"{where}.model.seed")
-        scored = shapes[study.settings.pools[study.score_pool(name)].dataset]
+        scored = shapes[study.dataset_of_pool(study.score_pool(name))]
         if shapes[study.dataset_of_run(run)] != scored:
             raise ConfigError(
                 f"expected a model of images {scored[0]}, as in pool {study.score_pool(name)}, got run {run}, trained "
@@ -285,7 +291,9 @@ def _check_model_seed(study: Study, reference: ModelReference, where: str) -> No
 def _check_cycles(study: Study) -> None:
     graph: dict[str, list[str]] = {}
     for name, run in study.runs.items():
-        graph[f"runs.{name}"] = [f"scores.{score}" for score in run.scores]
+        graph[f"runs.{name}"] = [f"pools.{run.pool}", *(f"scores.{score}" for score in run.scores)]
+    for name in study.settings.pools:
+        graph[f"pools.{name}"] = [f"runs.{run}" for run in study.models_behind_pool(name)]
     for name in study.settings.scores:
         graph[f"scores.{name}"] = [f"runs.{run}" for run, _ in study.runs_behind(name, study.settings.seeds[0])]
     try:
@@ -293,7 +301,7 @@ def _check_cycles(study: Study) -> None:
     except CycleError as error:
         cycle = " -> ".join(reversed(error.args[1]))
         raise ConfigError(
-            f"expected runs and scores without a cycle, got {cycle}; train the margin model first"
+            f"expected runs, scores and pools without a cycle, got {cycle}; train the model they look through first"
         ) from None
 
 

@@ -74,12 +74,18 @@ def pool_file(pool, seed):
 def pool_sources(pool, seed):
     """Return the files a pool stands on: rules that read a pool read these too."""
     settings = study.settings.pools[pool]
+    if settings.learned is not None:
+        return [learned_file(pool, seed)]
     files = [dataset_file(settings.dataset, seed)]
     if settings.synthetic is not None:
         files.append(
             rules.synthetic.output[0].format(pool=pool, at=study.pool_at(pool, seed))
         )
     return files
+
+
+def learned_file(pool, seed):
+    return rules.learn_dataset.output[0].format(pool=pool, seed=seed)
 
 
 def score_file(score, seed):

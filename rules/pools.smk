@@ -1,4 +1,4 @@
-"""Pools: real train rows, then synthetic rows, in one fixed order."""
+"""Pools: real train rows, then synthetic rows, in one fixed order; or learned rows."""
 
 
 rule pool:

@@ -102,6 +102,10 @@ def run_parts(run, seed, with_seconds):
         parts.append({**needed, "kind": "margin model", **part})
     for score, score_seed in scores:
         parts += score_parts(needed, score, score_seed, with_seconds)
+    parts += [
+        {**needed, "kind": "learned pool", **learning_part(*learned, with_seconds)}
+        for learned in study.learned_behind(run, seed)
+    ]
     if with_seconds:
         parts += [
             {
@@ -115,6 +119,11 @@ def run_parts(run, seed, with_seconds):
             for attack in study.settings.attacks
         ]
     return parts
+
+
+def learning_part(pool, seed, with_seconds):
+    benchmark = rules.learn_dataset.benchmark.format(pool=pool, seed=seed)
+    return {"name": pool, "benchmarks": (benchmark,) if with_seconds else ()}
 
 
 def training_part(run, seed, with_seconds):
@@ -233,12 +242,9 @@ def every_file():
         files += report_files(name)
     for seed in SEEDS:
         for run in study.runs:
-            pool = study.runs[run].pool
-            files += [
-                pool_file(pool, seed),
-                *pool_sources(pool, seed),
-                selection_file(run, seed),
-            ]
+            for pool in study.pools_behind(study.runs[run].pool):
+                files += [pool_file(pool, seed), *pool_sources(pool, seed)]
+            files.append(selection_file(run, seed))
             files += expand(rules.model.output, run=run, seed=seed)
         files += [score_file(score, seed) for score in study.settings.scores]
     return sorted(set(files))

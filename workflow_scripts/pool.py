@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from pumalib.data.pool import build_pool
+from pumalib.data.pool import build_learned_pool, build_pool
 from pumalib.jobs import job
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
-    dataset, *synthetic = [Path(path) for path in snakemake.input]
-    build_pool(
-        dataset,
-        synthetic[0] if synthetic else None,
-        Path(snakemake.output[0]),
-        settings=snakemake.params.settings,
-        code=snakemake.params.code,
-    )
+    first, *synthetic = [Path(path) for path in snakemake.input]
+    output, settings = Path(snakemake.output[0]), snakemake.params.settings
+    if settings["learned"]:
+        build_learned_pool(first, output, settings, snakemake.params.code)
+    else:
+        build_pool(first, synthetic[0] if synthetic else None, output, settings, snakemake.params.code)

@@ -128,9 +128,30 @@ def build_pool(
     parts = [_describe(dataset, "dataset", "train")]
     if synthetic is not None:
         parts.append(_describe(synthetic, "synthetic", "/"))
+    source = np.repeat(np.arange(len(parts), dtype=np.uint8), [part.rows for part in parts])
+    _write_pool(parts, source, class_names, output, settings, code)
+
+
+def build_learned_pool(
+    learned: Path, output: Path, settings: Mapping[str, Any], code: Mapping[str, str] | None = None
+) -> None:
+    """Write a pool over learned images; the source of a row is that of the row it was learned from."""
+    with open_artifact(learned, "learned") as file:
+        class_names = tuple(str(name) for name in file.attrs["class_names"])
+        source: NDArray[np.uint8] = read_array(file, "source", np.uint8)
+    _write_pool([_describe(learned, "learned", "/")], source, class_names, output, settings, code)
+
+
+def _write_pool(
+    parts: list[_Part],
+    source: NDArray[np.uint8],
+    class_names: tuple[str, ...],
+    output: Path,
+    settings: Mapping[str, Any],
+    code: Mapping[str, str] | None,
+) -> None:
     labels, shapes = zip(*[_read_labels(part) for part in parts], strict=True)
     _check_parts(parts, labels, shapes, len(class_names))
-    source = np.repeat(np.arange(len(parts), dtype=np.uint8), [part.rows for part in parts])
     fingerprint = content_fingerprint(*[part.fingerprint for part in parts])
     inputs = {part.kind: part.fingerprint for part in parts}
     with create_artifact(output, "pool", settings=settings, inputs=inputs, code=code) as file:

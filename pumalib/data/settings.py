@@ -152,15 +152,6 @@ SyntheticSettings = Annotated[
 ]
 
 
-class PoolSettings(Settings):
-    """All training candidates: the train rows of a dataset, then the rows of a synthetic set."""
-
-    dataset: Name
-    """Name under `datasets`."""
-    synthetic: SyntheticSettings | None = None
-    """The synthetic rows; none: real rows alone."""
-
-
 def source_module(source: str) -> str:
     """Return the module that loads a source, by convention."""
     name = "torchvision_datasets" if source in TORCHVISION_SHAPES else source

@@ -29,8 +29,10 @@ from pumalib.training.settings import TrainingSettings
 from pumalib.training.track_settings import TrackSettings
 
 TRAINING, MARGIN_MODEL, SCORE, EVALUATION, WHOLE = "training", "margin model", "score", "evaluation", "whole"
+LEARNED_POOL = "learned pool"
 """What a part of a cost is: the run's own training, the training of a model that a score looks through, the scoring
-of a pool, an attack on the test images (seconds only), or the sum of all but the evaluation."""
+of a pool, an attack on the test images (seconds only), the sum of all but the evaluation; or the learning of a pool,
+whose passes are not counted (seconds only)."""
 
 _AMOUNTS = ("rows", "draws", "attack_steps", "forward_passes", "backward_passes", "seconds")
 
@@ -41,9 +43,10 @@ class CostPart:
 
     Attributes:
         run, seed: what it is needed for.
-        kind: `training`, `margin model`, `score` or `evaluation`.
-        name: of the run, score or attack.
-        settings: of the training or score; None for an evaluation and for a model that the study does not train.
+        kind: `training`, `margin model`, `score`, `learned pool` or `evaluation`.
+        name: of the run, score, pool or attack.
+        settings: of the training or score; None for an evaluation, a learned pool and a model that the study does not
+            train.
         online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
         gathered: for a score of tracks, of each run behind it `training` and what it had to `track`.
         file: selection file of a training, score file of a score.

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pumalib.reporting.cost import EVALUATION, MARGIN_MODEL, SCORE, TRAINING, WHOLE, CostPart, cost_table
+from pumalib.reporting.cost import EVALUATION, LEARNED_POOL, MARGIN_MODEL, SCORE, TRAINING, WHOLE, CostPart, cost_table
 from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.settings import CostSettings
@@ -131,6 +131,8 @@ def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:
             notes.append(f"Unknown: the training of `{part.name}`, which this study did not make.")
         elif part.kind == SCORE and ":" in str((part.settings or {}).get("method")):
             notes.append(f"Unknown: the passes of the score `{part.name}`, which is a function of the user's.")
+        elif part.kind == LEARNED_POOL:
+            notes.append(f"Unknown: the passes of learning pool `{part.name}`, which are not counted.")
     return list(dict.fromkeys(notes))
 
 

@@ -101,7 +101,7 @@ def test_json_schema_takes_one_run_or_a_list(tracked: dict[str, Any], put: Put) 
          "expected tracked runs of one pool, got first of pool digits+100 and second of pool real at scores.el2n"),
         ("runs|hard|pool", "real", "expected a score of pool real, got difficulty, a score of pool digits+100"),
         ("runs|first|prune", [{"by": "difficulty", "at_least": 1.0}],
-         "without a cycle, got runs.first -> scores.difficulty -> runs.first; train the margin model first"),
+         "without a cycle, got runs.first -> scores.difficulty -> runs.first; train the model they look"),
         ("runs|puma|epsilon|score", "difficulty",
          "expected a margin score, got difficulty (classification_difficulty) at runs.puma.epsilon.score"),
         ("runs|puma|epsilon|score", "noise", "expected a margin score, got noise (random) at runs.puma.epsilon.score"),

@@ -1,0 +1,50 @@
+"""What a method of learning a pool may draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.attacks.settings import ThreatSettings
+from pumalib.data.images import LabelledImages
+from pumalib.learning.state import StateFile
+
+OnStep = Callable[[int], object]
+"""Called after each step, with the steps done so far, once a state due at it is saved."""
+
+
+def ignore_step(step: int) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class LearningInputs:
+    """What a method may draw from.
+
+    Attributes:
+        images: [N, H, W, C] uint8, the rows to start from.
+        labels: [N] int64.
+        num_classes: K.
+        threat: norm and epsilon that models should withstand.
+        seed: of the study.
+        device: torch device.
+        validation: images to measure progress on; None: rows of the start.
+        model: weights of a robust model, where the method looks through one.
+        state: where to keep the state; None: a kill loses everything.
+        progress: CSV of the progress to write; None: none.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    num_classes: int
+    threat: ThreatSettings
+    seed: int = 0
+    device: str = "cpu"
+    validation: LabelledImages | None = None
+    model: Path | None = None
+    state: StateFile | None = None
+    progress: Path | None = None

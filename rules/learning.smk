@@ -1,0 +1,50 @@
+"""Learned pools: other images for the rows of a pool, so that natural training on them gives robust models."""
+
+from pumalib.learning.settings import TriLevelSettings, learning_module
+from pumalib.models.settings import architecture_module
+
+
+def robust_model(pool, seed):
+    """Return the weights that a pool is learned through, if any."""
+    run = getattr(study.settings.pools[pool].learned, "model", None)
+    return model_file(run, seed) if run else []
+
+
+def learning_code(pool):
+    """Fingerprint the code of a learned pool, with the networks it is learned on or through."""
+    settings = study.settings.pools[pool].learned
+    networks = (
+        settings.architectures
+        if isinstance(settings, TriLevelSettings)
+        else [study.runs[settings.model].architecture]
+    )
+    modules = {architecture_module(network.name) for network in networks}
+    return code_of("learn_dataset.py", learning_module(settings.method), *modules)
+
+
+rule learn_dataset:
+    input:
+        pool=lambda w: pool_file(study.settings.pools[w.pool].learned.pool, int(w.seed)),
+        sources=lambda w: pool_sources(
+            study.settings.pools[w.pool].learned.pool, int(w.seed)
+        ),
+        dataset=lambda w: dataset_file(study.dataset_of_pool(w.pool), int(w.seed)),
+        model=lambda w: robust_model(w.pool, int(w.seed)),
+    output:
+        f"{RESULTS}/learned/{{pool}}/seed{{seed}}.h5",
+    log:
+        f"{RESULTS}/logs/learned/{{pool}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/learned/{{pool}}/seed{{seed}}.tsv"
+    threads: THREADS
+    resources:
+        gpu=USES_GPU,
+    params:
+        settings=lambda w: study.settings.pools[w.pool].learned.model_dump(),
+        threat=study.settings.threat.model_dump(),
+        threads=THREADS,
+        code=lambda w: learning_code(w.pool),
+    message:
+        "learn pool {wildcards.pool}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/learn_dataset.py"

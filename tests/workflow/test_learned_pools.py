@@ -1,0 +1,165 @@
+"""Learned pools through the whole workflow, and a job that is killed on its way."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+STUDY = {
+    "study": "learned",
+    "seeds": [0],
+    "threat": {"norm": "linf", "epsilon": 0.1},
+    "datasets": {
+        "digits": {
+            "source": "digits",
+            "split": "seeded",
+            "test_fraction": 0.3,
+            "validation_fraction": 0.1,
+            "train_count": 100,
+            "test_count": 50,
+        }
+    },
+    "pools": {
+        "real": {"dataset": "digits"},
+        "learned": {
+            "learned": {
+                "pool": "real",
+                "method": "tri_level",
+                "architectures": [{"name": "mlp", "width": 16}],
+                "steps": 12,
+                "unrolled_steps": 2,
+                "batch_size": 32,
+                "networks": 2,
+                "max_age": 6,
+                "attack_steps": 2,
+                "attack_batch_size": 32,
+                "bound": 0.1,
+                "probe_every": 6,
+                "save_every": 4,
+            }
+        },
+        "robustified": {
+            "learned": {"pool": "real", "method": "robust_features", "model": "trades", "steps": 5, "batch_size": 60}
+        },
+    },
+    "defaults": {
+        "pool": "real",
+        "architecture": {"name": "mlp", "width": 16},
+        "training": {
+            "method": "natural",
+            "epochs": 2,
+            "samples_per_epoch": 320,
+            "batch_size": 64,
+            "crop_padding": 0,
+            "horizontal_flip": False,
+        },
+    },
+    "scores": {"margin": {"method": "fast_margin", "model": "trades", "pool": "learned", "max_iterations": 5}},
+    "runs": {
+        "trades": {"training": {"method": "trades", "attack_steps": 2}},
+        "on-learned": {"pool": "learned", "prune": [{"by": "margin", "drop": "easiest", "fraction": 0.1}]},
+        "on-robustified": {"pool": "robustified"},
+    },
+    "attacks": {"pgd": {"method": "pgd", "steps": 2}},
+    "reports": {
+        "table": {"kind": "comparison", "baseline": "trades"},
+        "cost": {"kind": "cost", "baseline": "trades", "seconds": True},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def learned(make_checkout):
+    checkout = make_checkout()
+    (checkout.folder / "learned.yaml").write_text(yaml.safe_dump(STUDY))
+    result = checkout.run(study="learned.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return checkout
+
+
+def read(path, name):
+    with h5py.File(path) as file:
+        return file[name][...]
+
+
+def test_runs_scores_and_reports_work_on_learned_pools(learned):
+    results = learned.folder / "results/learned"
+    real = read(results / "pools/real/seed0.h5", "images")
+    images = {name: read(results / f"pools/{name}/seed0.h5", "images") for name in ("learned", "robustified")}
+    assert np.abs(images["learned"].astype(int) - real).max() in range(1, 26)
+    assert (images["robustified"] != real).any((1, 2, 3)).all()
+    for name in images:
+        np.testing.assert_array_equal(
+            read(results / f"pools/{name}/seed0.h5", "labels"), read(results / "pools/real/seed0.h5", "labels")
+        )
+    assert set(pd.read_csv(results / "results.csv").run) == {"trades", "on-learned", "on-robustified"}
+    assert read(results / "selections/on-learned/seed0.h5", "rows").shape == (90,)
+    progress = pd.read_csv(results / "logs/learned/learned/seed0.progress.csv")
+    assert progress.step.tolist() == [0, 6, 12]
+    assert not list((results / "logs/learned").rglob("*.state"))
+    assert learned.planned("learned.yaml") == set()
+
+
+def test_costs_hold_the_learning_and_the_model_behind_it(learned):
+    table = pd.read_csv(learned.folder / "results/learned/reports/cost.csv").set_index("run")
+    robustified = table.loc["on-robustified"].set_index("part")
+    assert set(robustified["name"].dropna()) == {"on-robustified", "trades", "robustified", "pgd"}
+    assert np.isnan(robustified.forward_passes["whole"])
+    assert robustified.seconds["whole"] == pytest.approx(
+        robustified.seconds[["training", "margin model", "learned pool"]].sum()
+    )
+
+
+def test_changing_the_learning_learns_that_pool_again_and_trains_no_other_run(learned):
+    text = (learned.folder / "learned.yaml").read_text()
+    (learned.folder / "changed.yaml").write_text(text.replace("max_age: 6", "max_age: 7"))
+    planned = learned.planned("changed.yaml")
+    assert {"learn pool learned", "train on-learned"} <= planned
+    assert not {"learn pool robustified", "train trades", "train on-robustified"} & planned
+
+
+def test_deleted_source_of_a_learned_pool_is_made_again(learned):
+    path = learned.folder / "results/learned/learned/learned/seed0.h5"
+    content = path.read_bytes()
+    path.unlink()
+    assert "learn pool learned" in learned.planned("learned.yaml")
+    result = learned.run("results/learned/learned/learned/seed0.h5", study="learned.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert path.read_bytes() == content
+
+
+KILLING = """
+import os, signal
+from pathlib import Path
+from torch import nn
+
+def Net(image_shape, num_classes):
+    flag = Path("kill")
+    if flag.exists() and list(Path("results").rglob("*.state")):
+        flag.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))
+"""
+
+
+def test_killed_job_goes_on_where_it_was(learned):
+    """The job kills itself when it builds a network after the first state is saved."""
+    study = yaml.safe_load((learned.folder / "learned.yaml").read_text()) | {"study": "killed"}
+    study["pools"]["learned"]["learned"]["architectures"] = ["killing:Net"]
+    (learned.folder / "killed.yaml").write_text(yaml.safe_dump(study))
+    (learned.folder / "killing.py").write_text(KILLING)
+    (learned.folder / "kill").touch()
+    target, results = "results/killed/learned/learned/seed0.h5", learned.folder / "results/killed"
+    assert learned.run(target, study="killed.yaml").returncode != 0
+    assert not (learned.folder / "kill").exists()
+    assert (results / "logs/learned/learned/seed0.state").is_file()
+    assert not (learned.folder / target).exists()
+    resumed = learned.run(target, study="killed.yaml")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert "go on from step 4 of 12" in (results / "logs/learned/learned/seed0.log").read_text()
+    content = (learned.folder / target).read_bytes()
+    (learned.folder / target).unlink()
+    assert learned.run(target, study="killed.yaml").returncode == 0
+    assert "go on" not in (results / "logs/learned/learned/seed0.log").read_text()
+    assert (learned.folder / target).read_bytes() == content

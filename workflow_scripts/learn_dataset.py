@@ -1,0 +1,27 @@
+"""Learn the images of one pool; its state and its progress stand beside the log."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from pumalib.attacks.settings import ThreatSettings
+from pumalib.devices import resolve_device
+from pumalib.jobs import job
+from pumalib.learning.settings import LearnedSettings
+from pumalib.learning.stage import learn_dataset
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+    model = snakemake.input.get("model")
+    learn_dataset(
+        TypeAdapter(LearnedSettings).validate_python(snakemake.params.settings),
+        ThreatSettings.model_validate(snakemake.params.threat),
+        seed=int(snakemake.wildcards.seed),
+        pool=Path(snakemake.input.pool),
+        dataset=Path(snakemake.input.dataset),
+        model=Path(model) if model else None,
+        output=Path(snakemake.output[0]),
+        state=Path(snakemake.log[0]).with_suffix(".state"),
+        progress=Path(snakemake.log[0]).with_suffix(".progress.csv"),
+        device=resolve_device(snakemake.config.get("device", "auto")),
+        code=snakemake.params.code,
+    )
