@@ -11,6 +11,8 @@ import yaml
 
 from pumalib.study_file import read_study_file
 
+pytestmark = pytest.mark.slow
+
 STUDIES = Path(__file__).parents[2] / "studies"
 FILES = {name: STUDIES / f"easycore-{name}.yaml" for name in ("digits", "fashion")}
 KEPT_RUNS = {
@@ -55,7 +57,7 @@ def trimmed_reports(reports, runs):
             yield name, left
 
 
-@pytest.fixture(scope="module", params=["digits", pytest.param("fashion", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["digits", "fashion"])
 def finished_miniature(request, make_checkout):
     """A checkout whose miniature has run to its end, and the miniature."""
     checkout = make_checkout()
