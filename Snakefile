@@ -12,6 +12,10 @@ if "perceptron" in config:
 
     include: "rules/perceptron.smk"
 
+elif "abstraction" in config:
+
+    include: "rules/abstraction.smk"
+
 else:
 
     include: "rules/datasets.smk"

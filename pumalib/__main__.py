@@ -14,6 +14,9 @@ from pumalib.jobs import ERRORS_FILE, reach_user_modules
 from pumalib.settings import NAME_PATTERN
 from pumalib.study_file import load_study, read_study_file
 
+_FOLDERS = {"perceptron": ("perceptron",), "abstraction": ()}
+"""What the results of a study of a theory hold beside its table, by the section that tells it."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
@@ -57,8 +60,9 @@ def _results_folder(path: str) -> Path:
 
 
 def _print_summary(study: str) -> None:
-    folder, is_perceptron = _results_folder(study), "perceptron" in read_study_file(study)
-    results = folder / ("perceptron.csv" if is_perceptron else "results.csv")
+    folder, sections = _results_folder(study), read_study_file(study)
+    kind = next((name for name in _FOLDERS if name in sections), "results")
+    results = folder / f"{kind}.csv"
     if not results.is_file():
         raise ConfigError(f"expected {results}, found none; run `snakemake --cores all` first")
     reports = sorted((folder / "reports").glob("*.md"))
@@ -67,7 +71,7 @@ def _print_summary(study: str) -> None:
     print(f"\nAll numbers: {results}")
     for suffix in ("csv", "png", "svg") if reports else ():
         print(f"Reports ({suffix}): " + ", ".join(str(path.with_suffix(f".{suffix}")) for path in reports))
-    for name in ("perceptron", "logs") if is_perceptron else ("scores", "selections", "models", "attacks", "logs"):
+    for name in (*_FOLDERS.get(kind, ("scores", "selections", "models", "attacks")), "logs"):
         print(f"{name.capitalize()}: {folder / name}")
 
 

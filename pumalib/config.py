@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.json_schema import models_json_schema
 
 from pumalib.attacks.settings import AttackSettings, ThreatSettings
+from pumalib.config_abstraction import AbstractionStudySettings
 from pumalib.config_errors import describe
 from pumalib.config_perceptron import PerceptronStudySettings
 from pumalib.data.settings import DatasetSettings, SyntheticSettings
@@ -239,13 +240,15 @@ def _resolve(name: str, defaults: dict[str, Any], own: dict[str, Any], origin: s
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a study file, for editors: of the corridor, or of the perceptron theory."""
-    models = (StudySettings, PerceptronStudySettings)
+    """Return the JSON schema of a study file, for editors: of the corridor, or of a theory, told by its section."""
+    models = (StudySettings, PerceptronStudySettings, AbstractionStudySettings)
     _, schema = models_json_schema([(model, "validation") for model in models], title="PUMA study")
     for model in models:
         for group in schema["$defs"][model.__name__]["properties"].values():
             if "patternProperties" in group:  # pydantic leaves other names than the pattern's open
                 group["additionalProperties"] = False
-    corridor, perceptron = ({"$ref": f"#/$defs/{model.__name__}"} for model in models)
-    choice = {"if": {"required": ["perceptron"]}, "then": perceptron, "else": corridor}
+    choice: dict[str, Any]
+    choice, *theories = ({"$ref": f"#/$defs/{model.__name__}"} for model in models)
+    for section, theory in zip(("perceptron", "abstraction"), theories, strict=True):
+        choice = {"if": {"required": [section]}, "then": theory, "else": choice}
     return {**schema, **choice, "$schema": "https://json-schema.org/draft/2020-12/schema"}

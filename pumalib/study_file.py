@@ -9,9 +9,12 @@ from typing import Any
 import yaml
 
 from pumalib.config import Study, parse_study
+from pumalib.config_abstraction import AbstractionStudy, parse_abstraction_study
 from pumalib.config_checks import check_study
 from pumalib.config_perceptron import PerceptronStudy, parse_perceptron_study
 from pumalib.errors import ConfigError
+
+AnyStudy = Study | PerceptronStudy | AbstractionStudy
 
 _KINDS = {type(None): "nothing", list: "a list"}
 
@@ -55,7 +58,7 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
     return raw
 
 
-def load_study(path: str | Path) -> Study | PerceptronStudy:
+def load_study(path: str | Path) -> AnyStudy:
     """Read, parse and check one study file.
 
     Raises:
@@ -64,7 +67,7 @@ def load_study(path: str | Path) -> Study | PerceptronStudy:
     return _checked(read_study_file(path), str(path))
 
 
-def load_merged_study(raw: Mapping[str, Any], paths: Sequence[str | Path]) -> Study | PerceptronStudy:
+def load_merged_study(raw: Mapping[str, Any], paths: Sequence[str | Path]) -> AnyStudy:
     """Parse and check a mapping that was merged from study files and overrides, as Snakemake does.
 
     Args:
@@ -79,9 +82,11 @@ def load_merged_study(raw: Mapping[str, Any], paths: Sequence[str | Path]) -> St
     return _checked(raw, ", ".join(str(path) for path in paths) or "config")
 
 
-def _checked(raw: Mapping[str, Any], origin: str) -> Study | PerceptronStudy:
+def _checked(raw: Mapping[str, Any], origin: str) -> AnyStudy:
     if "perceptron" in raw:
         return parse_perceptron_study(raw, origin)
+    if "abstraction" in raw:
+        return parse_abstraction_study(raw, origin)
     study = parse_study(raw, origin)
     check_study(study, origin)
     return study

@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+from pumalib.config_abstraction import ABSTRACTION_TARGETS
 from pumalib.config_checks import RESERVED_NAMES, TARGETS
 from pumalib.config_perceptron import PERCEPTRON_TARGETS
 from pumalib.results.collect import CLEAN_ATTACK
@@ -15,7 +16,7 @@ def test_targets_are_the_rules_of_the_workflow() -> None:
         r"^\s*(?:rule|checkpoint) (\w+):", "\n".join(path.read_text(encoding="utf-8") for path in files), re.M
     )
     assert len(rules) > 5
-    assert set(rules) == TARGETS | PERCEPTRON_TARGETS
+    assert set(rules) == TARGETS | PERCEPTRON_TARGETS | ABSTRACTION_TARGETS
 
 
 def test_names_with_a_meaning_of_their_own_are_reserved() -> None:

@@ -1,0 +1,38 @@
+"""The tidy table of the abstraction model. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from pumalib.artifacts import writing
+from pumalib.errors import ArtifactError
+
+KEYS = ("training", "student", "learned_for", "epsilon", "seed")
+MEASURES = ("clean_accuracy", "robust_accuracy", "robust_loss", "weak_weight_share", "weak_mean_norm")
+COLUMNS = (*KEYS, *MEASURES)
+"""One line a student; the first five name it."""
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read the table.
+
+    Raises:
+        ArtifactError: missing, or not such a table.
+    """
+    try:
+        table = pd.read_csv(path, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"expected a table of students at {path} ({error}); delete it and run again") from None
+    if tuple(table.columns) != COLUMNS or table.duplicated(list(KEYS)).any():
+        raise ArtifactError(
+            f"expected the columns {', '.join(COLUMNS)} and one line a student at {path}; delete it and run again"
+        )
+    return table
+
+
+def write_table(table: pd.DataFrame, output: Path) -> None:
+    """Write the table, numbers in full precision."""
+    with writing(output) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,0 +1,49 @@
+"""The abstraction model of robust dataset learning: one table of students; figures of it."""
+
+
+rule abstraction:
+    output:
+        f"{RESULTS}/abstraction.csv",
+    log:
+        f"{RESULTS}/logs/abstraction.log",
+    threads: THREADS
+    resources:
+        gpu=USES_GPU,
+    params:
+        settings=study.settings.abstraction.model_dump(),
+        seeds=SEEDS,
+        threads=THREADS,
+        code=code_of("abstraction.py"),
+    message:
+        f"students of {study.name}"
+    script:
+        "../workflow_scripts/abstraction.py"
+
+
+for report_name, report_settings in study.settings.reports.items():
+
+    rule:
+        name:
+            report_name
+        input:
+            rules.abstraction.output[0],
+        output:
+            **{
+                key: f"{RESULTS}/reports/{report_name}.{suffix}"
+                for key, suffix in REPORT_SUFFIXES.items()
+            },
+        log:
+            f"{RESULTS}/logs/reports/{report_name}.log",
+        params:
+            settings=report_settings.model_dump(),
+            code=code_of("abstraction_report.py"),
+        message:
+            f"report {report_name}"
+        script:
+            "../workflow_scripts/abstraction_report.py"
+
+
+def every_file():
+    """Return every file of the study."""
+    reports = [path for name in study.settings.reports for path in report_files(name)]
+    return [*rules.abstraction.output, *reports]

@@ -1,0 +1,15 @@
+"""Train every student of the abstraction model."""
+
+from pathlib import Path
+
+from pumalib.abstraction.stage import write_students
+from pumalib.devices import resolve_device
+from pumalib.jobs import job
+
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+    write_students(
+        snakemake.params.settings,
+        list(snakemake.params.seeds),
+        Path(snakemake.output[0]),
+        resolve_device(snakemake.config.get("device", "auto")),
+    )
