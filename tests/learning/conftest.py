@@ -3,7 +3,7 @@ import pytest
 
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.images import LabelledImages
-from pumalib.learning.inputs import LearningInputs
+from pumalib.learning.inputs import LearningInputs, OnStep
 from pumalib.learning.settings import TriLevelSettings
 
 EPSILON = 0.1
@@ -22,6 +22,20 @@ def toy_rows(count: int, seed: int) -> LabelledImages:
     weak = signs * 0.06 + generator.normal(scale=0.02, size=(count, 15))
     pixels = 0.5 + np.concatenate([robust, weak], 1)
     return LabelledImages((pixels * 255).round().astype(np.uint8).reshape(count, 4, 4, 1), labels.astype(np.int64))
+
+
+class StopError(Exception):
+    """Raised where a test stops a learning."""
+
+
+def stop_at(last: int) -> OnStep:
+    """Return what stops a learning after a step."""
+
+    def on_step(step: int) -> None:
+        if step == last:
+            raise StopError
+
+    return on_step
 
 
 @pytest.fixture

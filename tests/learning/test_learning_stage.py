@@ -11,8 +11,7 @@ from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_learned_pool, build_pool, open_pool
 from pumalib.learning.inputs import ignore_step
 from pumalib.learning.stage import learn_dataset
-from tests.learning.conftest import toy_rows
-from tests.learning.test_tri_level import StopError, stop_at
+from tests.learning.conftest import StopError, stop_at, toy_rows
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pumalib.learning.state import StateFile
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
-from tests.learning.test_tri_level import StopError, stop_at
+from tests.learning.conftest import StopError, stop_at
 
 SETTINGS = RobustFeaturesSettings(
     method="robust_features", pool="real", model="trades", steps=60, step_size=0.05, batch_size=16

@@ -24,7 +24,7 @@ from pumalib.models.settings import ArchitectureSettings
 from pumalib.training.images import to_model_input
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.train import train
-from tests.learning.conftest import EPSILON, toy_rows
+from tests.learning.conftest import EPSILON, StopError, stop_at, toy_rows
 
 WIDER = ArchitectureSettings(name="mlp", width=32)
 
@@ -79,18 +79,6 @@ def test_labels_and_seed_decide_the_images_and_saving_does_not(settings, inputs,
     state = StateFile(tmp_path / "state", "key")
     np.testing.assert_array_equal(learned, learn(settings, replace(inputs, state=state, progress=tmp_path / "p.csv")))
     assert (learned != learn(settings, replace(inputs, seed=1))).any()
-
-
-class StopError(Exception):
-    pass
-
-
-def stop_at(last: int):
-    def on_step(step: int) -> None:
-        if step == last:
-            raise StopError
-
-    return on_step
 
 
 @pytest.mark.parametrize("update", ["adam", "sign"])

@@ -69,6 +69,9 @@ STUDY = {
 }
 
 
+TARGET = "results/learned/learned/learned/seed0.h5"
+
+
 @pytest.fixture(scope="module")
 def learned(make_checkout):
     checkout = make_checkout()
@@ -120,11 +123,11 @@ def test_changing_the_learning_learns_that_pool_again_and_trains_no_other_run(le
 
 
 def test_deleted_source_of_a_learned_pool_is_made_again(learned):
-    path = learned.folder / "results/learned/learned/learned/seed0.h5"
+    path = learned.folder / TARGET
     content = path.read_bytes()
     path.unlink()
     assert "learn pool learned" in learned.planned("learned.yaml")
-    result = learned.run("results/learned/learned/learned/seed0.h5", study="learned.yaml")
+    result = learned.run(TARGET, study="learned.yaml")
     assert result.returncode == 0, result.stdout + result.stderr
     assert path.read_bytes() == content
 
@@ -143,23 +146,24 @@ def Net(image_shape, num_classes):
 """
 
 
-def test_killed_job_goes_on_where_it_was(learned):
+def test_killed_job_goes_on_where_it_was(make_checkout):
     """The job kills itself when it builds a network after the first state is saved."""
-    study = yaml.safe_load((learned.folder / "learned.yaml").read_text()) | {"study": "killed"}
+    checkout = make_checkout()
+    study = yaml.safe_load(yaml.safe_dump(STUDY))
     study["pools"]["learned"]["learned"]["architectures"] = ["killing:Net"]
-    (learned.folder / "killed.yaml").write_text(yaml.safe_dump(study))
-    (learned.folder / "killing.py").write_text(KILLING)
-    (learned.folder / "kill").touch()
-    target, results = "results/killed/learned/learned/seed0.h5", learned.folder / "results/killed"
-    assert learned.run(target, study="killed.yaml").returncode != 0
-    assert not (learned.folder / "kill").exists()
-    assert (results / "logs/learned/learned/seed0.state").is_file()
-    assert not (learned.folder / target).exists()
-    resumed = learned.run(target, study="killed.yaml")
+    (checkout.folder / "killed.yaml").write_text(yaml.safe_dump(study))
+    (checkout.folder / "killing.py").write_text(KILLING)
+    (checkout.folder / "kill").touch()
+    target, logs = checkout.folder / TARGET, checkout.folder / "results/learned/logs/learned/learned"
+    assert checkout.run(TARGET, study="killed.yaml").returncode != 0
+    assert not (checkout.folder / "kill").exists()
+    assert (logs / "seed0.state").is_file()
+    assert not target.exists()
+    resumed = checkout.run(TARGET, study="killed.yaml")
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    assert "go on from step 4 of 12" in (results / "logs/learned/learned/seed0.log").read_text()
-    content = (learned.folder / target).read_bytes()
-    (learned.folder / target).unlink()
-    assert learned.run(target, study="killed.yaml").returncode == 0
-    assert "go on" not in (results / "logs/learned/learned/seed0.log").read_text()
-    assert (learned.folder / target).read_bytes() == content
+    assert "go on from step 4 of 12" in (logs / "seed0.log").read_text()
+    content = target.read_bytes()
+    target.unlink()
+    assert checkout.run(TARGET, study="killed.yaml").returncode == 0
+    assert "go on" not in (logs / "seed0.log").read_text()
+    assert target.read_bytes() == content
