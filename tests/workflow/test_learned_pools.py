@@ -146,6 +146,7 @@ def Net(image_shape, num_classes):
 """
 
 
+@pytest.mark.slow
 def test_killed_job_goes_on_where_it_was(make_checkout):
     """The job kills itself when it builds a network after the first state is saved."""
     checkout = make_checkout()
