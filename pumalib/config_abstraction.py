@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from pumalib.abstraction.settings import AbstractionCurvesSettings, AbstractionSettings
 from pumalib.config_errors import describe
+from pumalib.config_theory import TheoryStudySettings
 from pumalib.errors import ConfigError
-from pumalib.settings import Name, Seeds, Settings
+from pumalib.settings import Name
 
 ABSTRACTION_TARGETS = frozenset({"all", "abstraction"})
 """Names of the rules of such a study: a report is a target too, so it cannot have one of these."""
 
 
-class AbstractionStudySettings(Settings):
+class AbstractionStudySettings(TheoryStudySettings):
     """A study of the abstraction model as its config file spells it."""
 
-    study: Name
-    """Name of the study and of its results folder."""
-    seeds: Seeds
-    """Independent repetitions: the natural rows."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where jobs compute; `auto` takes CUDA where there is one."""
-    threads: int = Field(default=1, gt=0)
-    """Torch threads of a job; on a CPU they are part of the result."""
     abstraction: AbstractionSettings
     """The model and the grid."""
     reports: dict[Name, AbstractionCurvesSettings] = Field(default_factory=dict)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from pumalib.config_errors import describe
+from pumalib.config_theory import TheoryStudySettings
 from pumalib.errors import ConfigError
 from pumalib.perceptron.settings import (
     MIN_FIT_POINTS,
@@ -17,23 +18,15 @@ from pumalib.perceptron.settings import (
     PerceptronSettings,
     StudentName,
 )
-from pumalib.settings import Name, Seeds, Settings, nearest
+from pumalib.settings import Name, nearest
 
 PERCEPTRON_TARGETS = frozenset({"all", "perceptron_shard", "perceptron"})
 """Names of the rules of such a study: a report is a target too, so it cannot have one of these."""
 
 
-class PerceptronStudySettings(Settings):
+class PerceptronStudySettings(TheoryStudySettings):
     """A study of the perceptron theory as its config file spells it."""
 
-    study: Name
-    """Name of the study and of its results folder."""
-    seeds: Seeds
-    """Independent repetitions: inputs, and the random teacher."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where jobs compute; `auto` takes CUDA where there is one."""
-    threads: int = Field(default=1, gt=0)
-    """Torch threads of a job; on a CPU they are part of the result."""
     perceptron: PerceptronSettings
     """The grid."""
     reports: dict[Name, PerceptronReportSettings] = Field(default_factory=dict)
