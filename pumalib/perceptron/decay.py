@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from pumalib.perceptron.error_curves import METRIC_NAMES, draw_line, fit_cells, prepare_axes
 from pumalib.perceptron.fits import Decay, fit_decay
+from pumalib.perceptron.ratios import error_ratios, interval_cell
 from pumalib.perceptron.settings import DecaySettings, Metric
 from pumalib.perceptron.table import Line, envelope, lines_of
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
@@ -127,6 +128,7 @@ def write_decay(
         "line's fits stand in the CSV file. A dash: an error of 0.",
         _best_table(groups),
         "Kept fraction of PE with the smallest mean error at each alpha, 1 being no pruning.",
+        *_epsilon_parts(groups),
     ]
     write_text(markdown_path, "\n\n".join(parts))
 
@@ -151,3 +153,24 @@ def _best_table(groups: Sequence[Group]) -> str:
     ]
     alphas = [f"{alpha:g}" for alpha in groups[0].lines[0].alphas]
     return markdown_table(["epsilon", "filter", *alphas], rows)
+
+
+def _epsilon_parts(groups: Sequence[Group]) -> list[str]:
+    """Return what epsilon alone does to no pruning; nothing where the grid lacks epsilon 0 or has no other."""
+    unpruned = {
+        (group.epsilon, group.is_filtered): line for group in groups for line in group.lines if line.strategy == "none"
+    }
+    reference = unpruned.pop((0.0, False), None)
+    if reference is None or not unpruned:
+        return []
+    columns = [error_ratios(line, reference) for line in unpruned.values()]
+    names = [f"{epsilon:g}{', filter' if is_filtered else ''}" for epsilon, is_filtered in unpruned]
+    rows = [
+        [f"{alpha:g}", *(interval_cell(column[place]) for column in columns)]
+        for place, alpha in enumerate(reference.alphas)
+    ]
+    return [
+        markdown_table(["alpha", *names], rows),
+        "No pruning: the error at each epsilon over that at epsilon 0, paired by seed; geometric means with 95 % "
+        "t-intervals. A dash: an error of 0.",
+    ]

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pumalib.perceptron.fits import Decay, Slope, fit_decay
+from pumalib.perceptron.ratios import error_ratios, ratio_cell
 from pumalib.perceptron.settings import ErrorCurvesSettings, Metric
 from pumalib.perceptron.table import Line, envelope, lines_of
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
@@ -25,14 +26,31 @@ STRATEGY_NAMES = {"none": "no pruning", "pe": "PE (highest margins pruned)", "pd
 
 
 def curve_points(lines: Sequence[Line]) -> pd.DataFrame:
-    """Return the plotted numbers: strategy, kept_fraction, alpha, mean, low, high (95 % t-interval), num_seeds."""
+    """Return the plotted numbers, one line an alpha.
+
+    Columns: strategy, kept_fraction, alpha; mean, low, high (95 % t-interval); ratio, ratio_low, ratio_high (to no
+    pruning, see `ratios.error_ratios`); num_seeds.
+    """
+    (unpruned,) = (line for line in lines if line.strategy == "none")
     rows = []
     for line in lines:
-        for column, alpha in enumerate(line.alphas):
+        for column, (alpha, ratio) in enumerate(zip(line.alphas, error_ratios(line, unpruned), strict=True)):
             errors = line.errors[:, column]
             mean, half = float(errors.mean()), half_width(errors.tolist())
-            rows.append((line.strategy, line.kept_fraction, alpha, mean, mean - half, mean + half, len(errors)))
-    return pd.DataFrame(rows, columns=["strategy", "kept_fraction", "alpha", "mean", "low", "high", "num_seeds"])
+            rows.append((line.strategy, line.kept_fraction, alpha, mean, mean - half, mean + half, *ratio))
+    names = [
+        "strategy",
+        "kept_fraction",
+        "alpha",
+        "mean",
+        "low",
+        "high",
+        "ratio",
+        "ratio_low",
+        "ratio_high",
+        "num_seeds",
+    ]
+    return pd.DataFrame(rows, columns=names)
 
 
 def draw_error_curves(lines: Sequence[Line], metric: Metric) -> Figure:
@@ -106,6 +124,9 @@ def write_error_curves(
         "errors. A dash: an error of 0.",
         _best_table(lines),
         "Kept fraction with the smallest mean error at each alpha, 1 being no pruning.",
+        _ratio_table(lines),
+        "Error over that of no pruning, paired by seed: geometric means over seeds; a star where the 95 % t-interval, "
+        "which the CSV file has, leaves out 1. A dash: an error of 0.",
     ]
     write_text(markdown_path, "\n\n".join(parts))
 
@@ -142,3 +163,13 @@ def _best_table(lines: Sequence[Line]) -> str:
     strategies = [name for name in ("pe", "pd") if name in {line.strategy for line in lines}]
     rows = [[name, *(f"{fraction:g}" for fraction in envelope(lines, name)[1])] for name in strategies]
     return markdown_table(["best kept fraction at alpha", *(f"{alpha:g}" for alpha in lines[0].alphas)], rows)
+
+
+def _ratio_table(lines: Sequence[Line]) -> str:
+    (unpruned,) = (line for line in lines if line.strategy == "none")
+    rows = [
+        [line.strategy, f"{line.kept_fraction:g}", *map(ratio_cell, error_ratios(line, unpruned))]
+        for line in lines
+        if line.strategy != "none"
+    ]
+    return markdown_table(["strategy", "kept", *(f"{alpha:g}" for alpha in lines[0].alphas)], rows)

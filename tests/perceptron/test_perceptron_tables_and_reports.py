@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from pumalib.errors import ArtifactError
+from pumalib.perceptron.ratios import error_ratios, ratio_cell
 from pumalib.perceptron.reports import write_report
 from pumalib.perceptron.settings import PerceptronSettings
 from pumalib.perceptron.stage import rows_at, student_errors, write_shard
-from pumalib.perceptron.table import COLUMNS, envelope, join_errors, lines_of, read_errors, write_errors
+from pumalib.perceptron.table import COLUMNS, Line, envelope, join_errors, lines_of, read_errors, write_errors
 
 GRID = PerceptronSettings(
     num_features=10,
@@ -138,3 +139,39 @@ def test_page_of_the_decay_says_what_decides(table, tmp_path):
 
 def test_rows_follow_alpha_and_are_never_none():
     assert [rows_at(alpha, 200) for alpha in (0.001, 0.5, 5.6, 32)] == [1, 100, 1120, 6400]
+
+
+def line_of(errors: list[list[float]]) -> Line:
+    return Line("pe", 0.5, np.arange(1.0, len(errors[0]) + 1), np.array(errors))
+
+
+def test_ratios_are_paired_by_seed_and_their_mean_is_geometric():
+    halved, mixed = error_ratios(line_of([[0.1, 0.1], [0.3, 0.4]]), line_of([[0.2, 0.2], [0.6, 0.2]]))
+    assert halved[:3] == pytest.approx((0.5, 0.5, 0.5))
+    half = 12.706 * np.log(4) / 2  # t quantile at one degree of freedom, of log ratios log 1/2 and log 2
+    assert mixed[:3] == pytest.approx((1.0, np.exp(-half), np.exp(half)), rel=1e-3)
+    assert (ratio_cell(halved), ratio_cell(mixed)) == ("0.50*", "1.00")
+
+
+def test_an_error_of_zero_has_no_ratio():
+    (ratio,) = error_ratios(line_of([[0.1], [0.0]]), line_of([[0.2], [0.6]]))
+    assert np.isnan(ratio.mean)
+    assert ratio_cell(ratio) == "-"
+
+
+def test_decay_page_holds_unpruned_errors_against_epsilon_zero(table, tmp_path):
+    write_errors(table, tmp_path / "perceptron.csv")
+    write_report(
+        {"kind": "decay", "student": "online", "teacher": "dense"}, tmp_path / "perceptron.csv", **outputs(tmp_path)
+    )
+    page = (tmp_path / "report.md").read_text()
+    assert "| alpha | 0.05 | 0.05, filter |" in page
+    meant = table[(table["strategy"] == "none") & (table["alpha"] == 4) & ~table["is_filtered"]]
+    errors = {epsilon: rows["angle_error"].to_numpy() for epsilon, rows in meant.groupby("epsilon")}
+    mean = np.exp(np.log(errors[0.05] / errors[0.0]).mean())
+    assert f"| 4 | {mean:.3f} [" in page
+    write_errors(table[table["epsilon"] > 0], tmp_path / "perceptron.csv")
+    write_report(
+        {"kind": "decay", "student": "online", "teacher": "dense"}, tmp_path / "perceptron.csv", **outputs(tmp_path)
+    )
+    assert "at epsilon 0, paired" not in (tmp_path / "report.md").read_text()
