@@ -65,6 +65,10 @@ class Member:
 class Population:
     """The networks of one learning.
 
+    Attributes:
+        members: one a place.
+        models: one network an architecture, whose own weights play no part.
+
     Args:
         settings: of the learning.
         image_shape: (H, W, C).
@@ -79,7 +83,7 @@ class Population:
         self.members: list[Member] = []
         self._settings, self._shape, self._num_classes = settings, image_shape, num_classes
         self._seed, self._device = seed, device
-        self._skeletons = [self._skeleton(architecture) for architecture in settings.architectures]
+        self.models = [self._skeleton(architecture) for architecture in settings.architectures]
 
     def _skeleton(self, architecture: ArchitectureSettings) -> nn.Module:
         model = build_model(architecture, self._shape, self._num_classes).to(self._device)
@@ -90,7 +94,7 @@ class Population:
 
     def model_of(self, member: Member) -> nn.Module:
         """Return the network whose weights a member holds."""
-        return self._skeletons[member.architecture]
+        return self.models[member.architecture]
 
     def fill(self, images: Tensor, labels: Tensor) -> None:
         """Put networks of staggered ages in every place: 0, then ever older ones up to the highest age.
@@ -108,7 +112,7 @@ class Population:
     def newborn(self, place: int, generation: int) -> Member:
         """Return a network that has not trained, of an architecture drawn from the list."""
         key = ("network", place, generation)
-        architecture = int(numpy_generator(self._seed, *key).integers(len(self._skeletons)))
+        architecture = int(numpy_generator(self._seed, *key).integers(len(self.models)))
         return self.fresh(architecture, derive_seed(self._seed, *key, "weights"), generation)
 
     def fresh(self, architecture: int, seed: int, generation: int = 0) -> Member:

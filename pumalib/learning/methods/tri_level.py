@@ -24,6 +24,7 @@ from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.errors import DataError
 from pumalib.learning.inputs import LearningInputs, OnStep, ignore_step
+from pumalib.learning.memory import check_memory
 from pumalib.learning.pixels import Moments, descend, descend_by_sign, no_moments, to_bytes
 from pumalib.learning.population import Population, draw_batches, recipe_of
 from pumalib.learning.progress import Progress
@@ -117,11 +118,25 @@ class _Learning:
             "train" if inputs.validation is None else "validation",
             self._device,
         )
+        self._check_memory()
         saved = None if inputs.state is None else inputs.state.load(inputs.device)
         if saved is None:
             self._begin()
         else:
             self._resume(saved)
+
+    def _check_memory(self) -> None:
+        settings = self._settings
+        rows = torch.arange(settings.batch_size, device=self._device) % len(self._labels)
+        for model in self._population.models:
+            check_memory(
+                model,
+                self._start[rows],
+                self._labels[rows],
+                self._recipe,
+                settings.unrolled_steps,
+                settings.recompute_steps,
+            )
 
     def _begin(self) -> None:
         self.step, self._losses = 0, list[float]()
