@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.errors import DataError
+
+
+IN_MEMORY_BYTES = 1 << 30
+"""Images of more bytes than this are gathered in a file. A choice of ours."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,17 @@ def concatenate(first: LabelledImages, second: LabelledImages) -> LabelledImages
     return LabelledImages(
         np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels])
     )
+
+
+def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array to fill: in memory, or, where it is large, in a file without a name in the temporary folder.
+
+    The file goes with the array. $TMPDIR chooses the folder; one that is itself memory saves none.
+    """
+    if math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="pumalib-") as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def check_images(images: NDArray[Any], labels: NDArray[Any], num_classes: int | None, where: str) -> None:

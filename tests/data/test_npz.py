@@ -1,17 +1,20 @@
 import os
 import pickle
+import tempfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pumalib.data.datasets import prepare_dataset, read_class_names, read_split
+from pumalib.data import images
+from pumalib.data.datasets import prepare_dataset, read_class_names, read_split, write_images
 from pumalib.data.images import LabelledImages, stratified_rows
 from pumalib.data.settings import NpzDatasetSettings
 from pumalib.data.sources import npz
@@ -87,6 +90,30 @@ def test_memory_is_that_of_the_subset_and_a_block(tmp_path: Path, save: Save) ->
         tracemalloc.stop()
     assert len(images) == 100
     assert peak < 3.5 * npz._BLOCK_BYTES < count * side * side * 3 / 3  # a block, and what zipfile joins it from
+
+
+def test_large_sets_are_read_and_stored_without_the_memory_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(256, size=(4000, 32, 32, 3), dtype=np.uint8)
+    np.savez(tmp_path / "set.npz", image=image, label=np.arange(4000) % 10)
+    monkeypatch.setattr(npz, "_BLOCK_BYTES", 1 << 18)
+    monkeypatch.setattr(images, "IN_MEMORY_BYTES", image.nbytes - 1)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "scratch").mkdir()
+    tracemalloc.start()
+    read = read_npz(tmp_path / "set.npz")
+    with h5py.File(tmp_path / "set.h5", "w") as file:
+        write_images(file, read)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < image.nbytes / 4
+    np.testing.assert_array_equal(read.images, image)
+    with h5py.File(tmp_path / "set.h5") as file:
+        np.testing.assert_array_equal(file["images"][...], image)
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 def test_shape_and_classes_come_from_the_header_and_labels(tmp_path: Path) -> None:

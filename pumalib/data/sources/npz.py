@@ -1,7 +1,7 @@
 """npz files with `image` and `label`, as published sets of generated images use them.
 
-Images are streamed block by block out of the zip member, so a subset of a 30 GB file needs the memory of the
-subset alone. Pickled members are never loaded.
+Images are streamed block by block out of the zip member, so a subset of a 30 GB file needs the room of the subset
+alone: in memory, or in a temporary file where it is large. Pickled members are never loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.data.images import LabelledImages, check_image_form, check_labels, stratified_rows
+from pumalib.data.images import LabelledImages, check_image_form, check_labels, scratch_array, stratified_rows
 from pumalib.data.settings import NpzDatasetSettings
 from pumalib.data.sources.raw import RawDataset
 from pumalib.errors import DataError
@@ -132,7 +132,7 @@ def _read_rows(archive: zipfile.ZipFile, key: str, path: str | Path, rows: NDArr
     with _member(archive, key, path) as stream:
         shape, dtype = _read_header(stream, key, path)
         row_bytes = math.prod(shape[1:]) * dtype.itemsize
-        taken = np.empty((len(rows), *shape[1:]), dtype)
+        taken = scratch_array((len(rows), *shape[1:]), dtype)
         block_rows = max(1, _BLOCK_BYTES // row_bytes)
         for start in range(0, shape[0], block_rows):
             stop = min(start + block_rows, shape[0])
