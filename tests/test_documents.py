@@ -1,0 +1,80 @@
+"""The pages for newcomers do what they say: their files are written and their commands run, from top to bottom.
+
+In such a page, a `yaml` or `python` block whose first line is a path is that file; any other `python` block is run, and
+so is each `sh` block, which must end well, or ill where it says `sh fails`. Blocks without a language are not run.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["quick-start", "your-own"]
+COPIED = ("Snakefile", "rules", "workflow_scripts", "profiles", "pumalib", "config.yaml")
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    language: str
+    text: str
+
+    @property
+    def path(self) -> str | None:
+        """The file that the block is, by its first line."""
+        found = re.match(r"# ([\w/-]+\.(?:py|yaml))\n", self.text)
+        return found[1] if found else None
+
+
+def blocks_of(page: Path) -> list[Block]:
+    return [Block(*found) for found in re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.M | re.S)]
+
+
+def carry_out(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", block.text] if block.language == "python" else ["bash", "-ec", block.text]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "XDG_CACHE_HOME": str(folder / ".cache"),
+    }
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_page_can_be_followed_from_top_to_bottom(name, tmp_path):
+    for item in COPIED:
+        source = ROOT / item
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / item)
+    (tmp_path / "studies").mkdir()
+    for block in blocks_of(ROOT / f"docs/{name}.md"):
+        if block.language in ("yaml", "python") and block.path:
+            (tmp_path / block.path).write_text(block.text)
+        elif block.language in ("python", "sh", "sh fails"):
+            result = carry_out(block, tmp_path)
+            output = result.stdout + result.stderr
+            assert (result.returncode == 0) == (block.language != "sh fails"), f"{block.text}\n{output}"
+            assert "Traceback" not in output, f"{block.text}\n{output}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_made_of_blocks_that_are_understood(name):
+    blocks = blocks_of(ROOT / f"docs/{name}.md")
+    assert {block.language for block in blocks} <= {"", "yaml", "python", "sh", "sh fails"}
+    assert any(block.language == "sh" for block in blocks)
+    assert all(block.path for block in blocks if block.language == "yaml")
+
+
+def test_links_between_documents_lead_somewhere():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{target} in {page.name}"
