@@ -4,6 +4,7 @@ In such a page, a `yaml` or `python` block whose first line is a path is that fi
 so is each `sh` block, which must end well, or ill where it says `sh fails`. Blocks without a language are not run.
 """
 
+import json
 import os
 import re
 import shutil
@@ -43,8 +44,26 @@ def carry_out(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
         "PYTHONPATH": str(folder),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "XDG_CACHE_HOME": str(folder / ".cache"),
+        "MPLBACKEND": "Agg",
     }
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def follow(blocks: list[Block], folder: Path) -> None:
+    for block in blocks:
+        if block.language in ("yaml", "python") and block.path:
+            (folder / block.path).write_text(block.text)
+        elif block.language in ("python", "sh", "sh fails"):
+            result = carry_out(block, folder)
+            output = result.stdout + result.stderr
+            assert (result.returncode == 0) == (block.language != "sh fails"), f"{block.text}\n{output}"
+            assert "Traceback" not in output, f"{block.text}\n{output}"
+
+
+def cells_of(notebook: Path) -> list[Block]:
+    """Return the code of a notebook as one block: its cells share their names."""
+    cells = json.loads(notebook.read_text())["cells"]
+    return [Block("python", "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))]
 
 
 @pytest.mark.slow
@@ -54,14 +73,14 @@ def test_page_can_be_followed_from_top_to_bottom(name, tmp_path):
         source = ROOT / item
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / item)
     (tmp_path / "studies").mkdir()
-    for block in blocks_of(ROOT / f"docs/{name}.md"):
-        if block.language in ("yaml", "python") and block.path:
-            (tmp_path / block.path).write_text(block.text)
-        elif block.language in ("python", "sh", "sh fails"):
-            result = carry_out(block, tmp_path)
-            output = result.stdout + result.stderr
-            assert (result.returncode == 0) == (block.language != "sh fails"), f"{block.text}\n{output}"
-            assert "Traceback" not in output, f"{block.text}\n{output}"
+    follow(blocks_of(ROOT / f"docs/{name}.md"), tmp_path)
+    if name == "quick-start":
+        follow(cells_of(ROOT / "docs/open-the-files.ipynb"), tmp_path)
+
+
+def test_notebook_is_stored_without_outputs():
+    cells = json.loads((ROOT / "docs/open-the-files.ipynb").read_text())["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
 @pytest.mark.parametrize("name", PAGES)
