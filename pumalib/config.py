@@ -110,7 +110,7 @@ class StudySettings(Settings):
     runs: dict[Name, RunOverrides | None] = Field(min_length=1)
     """Trainings, by name."""
     attacks: dict[Name, AttackSettings] = Field(min_length=1)
-    """Attacks that every run is evaluated with, by name."""
+    """Attacks that runs are evaluated with, by name."""
     reports: dict[Name, ReportSettings] = Field(default_factory=dict)
     """Tables and figures, by name; each is a target of its own."""
 
@@ -156,6 +156,11 @@ class Study:
     def dataset_of_pool(self, pool: str) -> str:
         """Return the name of the dataset that a pool holds rows of, or is learned from."""
         return str(self.settings.pools[self.pools_behind(pool)[-1]].dataset)
+
+    def attacks_of(self, run: str) -> list[str]:
+        """Return the names of the attacks that a run is evaluated with."""
+        attacks = self.settings.attacks
+        return [name for name, attack in attacks.items() if attack.runs is None or run in attack.runs]
 
     def score_pool(self, score: str) -> str:
         """Return the name of the pool a score belongs to."""

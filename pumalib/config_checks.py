@@ -314,10 +314,17 @@ def _check_attacks(study: Study) -> None:
             raise ConfigError(
                 f"expected another attack for norm {norm}, got square, which is for linf, at attacks.{name}"
             )
+        for index, run in enumerate(attack.runs or ()):
+            expect_name(run, study.runs, "run", f"attacks.{name}.runs[{index}]")
         if attack.split == "validation":
-            for run in study.runs:
+            for run in attack.runs or study.runs:
                 dataset = study.dataset_of_run(run)
                 if study.settings.datasets[dataset].validation_fraction == 0:
                     raise ConfigError(
                         f"expected validation_fraction above 0 in datasets.{dataset} for attacks.{name}.split, got 0"
                     )
+    for run in study.runs:
+        if not study.attacks_of(run):
+            raise ConfigError(
+                f"expected each run under an attack at least, got {run} under none; add it to attacks.<attack>.runs"
+            )

@@ -66,11 +66,23 @@ def _check_attacks(study: Study, report: ReportSettings, where: str) -> None:
     if isinstance(report, ComparisonSettings):
         for index, attack in enumerate(report.attacks or ()):
             _expect_perturbing(study, attack, f"{where}.attacks[{index}]")
+            _expect_attacked(study, report, attack, f"{where}.attacks[{index}]")
         _check_published(report, where)
     elif isinstance(report, TradeOffSettings | RatioCurvesSettings):
         _expect_perturbing(study, report.attack, f"{where}.attack")
+        _expect_attacked(study, report, report.attack, f"{where}.attack")
     elif isinstance(report, RobustnessCurvesSettings):
         _expect_minimum_norm(study, report.attack, f"{where}.attack")
+        _expect_attacked(study, report, report.attack, f"{where}.attack")
+
+
+def _expect_attacked(study: Study, report: ReportSettings, attack: str, where: str) -> None:
+    for run in runs_needed(study, report):
+        if attack not in study.attacks_of(run):
+            raise ConfigError(
+                f"expected an attack on every run of the report, got {attack}, which leaves {run} out, at {where}; "
+                f"add {run} to attacks.{attack}.runs"
+            )
 
 
 def _expect_minimum_norm(study: Study, attack: str, where: str) -> None:

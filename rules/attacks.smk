@@ -1,6 +1,6 @@
 """Attacks: each model evaluated, one row an image."""
 
-from pumalib.attacks.settings import attack_module
+from pumalib.attacks.settings import NOT_THE_ATTACK, attack_module
 
 
 rule attack:
@@ -17,7 +17,9 @@ rule attack:
     resources:
         gpu=USES_GPU,
     params:
-        settings=lambda w: study.settings.attacks[w.attack].model_dump(),
+        settings=lambda w: study.settings.attacks[w.attack].model_dump(
+            exclude=NOT_THE_ATTACK
+        ),
         threat=study.settings.threat.model_dump(),
         threads=THREADS,
         code=lambda w: code_of(

@@ -116,7 +116,7 @@ def run_parts(run, seed, with_seconds):
                     rules.attack.benchmark.format(run=run, seed=seed, attack=attack),
                 ),
             }
-            for attack in study.settings.attacks
+            for attack in study.attacks_of(run)
         ]
     return parts
 

@@ -11,7 +11,7 @@ def run_files(runs):
             "selection": selection_file(run, seed),
             "attacks": {
                 attack: attack_file(run, seed, attack)
-                for attack in study.settings.attacks
+                for attack in study.attacks_of(run)
             },
         }
         for run in study.runs

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pumalib.settings import PositiveAmount, Settings
+from pumalib.settings import Name, PositiveAmount, Settings
 
 Norm = Literal["linf", "l2"]
 
@@ -21,6 +21,8 @@ class ThreatSettings(Settings):
 
 
 class _AttackSettings(Settings):
+    runs: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Runs that are attacked so; none: all. No part of the attack itself."""
     norm: Norm | None = None
     """Must be the threat's norm; none: the threat's."""
     epsilon: PositiveAmount | None = None
@@ -95,6 +97,10 @@ class CleanSettings(_AttackSettings):
 AttackSettings = Annotated[
     CwPgdSettings | PgdSettings | SquareSettings | MinimumNormSettings | CleanSettings, Field(discriminator="method")
 ]
+
+
+NOT_THE_ATTACK = frozenset({"runs"})
+"""Settings that change no number of an attack: another value makes no table again."""
 
 
 def attack_module(method: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from pumalib.artifacts import create_artifact
-from pumalib.attacks.settings import AttackSettings, ThreatSettings
+from pumalib.attacks.settings import NOT_THE_ATTACK, AttackSettings, ThreatSettings
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
 from pumalib.evaluation.evaluate import evaluate
 from pumalib.models.trained import expect_images, load_trained
@@ -46,7 +46,7 @@ def attack_model(
     labels = torch.from_numpy(split.labels[: settings.num_images])
     table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
     inputs = {"model": trained.fingerprint, "dataset": split_fingerprint(dataset, settings.split)}
-    resolved = {**settings.model_dump(), "threat": threat.model_dump(), "seed": seed}
+    resolved = {**settings.model_dump(exclude=set(NOT_THE_ATTACK)), "threat": threat.model_dump(), "seed": seed}
     with create_artifact(output, "attack", settings=resolved, inputs=inputs, code=code) as file:
         file.attrs["method"] = settings.method
         file.attrs["split"] = settings.split

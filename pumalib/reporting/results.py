@@ -104,11 +104,12 @@ def chosen_runs(results: pd.DataFrame, runs: Sequence[str] | None, *references: 
 
 
 def chosen_attacks(results: pd.DataFrame, attacks: Sequence[str] | None) -> list[str]:
-    """Return the attacks of a report in its order (None: all, as in the file)."""
-    known = [attack for attack in dict.fromkeys(results["attack"]) if attack != "none"]
-    wanted = known if attacks is None else list(attacks)
-    _refuse_unknown("attack", wanted, known)
-    return wanted
+    """Return the attacks of a report in its order (None: those that every run has, as in the file)."""
+    runs_by_attack = results.groupby("attack", sort=False)["run"].nunique().drop("none", errors="ignore")
+    if attacks is None:
+        return [str(attack) for attack in runs_by_attack.index[runs_by_attack == results["run"].nunique()]]
+    _refuse_unknown("attack", attacks, list(runs_by_attack.index))
+    return list(attacks)
 
 
 def _refuse_unknown(word: str, names: Iterable[str], known: Sequence[str]) -> None:

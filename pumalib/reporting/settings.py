@@ -47,7 +47,7 @@ class ComparisonSettings(Settings):
     control: Name | None = None
     """Second run to compare with, such as the same cut with a constant mean epsilon; null: none."""
     attacks: Names | None = None
-    """Attacks whose robust accuracy is shown, in this order; null: all attacks of the results."""
+    """Attacks whose robust accuracy is shown, in this order; null: all that every run of the report has."""
     published: dict[Name, PublishedNumbers] = Field(default_factory=dict)
     """Published numbers of a run, by run; they stand in columns of their own and enter no computation."""
 

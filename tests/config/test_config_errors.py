@@ -302,6 +302,30 @@ def test_square_attack_needs_the_linf_norm(study: dict[str, Any]) -> None:
         load_merged_study(study, [])
 
 
+def test_an_attack_may_leave_runs_out_and_each_run_needs_one(study: dict[str, Any]) -> None:
+    study["attacks"]["pgd"] = {"method": "pgd", "runs": ["puma"]}
+    checked = load_merged_study(study, [])
+    assert (checked.attacks_of("puma"), checked.attacks_of("trades")) == (["cw", "pgd"], ["cw"])
+    study["attacks"]["pgd"]["runs"] = ["pumma"]
+    with pytest.raises(ConfigError, match=r'got "pumma"; did you mean "puma"\? at attacks\.pgd\.runs\[0\]'):
+        load_merged_study(study, [])
+    del study["attacks"]["pgd"]
+    study["attacks"]["cw"]["runs"] = ["trades", "pruned"]
+    del study["reports"]
+    with pytest.raises(ConfigError, match=r"each run under an attack at least, got puma under none"):
+        load_merged_study(study, [])
+
+
+def test_report_refuses_an_attack_that_leaves_one_of_its_runs_out(study: dict[str, Any]) -> None:
+    study["attacks"]["pgd"] = {"method": "pgd", "runs": ["trades", "puma"]}
+    study["reports"]["trade-off"] |= {"attack": "pgd", "runs": ["puma"]}
+    load_merged_study(study, [])
+    study["reports"]["trade-off"]["runs"] = ["pruned"]
+    message = r"an attack on every run of the report, got pgd, which leaves pruned out, at reports\.trade-off\.attack"
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
 def test_report_of_robust_accuracy_refuses_a_clean_attack(study: dict[str, Any]) -> None:
     study["attacks"]["clean"] = {"method": "clean"}
     load_merged_study(study, [])

@@ -27,6 +27,13 @@ def test_results_survive_a_round_trip_through_csv(three_runs: pd.DataFrame, tmp_
     assert read["mean_epsilon"].isna().sum() == 6
 
 
+def test_attacks_that_are_left_open_are_those_of_every_run(seven_runs: pd.DataFrame) -> None:
+    assert chosen_attacks(seven_runs, None) == ["cw", "pgd"]
+    fewer = seven_runs[(seven_runs["attack"] != "pgd") | (seven_runs["run"] != "pd-12")]
+    assert chosen_attacks(fewer, None) == ["cw"]
+    assert chosen_attacks(fewer, ["pgd"]) == ["pgd"]
+
+
 def test_values_come_by_seed_in_order(three_runs: pd.DataFrame) -> None:
     shuffled = three_runs.sample(frac=1, random_state=0)
     assert values_by_seed(shuffled, "puma-20", CLEAN_ACCURACY) == {0: 0.91, 1: 0.93, 2: 0.95}

@@ -33,6 +33,15 @@ def test_changing_attack_steps_reruns_that_evaluation_only(finished):
     assert finished.planned(study) == {"attack trades", "attack puma"} | REPORTS
 
 
+def test_leaving_runs_out_of_an_attack_attacks_none_again(finished):
+    def add(raw):
+        raw["attacks"]["pgd"] = {"method": "pgd", "steps": 2, "runs": ["puma"]}
+
+    assert finished.planned(finished.study("added.yaml", add)) == {"attack puma"} | REPORTS
+    named = finished.study("named.yaml", lambda raw: raw["attacks"]["cw"].update(runs=["trades", "puma"]))
+    assert finished.planned(named) == set()
+
+
 def test_changing_a_pruned_fraction_reruns_that_selection_onward(finished):
     study = finished.study("fraction.yaml", lambda raw: raw["runs"]["puma"]["prune"][0].update(fraction=0.15))
     assert finished.planned(study) == PUMA | REPORTS | {"report margins"}
