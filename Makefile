@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run studies perceptron test test-slow test-gpu check format schema lock clean
+.PHONY: run studies perceptron test test-slow test-gpu docs check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -30,6 +30,10 @@ test-slow: $(STAMP)
 # Needs a CUDA device; needs neither Snakemake nor the constraints.
 test-gpu:
 	python3 -m pytest -m gpu $(ARGS)
+
+# The documents as a site, in build/site.
+docs: $(STAMP)
+	$(BIN)/python -m mkdocs build --strict
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
