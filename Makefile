@@ -3,8 +3,9 @@ STUDY ?= config.yaml
 ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
+SLURM_STAMP := .venv/.installed-slurm
 
-.PHONY: run studies perceptron test test-slow test-gpu check format schema lock clean
+.PHONY: run studies perceptron test test-slow test-gpu test-slurm check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -31,6 +32,10 @@ test-slow: $(STAMP)
 test-gpu:
 	python3 -m pytest -m gpu $(ARGS)
 
+# As root on a machine without a SLURM of its own: starts one, with two pretend GPUs; apt-get installs it where missing.
+test-slurm: $(SLURM_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm $(ARGS)
+
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -54,7 +59,12 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
-lock: $(STAMP)
+# Not among what developers install: every call of snakemake would load the plugin, a third of a second.
+$(SLURM_STAMP): $(STAMP)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[slurm]'
+	touch $(SLURM_STAMP)
+
+lock: $(SLURM_STAMP)
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 
