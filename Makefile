@@ -3,8 +3,9 @@ STUDY ?= config.yaml
 ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
+SLURM_STAMP := .venv/.installed-slurm
 
-.PHONY: run studies perceptron test test-slow test-gpu docs check format schema lock clean
+.PHONY: run studies perceptron test test-slow test-gpu test-slurm docs check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -30,6 +31,10 @@ test-slow: $(STAMP)
 # Needs a CUDA device; needs neither Snakemake nor the constraints.
 test-gpu:
 	python3 -m pytest -m gpu $(ARGS)
+
+# As root on a machine without a SLURM of its own: starts one, with two pretend GPUs; apt-get installs it where missing.
+test-slurm: $(SLURM_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm $(ARGS)
 
 # The documents as a site, in build/site.
 docs: $(STAMP)
@@ -58,7 +63,12 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
-lock: $(STAMP)
+# Not among what developers install: every call of snakemake would load the plugin, a third of a second.
+$(SLURM_STAMP): $(STAMP)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[slurm]'
+	touch $(SLURM_STAMP)
+
+lock: $(SLURM_STAMP)
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 

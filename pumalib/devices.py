@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import Literal
 
 import torch
 
+from pumalib.device_locks import hold_a_device, lock_folder
 from pumalib.errors import ConfigError
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -14,14 +17,30 @@ DeviceChoice = Literal["auto", "cpu", "cuda"]
 def resolve_device(choice: str) -> str:
     """Return `cpu` or `cuda`; `auto` takes CUDA where there is one.
 
+    `cuda` is a device that this process then has for itself among the jobs of this user, to its end; where other jobs
+    hold all that are visible, this waits.
+
     Raises:
         ConfigError: `cuda` was asked for and there is none.
     """
-    if choice == "cuda" and not torch.cuda.is_available():
+    if choice == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        _take_cuda_device()
+        return "cuda"
+    if choice == "cuda":
         raise ConfigError("expected a CUDA device (device: cuda), found none; use device: auto or cpu")
-    if choice == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return choice
+    return "cpu"
+
+
+@cache
+def _take_cuda_device() -> None:
+    """Make a free device the current one, which `cuda` means from then on; once a process."""
+    # An index depends on CUDA_VISIBLE_DEVICES; the identifier does not.
+    names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+    index = hold_a_device(names, lock_folder())
+    torch.cuda.set_device(index)
+    logging.info("computing on device %d of %d, %s", index, len(names), torch.cuda.get_device_name(index))
 
 
 def use_threads(count: int) -> None:

@@ -8,7 +8,9 @@ rule abstraction:
         f"{RESULTS}/logs/abstraction.log",
     threads: THREADS
     resources:
-        gpu=USES_GPU,
+        gpu=GPUS_A_JOB,
+        mem_mb=memory,
+        runtime=4 * 60,
     params:
         settings=study.settings.abstraction.model_dump(),
         seeds=SEEDS,
@@ -34,6 +36,7 @@ for report_name, report_settings in study.settings.reports.items():
             },
         log:
             f"{RESULTS}/logs/reports/{report_name}.log",
+        localrule: True
         params:
             settings=report_settings.model_dump(),
             code=code_of("abstraction_report.py"),

@@ -15,7 +15,9 @@ rule attack:
         f"{RESULTS}/benchmarks/attacks/{{run}}/seed{{seed}}/{{attack}}.tsv"
     threads: THREADS
     resources:
-        gpu=USES_GPU,
+        gpu=GPUS_A_JOB,
+        mem_mb=memory,
+        runtime=8 * 60,
     params:
         settings=lambda w: study.settings.attacks[w.attack].model_dump(
             exclude=NOT_THE_ATTACK

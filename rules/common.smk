@@ -1,9 +1,13 @@
 """The checked study, and what several stages share: paths of inputs, and fingerprints of code."""
 
+import hashlib
+import json
+import os
 import sys
 from pathlib import Path
 
 from pumalib.config import Study
+from pumalib.device_locks import count_devices
 from pumalib.errors import ConfigError
 from pumalib.jobs import ERRORS_FILE, reach_user_modules
 from pumalib.provenance import code_fingerprint
@@ -19,17 +23,36 @@ try:
 except ConfigError as error:
     sys.exit(f"Error: {error}")
 
+# Every job reads the study again. One edited meanwhile would give files that Snakemake holds for those of the old one.
+STUDY_KEY = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+if workflow.is_main_process:
+    os.environ["PUMA_STUDY_KEY"] = STUDY_KEY
+elif os.environ.get("PUMA_STUDY_KEY", STUDY_KEY) != STUDY_KEY:
+    sys.exit(
+        f"Error: expected {STUDY_FILES[0]} as it was when this run began, got another; put it back, "
+        "or stop this run, unlock it and run the edited study"
+    )
+
 RESULTS = f"results/{study.name}"
 ERRORS = f"{RESULTS}/logs/{ERRORS_FILE}"
 config["errors_file"] = ERRORS
 SEEDS = study.settings.seeds
 THREADS = study.settings.threads
 REPORT_SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
-USES_GPU = int(study.settings.device != "cpu" and Path("/dev/nvidia0").exists())
+GPUS = (
+    count_devices(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if study.settings.device != "cpu"
+    else 0
+)
+GPUS_A_JOB = min(GPUS, 1)
 if (
-    USES_GPU
-):  # one job at a time on the device, unless the command line or a profile says how many
-    workflow.global_resources.setdefault("gpu", 1)
+    GPUS
+):  # a job for each device of this machine, unless the command line or a profile says how many
+    workflow.global_resources.setdefault("gpu", GPUS)
+
+
+resource_scopes:
+    gpu="local",  # what this machine has does not limit the jobs sent to a cluster
 
 
 wildcard_constraints:
@@ -50,6 +73,11 @@ def code_of(script, *modules):
     return code_fingerprint(
         Path(workflow.basedir) / "workflow_scripts" / script, *modules
     )
+
+
+def memory(wildcards, attempt):
+    """Return the MB of a job that uses torch, for schedulers that ask; more where it failed before."""
+    return 16_000 * attempt
 
 
 def seed_of(at, otherwise):

@@ -16,6 +16,7 @@ rule dataset:
         f"{RESULTS}/datasets/{{dataset}}{{at}}.h5",
     log:
         f"{RESULTS}/logs/datasets/{{dataset}}{{at}}.log",
+    localrule: True
     params:
         settings=lambda w: study.settings.datasets[w.dataset].model_dump(),
         seed=lambda w: seed_of(w.at, study.settings.datasets[w.dataset].split_seed),

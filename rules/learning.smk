@@ -38,7 +38,9 @@ rule learn_dataset:
         f"{RESULTS}/benchmarks/learned/{{pool}}/seed{{seed}}.tsv"
     threads: THREADS
     resources:
-        gpu=USES_GPU,
+        gpu=GPUS_A_JOB,
+        mem_mb=memory,
+        runtime=24 * 60,
     params:
         settings=lambda w: study.settings.pools[w.pool].learned.model_dump(),
         threat=study.settings.threat.model_dump(),

@@ -30,7 +30,9 @@ rule model:
         f"{RESULTS}/benchmarks/models/{{run}}/seed{{seed}}.tsv"
     threads: THREADS
     resources:
-        gpu=USES_GPU,
+        gpu=GPUS_A_JOB,
+        mem_mb=memory,
+        runtime=24 * 60,
     params:
         architecture=lambda w: study.runs[w.run].architecture.model_dump(),
         training=lambda w: study.runs[w.run].training.model_dump(),

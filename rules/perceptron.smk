@@ -15,7 +15,9 @@ rule perceptron_shard:
         f"{RESULTS}/logs/perceptron/{{student}}-{{teacher}}/shard{{shard}}.log",
     threads: THREADS
     resources:
-        gpu=USES_GPU,
+        gpu=GPUS_A_JOB,
+        mem_mb=memory,
+        runtime=8 * 60,
     params:
         settings=lambda w: GRID.slice_of(w.student),
         seeds=lambda w: study.seeds_of_shard(int(w.shard)),
@@ -41,6 +43,7 @@ rule perceptron:
         f"{RESULTS}/perceptron.csv",
     log:
         f"{RESULTS}/logs/perceptron.log",
+    localrule: True
     params:
         code=code_of("perceptron.py"),
     message:
@@ -63,6 +66,7 @@ for report_name, report_settings in study.settings.reports.items():
             },
         log:
             f"{RESULTS}/logs/reports/{report_name}.log",
+        localrule: True
         params:
             settings=report_settings.model_dump(),
             code=code_of("perceptron_report.py"),

@@ -8,6 +8,7 @@ rule pool:
         f"{RESULTS}/pools/{{pool}}{{at}}.h5",
     log:
         f"{RESULTS}/logs/pools/{{pool}}{{at}}.log",
+    localrule: True
     params:
         settings=lambda w: study.settings.pools[w.pool].model_dump(),
         code=code_of("pool.py"),

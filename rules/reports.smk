@@ -3,6 +3,7 @@
 from pumalib.config_reports import runs_needed
 
 RESULT_KINDS = ("comparison", "trade_off", "ratio_curves")
+HEAVY_KINDS = ("nearest_neighbours",)  # too much work for the machine that submits jobs
 
 
 def report_seed(settings):
@@ -226,6 +227,10 @@ for report_name, report_settings in study.settings.reports.items():
             },
         log:
             f"{RESULTS}/logs/reports/{report_name}.log",
+        localrule: report_settings.kind not in HEAVY_KINDS
+        resources:
+            mem_mb=memory,
+            runtime=2 * 60,
         params:
             **report_params(report_settings),
             code=code_of("report.py"),

@@ -36,6 +36,7 @@ rule results:
         f"{RESULTS}/results.csv",
     log:
         f"{RESULTS}/logs/results.log",
+    localrule: True
     params:
         study=study.name,
         files=run_files(study.runs),

@@ -49,7 +49,9 @@ rule score_shard:
         f"{RESULTS}/benchmarks/scores/{{score}}/seed{{seed}}/shard{{shard}}.tsv"
     threads: THREADS
     resources:
-        gpu=USES_GPU,
+        gpu=GPUS_A_JOB,
+        mem_mb=memory,
+        runtime=8 * 60,
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
         norm=study.settings.threat.norm,
@@ -80,6 +82,7 @@ rule score:
         f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}.log",
     wildcard_constraints:
         score=any_of(LOOKING),
+    localrule: True
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(
             exclude={"shards", "batch_size"}
@@ -104,6 +107,7 @@ rule tracked_score:
         f"{RESULTS}/benchmarks/scores/{{score}}/seed{{seed}}.tsv"
     wildcard_constraints:
         score=any_of(TRACKED),
+    localrule: True
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
         code=lambda w: code_of(

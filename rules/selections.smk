@@ -21,6 +21,7 @@ rule selection:
         f"{RESULTS}/selections/{{run}}/seed{{seed}}.h5",
     log:
         f"{RESULTS}/logs/selections/{{run}}/seed{{seed}}.log",
+    localrule: True
     params:
         settings=lambda w: selection_settings(w.run),
         scores=lambda w: list(study.runs[w.run].scores),

@@ -29,7 +29,9 @@ rule generator:
         f"{RESULTS}/logs/generators/{{generator}}/seed{{seed}}.log",
     threads: THREADS
     resources:
-        gpu=USES_GPU,
+        gpu=GPUS_A_JOB,
+        mem_mb=memory,
+        runtime=24 * 60,
     params:
         settings=lambda w: study.settings.generators[w.generator].model_dump(
             exclude=SAMPLING_KEYS
@@ -55,7 +57,9 @@ rule synthetic:
         f"{RESULTS}/logs/synthetic/{{pool}}{{at}}.log",
     threads: THREADS
     resources:
-        gpu=lambda w: USES_GPU if generator_of(w.pool) else 0,
+        gpu=lambda w: GPUS_A_JOB if generator_of(w.pool) else 0,
+        mem_mb=memory,
+        runtime=8 * 60,
     params:
         settings=lambda w: study.settings.pools[w.pool].synthetic.model_dump(),
         generator=lambda w: (

@@ -28,13 +28,19 @@ class Checkout:
         return self.call(command)
 
     def call(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        with self.start(command) as process:
+            output, errors = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+    def start(self, command: list[str]) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.folder),
             "PUMA_CHECK_CLOSURE": "1",
             "XDG_CACHE_HOME": str(self.folder / ".cache"),
         }
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe, text=True)
 
     def planned(self, study: str = "tiny.yaml") -> set[str]:
         """Return what a run would do: rule names, with the run where there is one, e.g. `model puma`."""

@@ -1,0 +1,34 @@
+"""The profile of a cluster replaces the default one whole: what both need stands in both."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RULE = re.compile(r"^rule (\w+):\n((?:[ \n].*\n?)*)", re.MULTILINE)
+
+
+def profile(name: str) -> dict:
+    return yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
+
+
+def test_the_cluster_reruns_and_prints_what_the_default_does():
+    cluster, default = profile("slurm"), profile("default")
+    del default["cores"]
+    assert {key: cluster[key] for key in default} == default
+
+
+def test_every_rule_that_can_use_a_gpu_asks_the_cluster_for_one():
+    rules = {}
+    for file in (ROOT / "rules").glob("*.smk"):
+        rules.update(RULE.findall(file.read_text()))
+    using = {name for name, body in rules.items() if "GPUS_A_JOB" in body}
+    assert "model" in using
+    assert profile("slurm")["set-resources"] == {name: {"gpu": 1} for name in using}
+
+
+def test_every_rule_runs_beside_the_driver_or_tells_the_cluster_what_it_needs():
+    for file in (ROOT / "rules").glob("*.smk"):
+        for name, body in RULE.findall(file.read_text()):
+            assert ("localrule: True" in body) != ("mem_mb=" in body and "runtime=" in body), name
