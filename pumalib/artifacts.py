@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import json
 import os
@@ -14,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.provenance import library_versions
 
 SCHEMA_VERSIONS = {
@@ -27,21 +29,61 @@ SCHEMA_VERSIONS = {
     "attack": 1,
     "track": 1,
 }
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; move it into place on success, remove it on failure."""
+    """Give a temporary path beside ``path``; move it into place on success, remove it on failure.
+
+    Raises:
+        ResourceError: the folder cannot be written, or the disk is full.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _expect_writable(temporary, target)
     try:
         yield temporary
         _flush_to_disk(temporary)
         os.replace(temporary, target)
+    except Exception as error:
+        if not _is_for_want_of_room(error):
+            raise
+        raise ResourceError(
+            f"expected room for {target}, got a full disk or quota; make room, and run the same command again"
+        ) from error
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _expect_writable(temporary: Path, target: Path) -> None:
+    """Make the folder, and try to write there."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        clear_parts(target)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise ResourceError(
+            f"expected to write {target}, got: {error.strerror}; change the owner, permissions or mount of "
+            f"{target.parent}, or make room there"
+        ) from error
+
+
+def clear_parts(target: Path) -> None:
+    """Remove what a killed job left half-written on the way to a file."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        left.unlink(missing_ok=True)
+
+
+def _is_for_want_of_room(error: BaseException | None) -> bool:
+    """Look for a full disk behind an error: libraries pass it on in words of their own."""
+    while error is not None:
+        if getattr(error, "errno", None) in _NO_ROOM or any(os.strerror(number) in str(error) for number in _NO_ROOM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _flush_to_disk(path: Path) -> None:

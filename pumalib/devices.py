@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
-from pumalib.errors import ConfigError
+from pumalib.errors import ConfigError, ResourceError
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
@@ -27,3 +29,26 @@ def resolve_device(choice: str) -> str:
 def use_threads(count: int) -> None:
     """Fix torch's thread count: it changes the bits of CPU results, so it comes from the study alone."""
     torch.set_num_threads(count)
+
+
+@contextmanager
+def enough_memory(device: str, advice: str) -> Iterator[None]:
+    """Say in one sentence that the work inside ran out of memory.
+
+    Args:
+        device: torch device.
+        advice: which settings to change, e.g. "lower training.batch_size".
+
+    Raises:
+        ResourceError: it did.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and _NO_CPU_MEMORY not in str(error):
+            raise
+        reason = str(error).split(". ")[0].splitlines()[0]
+        raise ResourceError(f"expected memory enough on {device}, ran out of it ({reason}); {advice}") from error
+
+
+_NO_CPU_MEMORY = "DefaultCPUAllocator: can't allocate memory"
