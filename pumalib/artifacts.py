@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pumalib.digests import HEAD_BYTES, is_whole, seal
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.provenance import library_versions
 
@@ -118,14 +119,16 @@ def create_artifact(
         inputs: content fingerprint of each input, by name.
         code: fingerprint of each module that made it, by module name.
     """
-    with writing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
-        file.attrs["schema"] = f"puma.{kind}"
-        file.attrs["schema_version"] = SCHEMA_VERSIONS[kind]
-        file.attrs["settings"] = to_json(settings)
-        file.attrs["inputs"] = to_json(inputs)
-        file.attrs["code"] = to_json(dict(code or {}))
-        file.attrs["library_versions"] = to_json(library_versions())
-        yield file
+    with writing(path) as temporary:
+        with h5py.File(temporary, "w", libver="latest", userblock_size=HEAD_BYTES) as file:
+            file.attrs["schema"] = f"puma.{kind}"
+            file.attrs["schema_version"] = SCHEMA_VERSIONS[kind]
+            file.attrs["settings"] = to_json(settings)
+            file.attrs["inputs"] = to_json(inputs)
+            file.attrs["code"] = to_json(dict(code or {}))
+            file.attrs["library_versions"] = to_json(library_versions())
+            yield file
+        seal(temporary)
 
 
 @contextmanager
@@ -133,12 +136,14 @@ def open_artifact(path: str | os.PathLike[str], kind: str) -> Iterator[h5py.File
     """Open an artifact for reading; refuse a missing, damaged or foreign file.
 
     Raises:
-        ArtifactError: not there, not HDF5, another kind, or another schema version.
+        ArtifactError: not there, not HDF5, changed since it was written, another kind, or another schema version.
     """
     what = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} file"
     if not Path(path).is_file():
         raise ArtifactError(f"expected {what}, found nothing at {path}")
     try:
+        if not is_whole(path):
+            raise OSError("other bytes than were written")
         file = h5py.File(path, "r")
     except OSError as error:
         raise ArtifactError(

@@ -286,5 +286,7 @@ def test_training_that_died_goes_on_to_the_same_bits(tmp_path, last):
 
 
 def test_loss_that_is_not_finite_names_its_step():
-    with pytest.raises(DataError, match=r"expected a finite loss, got (nan|inf) at step \d+ of 20; lower learning_rate"):
+    with pytest.raises(
+        DataError, match=r"expected a finite loss, got (nan|inf) at step \d+ of 20; lower learning_rate"
+    ):
         train_generator(*toy_set(), 2, change(steps=20, learning_rate=1e30), seed=1)
