@@ -37,4 +37,4 @@ rule all:
 
 
 onstart:
-    Path(ERRORS).unlink(missing_ok=True)
+    start_run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import json
 import os
@@ -14,7 +16,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.errors import ArtifactError
+from pumalib.digests import HEAD_BYTES, is_whole, seal
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.provenance import library_versions
 
 SCHEMA_VERSIONS = {
@@ -27,21 +30,61 @@ SCHEMA_VERSIONS = {
     "attack": 1,
     "track": 1,
 }
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; move it into place on success, remove it on failure."""
+    """Give a temporary path beside ``path``; move it into place on success, remove it on failure.
+
+    Raises:
+        ResourceError: the folder cannot be written, or the disk is full.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _expect_writable(temporary, target)
     try:
         yield temporary
         _flush_to_disk(temporary)
         os.replace(temporary, target)
+    except Exception as error:
+        if not _is_for_want_of_room(error):
+            raise
+        raise ResourceError(
+            f"expected room for {target}, got a full disk or quota; make room, and run the same command again"
+        ) from error
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _expect_writable(temporary: Path, target: Path) -> None:
+    """Make the folder, and try to write there."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        clear_parts(target)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise ResourceError(
+            f"expected to write {target}, got: {error.strerror}; change the owner, permissions or mount of "
+            f"{target.parent}, or make room there"
+        ) from error
+
+
+def clear_parts(target: Path) -> None:
+    """Remove what a killed job left half-written on the way to a file."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        left.unlink(missing_ok=True)
+
+
+def _is_for_want_of_room(error: BaseException | None) -> bool:
+    """Look for a full disk behind an error: libraries pass it on in words of their own."""
+    while error is not None:
+        if getattr(error, "errno", None) in _NO_ROOM or any(os.strerror(number) in str(error) for number in _NO_ROOM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -76,14 +119,16 @@ def create_artifact(
         inputs: content fingerprint of each input, by name.
         code: fingerprint of each module that made it, by module name.
     """
-    with writing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
-        file.attrs["schema"] = f"puma.{kind}"
-        file.attrs["schema_version"] = SCHEMA_VERSIONS[kind]
-        file.attrs["settings"] = to_json(settings)
-        file.attrs["inputs"] = to_json(inputs)
-        file.attrs["code"] = to_json(dict(code or {}))
-        file.attrs["library_versions"] = to_json(library_versions())
-        yield file
+    with writing(path) as temporary:
+        with h5py.File(temporary, "w", libver="latest", userblock_size=HEAD_BYTES) as file:
+            file.attrs["schema"] = f"puma.{kind}"
+            file.attrs["schema_version"] = SCHEMA_VERSIONS[kind]
+            file.attrs["settings"] = to_json(settings)
+            file.attrs["inputs"] = to_json(inputs)
+            file.attrs["code"] = to_json(dict(code or {}))
+            file.attrs["library_versions"] = to_json(library_versions())
+            yield file
+        seal(temporary)
 
 
 @contextmanager
@@ -91,12 +136,14 @@ def open_artifact(path: str | os.PathLike[str], kind: str) -> Iterator[h5py.File
     """Open an artifact for reading; refuse a missing, damaged or foreign file.
 
     Raises:
-        ArtifactError: not there, not HDF5, another kind, or another schema version.
+        ArtifactError: not there, not HDF5, changed since it was written, another kind, or another schema version.
     """
     what = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} file"
     if not Path(path).is_file():
         raise ArtifactError(f"expected {what}, found nothing at {path}")
     try:
+        if not is_whole(path):
+            raise OSError("other bytes than were written")
         file = h5py.File(path, "r")
     except OSError as error:
         raise ArtifactError(
@@ -147,6 +194,19 @@ def expect_fingerprint(found: str, expected: str, what: str, path: str | os.Path
         raise ArtifactError(
             f"expected the {what} with fingerprint {expected[:12]}, got {found[:12]} at {path}; "
             f"it was made for another {what}: make it again"
+        )
+
+
+def expect_images_as_written(group: h5py.Group, labels: NDArray[np.int64], images: NDArray[np.uint8]) -> None:
+    """Refuse labels and images that have another fingerprint than the group that they were read from.
+
+    Raises:
+        ArtifactError: they have.
+    """
+    if content_fingerprint(labels, images) != group.attrs["fingerprint"]:
+        raise ArtifactError(
+            f"expected the images of {group.file.filename}{group.name} as they were written, got others; "
+            "delete the file and run again"
         )
 
 

@@ -93,6 +93,8 @@ class StudySettings(Settings):
     """Where jobs compute; `auto` takes CUDA where there is one."""
     threads: int = Field(default=1, gt=0)
     """Torch threads of a job; on a CPU they are part of the result."""
+    save_every_seconds: float = Field(default=300, ge=0)
+    """Seconds between saves of the state that a killed job goes on from; 0: at each step. No part of the result."""
     data_dir: str = "data"
     """Folder of downloaded data sets."""
     threat: ThreatSettings

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Literal
 
 import torch
 
 from pumalib.device_locks import hold_a_device, lock_folder
-from pumalib.errors import ConfigError
+from pumalib.errors import ConfigError, ResourceError
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
 
@@ -46,3 +48,26 @@ def _take_cuda_device() -> None:
 def use_threads(count: int) -> None:
     """Fix torch's thread count: it changes the bits of CPU results, so it comes from the study alone."""
     torch.set_num_threads(count)
+
+
+@contextmanager
+def enough_memory(device: str, advice: str) -> Iterator[None]:
+    """Say in one sentence that the work inside ran out of memory.
+
+    Args:
+        device: torch device.
+        advice: which settings to change, e.g. "lower training.batch_size".
+
+    Raises:
+        ResourceError: it did.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and _NO_CPU_MEMORY not in str(error):
+            raise
+        reason = str(error).split(". ")[0].splitlines()[0]
+        raise ResourceError(f"expected memory enough on {device}, ran out of it ({reason}); {advice}") from error
+
+
+_NO_CPU_MEMORY = "DefaultCPUAllocator: can't allocate memory"

@@ -13,5 +13,9 @@ class ArtifactError(PumaError):
     """A file that is missing, damaged, of another kind, or of another pool."""
 
 
+class ResourceError(PumaError):
+    """Memory, room on a disk, permission or a lock that a job needs and does not get."""
+
+
 class DataError(PumaError):
     """Images, labels, scores or model outputs that break what a stage needs."""

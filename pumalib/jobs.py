@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pumalib.errors import PumaError
+from pumalib.driver import join_run
+from pumalib.errors import PumaError, ResourceError
 from pumalib.provenance import loaded_outside
+from pumalib.termination import TerminationError, answer_sigterm
 
 ERRORS_FILE = "errors.txt"
+STATUS_OF_SIGTERM = 128 + signal.SIGTERM
+"""What a shell reports of a process that SIGTERM ended."""
 
 
 @contextmanager
 def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: int | None = None) -> Iterator[None]:
-    """Run a job: log to a file, fix torch's threads, and report a failure as one message.
+    """Run a job: log to a file, fix torch's threads, end in order at SIGTERM, and report a failure as one message.
 
     Args:
         log: the job's log file.
@@ -28,14 +33,12 @@ def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: i
         threads: torch threads; None: the job does not use torch.
 
     Raises:
-        SystemExit: the job failed; the message went to stderr, the log and the errors file.
+        SystemExit: the job failed or was stopped; the message went to stderr, the log and the errors file.
     """
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
-    )
-    logging.captureWarnings(True)
     try:
+        answer_sigterm()
+        _open_log(log)
+        join_run(Path(errors).parent)
         reach_user_modules()
         if threads is not None:
             _use_threads(threads)
@@ -44,9 +47,23 @@ def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: i
             _check_closure(code)
     except PumaError as error:
         _fail(str(error), errors, log)
+    except TerminationError as request:
+        _fail(str(request), errors, log, STATUS_OF_SIGTERM)
     except Exception as error:
         logging.error("%s", traceback.format_exc())
         _fail(f"unexpected {type(error).__name__}: {error}", errors, log)
+
+
+def _open_log(log: str | Path) -> None:
+    try:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        logging.basicConfig(
+            filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+        )
+    except OSError as error:
+        raise ResourceError(f"expected to write the log {log}, got: {error.strerror}") from error
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # else a full disk prints a traceback for each line
 
 
 def reach_user_modules() -> None:
@@ -68,11 +85,10 @@ def _check_closure(code: Mapping[str, str]) -> None:
         raise AssertionError(f"modules outside the code fingerprint: {', '.join(holes)}")
 
 
-def _fail(message: str, errors: str | Path, log: str | Path) -> None:
+def _fail(message: str, errors: str | Path, log: str | Path, status: int = 1) -> None:
     logging.error("%s", message)
     text = f"{message}\n  log: {log}\n"
-    Path(errors).parent.mkdir(parents=True, exist_ok=True)
-    with open(errors, "a", encoding="utf-8") as file:
+    with suppress(OSError), open(errors, "a", encoding="utf-8") as file:  # where the disk is full, stderr has it
         file.write(text)
     print(f"Error: {text}", file=sys.stderr)
-    raise SystemExit(1)
+    raise SystemExit(status)

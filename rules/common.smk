@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pumalib.config import Study
 from pumalib.device_locks import count_devices
-from pumalib.errors import ConfigError
+from pumalib.driver import begin_run, hand_on_sigterm
+from pumalib.errors import ConfigError, ResourceError
 from pumalib.jobs import ERRORS_FILE, reach_user_modules
 from pumalib.provenance import code_fingerprint
 from pumalib.study_file import load_merged_study
@@ -66,6 +67,16 @@ wildcard_constraints:
     seed=r"\d+",
     shard=r"\d+",
     at=r"(/seed\d+)?",
+
+
+def start_run():
+    """Take the study's lock, and forget the errors of the run before."""
+    try:
+        begin_run(Path(ERRORS).parent)
+    except ResourceError as error:
+        sys.exit(f"Error: {error}")
+    hand_on_sigterm()
+    Path(ERRORS).unlink(missing_ok=True)
 
 
 def code_of(script, *modules):

@@ -22,6 +22,7 @@ from pumalib.artifacts import (
     write_text,
     writing,
 )
+from pumalib.digests import seal
 from pumalib.errors import ArtifactError
 
 
@@ -156,6 +157,7 @@ def set_attribute(path: Path, name: str, value: Any) -> None:
             del file.attrs[name]
         else:
             file.attrs[name] = value
+    seal(path)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pumalib.devices import resolve_device
 from pumalib.jobs import job
+from pumalib.states import StatePlace
 from pumalib.synthesis.generator import train_stage
 from pumalib.synthesis.settings import EdmSettings
 
@@ -15,5 +16,6 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         name=snakemake.wildcards.generator,
         seed=int(snakemake.wildcards.seed),
         device=resolve_device(snakemake.config.get("device", "auto")),
+        state=StatePlace.of_job(snakemake.log[0], snakemake.config),
         code=snakemake.params.code,
     )

@@ -1,4 +1,4 @@
-"""Learn the images of one pool; its state and its progress stand beside the log."""
+"""Learn the images of one pool; its progress stands beside the log."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from pumalib.devices import resolve_device
 from pumalib.jobs import job
 from pumalib.learning.settings import LearnedSettings
 from pumalib.learning.stage import learn_dataset
+from pumalib.states import StatePlace
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
     model = snakemake.input.get("model")
@@ -20,7 +21,7 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         dataset=Path(snakemake.input.dataset),
         model=Path(model) if model else None,
         output=Path(snakemake.output[0]),
-        state=Path(snakemake.log[0]).with_suffix(".state"),
+        state=StatePlace.of_job(snakemake.log[0], snakemake.config),
         progress=Path(snakemake.log[0]).with_suffix(".progress.csv"),
         device=resolve_device(snakemake.config.get("device", "auto")),
         code=snakemake.params.code,

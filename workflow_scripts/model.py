@@ -7,6 +7,7 @@ from pumalib.devices import resolve_device
 from pumalib.jobs import job
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.selection.settings import read_online
+from pumalib.states import StatePlace
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.stage import train_run
 from pumalib.training.track_settings import TrackSettings
@@ -29,5 +30,6 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         tracked=TrackSettings.model_validate(snakemake.params.track),
         repetition=snakemake.params.repetition,
         online=read_online(snakemake.params.online),
+        state=StatePlace.of_job(snakemake.log[0], snakemake.config),
         code=snakemake.params.code,
     )

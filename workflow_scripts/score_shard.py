@@ -8,6 +8,7 @@ from pumalib.devices import resolve_device
 from pumalib.jobs import job
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
+from pumalib.states import StatePlace
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
     score_shard(
@@ -18,5 +19,6 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         shard=int(snakemake.wildcards.shard),
         threat_norm=snakemake.params.norm,
         device=resolve_device(snakemake.config.get("device", "auto")),
+        state=StatePlace.of_job(snakemake.log[0], snakemake.config),
         code=snakemake.params.code,
     )

@@ -9,8 +9,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pumalib.artifacts import content_fingerprint, create_artifact, open_artifact, read_array
-from pumalib.data.images import LabelledImages, check_every_class, check_images, concatenate, stratified_rows
+from pumalib.artifacts import (
+    content_fingerprint,
+    create_artifact,
+    expect_images_as_written,
+    open_artifact,
+    read_array,
+)
+from pumalib.data.images import (
+    LabelledImages,
+    check_every_class,
+    check_images,
+    concatenate,
+    stratified_rows,
+)
 from pumalib.data.settings import DatasetSettings, source_module
 from pumalib.data.sources.raw import RawDataset
 from pumalib.errors import ArtifactError, DataError
@@ -116,13 +128,15 @@ def read_split(path: str | Path, split: str) -> LabelledImages:
     """Read one split of a dataset file into memory.
 
     Raises:
-        ArtifactError: not a dataset file, or a split it does not have.
+        ArtifactError: not a dataset file, a split it does not have, or images that are not those that were written.
     """
     with open_artifact(path, "dataset") as file:
         if split not in file:
             has = ", ".join(name for name in SPLITS if name in file)
             raise ArtifactError(f"expected a {split} split in {path}, which has {has}; set {split}_fraction")
-        return LabelledImages(read_array(file[split], "images", np.uint8, 4), read_array(file[split], "labels", np.int64))
+        images, labels = read_array(file[split], "images", np.uint8, 4), read_array(file[split], "labels", np.int64)
+        expect_images_as_written(file[split], labels, images)
+        return LabelledImages(images, labels)
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:

@@ -17,7 +17,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import content_fingerprint, create_artifact, expect_fingerprint, open_artifact, read_array
+from pumalib.artifacts import (
+    content_fingerprint,
+    create_artifact,
+    expect_fingerprint,
+    expect_images_as_written,
+    open_artifact,
+    read_array,
+)
 from pumalib.errors import ArtifactError, DataError
 
 REAL, SYNTHETIC = 0, 1
@@ -164,7 +171,10 @@ def _write_pool(
 
 
 def _describe(path: Path, kind: str, group: str) -> _Part:
+    """Describe a source; its images are read once here, to see that they are what was written."""
     with open_artifact(path, kind) as file:
+        labels = read_array(file[group], "labels", np.int64)
+        expect_images_as_written(file[group], labels, file[group]["images"])
         return _Part(str(path), kind, group, len(file[group]["labels"]), str(file[group].attrs["fingerprint"]))
 
 

@@ -11,6 +11,7 @@ import torch
 from pumalib.artifacts import create_artifact
 from pumalib.attacks.settings import NOT_THE_ATTACK, AttackSettings, ThreatSettings
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
+from pumalib.devices import enough_memory
 from pumalib.evaluation.evaluate import evaluate
 from pumalib.models.trained import expect_images, load_trained
 from pumalib.training.images import to_model_input
@@ -44,7 +45,8 @@ def attack_model(
     expect_images(trained, split.images.shape[1:], len(read_class_names(dataset)), dataset)
     images = to_model_input(torch.from_numpy(split.images[: settings.num_images]))
     labels = torch.from_numpy(split.labels[: settings.num_images])
-    table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
+    with enough_memory(device, "lower batch_size of the attack"):
+        table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
     inputs = {"model": trained.fingerprint, "dataset": split_fingerprint(dataset, settings.split)}
     resolved = {**settings.model_dump(exclude=set(NOT_THE_ATTACK)), "threat": threat.model_dump(), "seed": seed}
     with create_artifact(output, "attack", settings=resolved, inputs=inputs, code=code) as file:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.images import LabelledImages
-from pumalib.learning.state import StateFile
+from pumalib.states import NO_STATE, StateFile
 
 OnStep = Callable[[int], object]
-"""Called after each step, with the steps done so far, once a state due at it is saved."""
+"""Called after each step, with the steps done so far, once a state that is due is saved."""
 
 
 def ignore_step(step: int) -> None:
@@ -34,7 +34,7 @@ class LearningInputs:
         device: torch device.
         validation: images to measure progress on; None: rows of the start.
         model: weights of a robust model, where the method looks through one.
-        state: where to keep the state; None: a kill loses everything.
+        state: where the state is kept.
         progress: CSV of the progress to write; None: none.
     """
 
@@ -46,5 +46,5 @@ class LearningInputs:
     device: str = "cpu"
     validation: LabelledImages | None = None
     model: Path | None = None
-    state: StateFile | None = None
+    state: StateFile = NO_STATE
     progress: Path | None = None

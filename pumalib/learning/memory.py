@@ -56,17 +56,16 @@ def _saved_bytes(
     model: nn.Module, start: Training, images: Tensor, labels: Tensor, recipe: Recipe, num_steps: int
 ) -> int:
     """Return the bytes of all tensors that these steps save for the way back; storages in common count once."""
-    saved: dict[int, int] = {}
+    saved: dict[int, torch.UntypedStorage] = {}  # held, or a place that is used again would count once
 
     def note(tensor: Tensor) -> Tensor:
-        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
         return tensor
 
     batch = torch.arange(len(images), device=images.device)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        graph = unroll(model, start, images.detach().requires_grad_(), labels, [batch] * num_steps, recipe)
-    del graph  # held until here, so that no storage was freed and its place counted twice
-    return sum(saved.values())
+        unroll(model, start, images.detach().requires_grad_(), labels, [batch] * num_steps, recipe)
+    return sum(storage.nbytes() for storage in saved.values())
 
 
 def free_bytes(device: torch.device) -> int:

@@ -139,8 +139,8 @@ class Population:
         else:
             self.members[place] = replace(member, training=training, age=age)
 
-    def state(self) -> list[dict[str, Any]]:
-        """Return everything that `restore` needs."""
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Return everything that `load_state_dict` needs."""
         return [
             {
                 "weights": {name: weight.detach() for name, weight in member.training.weights.items()},
@@ -152,7 +152,7 @@ class Population:
             for member in self.members
         ]
 
-    def restore(self, state: list[dict[str, Any]]) -> None:
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
         """Put the networks of a saved state in every place."""
         self.members = [
             Member(

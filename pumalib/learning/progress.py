@@ -67,7 +67,7 @@ class Progress:
         log.info("of %d steps: %s", self._num_steps, self.records[-1])
         if self._path is not None:
             with writing(self._path) as temporary:
-                pd.DataFrame(self.state()).to_csv(temporary, index=False)
+                pd.DataFrame(self.state_dict()).to_csv(temporary, index=False)
 
     def _seconds_left(self, step: int) -> float:
         done = step - self._first_step
@@ -75,6 +75,6 @@ class Progress:
             return float("nan")
         return round((self._num_steps - step) * (time.monotonic() - self._started) / done, 1)
 
-    def state(self) -> list[dict[str, Any]]:
+    def state_dict(self) -> list[dict[str, Any]]:
         """Return the lines as a saved state holds them."""
         return [asdict(record) for record in self.records]

@@ -57,8 +57,6 @@ class TriLevelSettings(_LearnedSettings):
     """Steps between measurements of a fresh, naturally trained network, for progress.csv."""
     probe_images: int = Field(default=500, gt=0)
     """Images of those measurements: validation rows where the dataset has them, else rows of the start pool."""
-    save_every: int = Field(default=100, gt=0)
-    """Steps between saves of the state that a killed job goes on from; no part of the result."""
 
 
 class RobustFeaturesSettings(_LearnedSettings):
@@ -74,13 +72,10 @@ class RobustFeaturesSettings(_LearnedSettings):
     step_size: PositiveAmount = 0.1
     """Length of the first step in L2, pixel scale (Ilyas et al. 2019); it falls linearly to 0, a choice of ours."""
     batch_size: int = Field(default=500, gt=0)
-    """Rows at once, and between saves of the state; changes the speed, not the result but for rounding."""
+    """Rows at once; changes the speed, not the result but for rounding."""
 
 
 LearnedSettings = Annotated[TriLevelSettings | RobustFeaturesSettings, Field(discriminator="method")]
-
-NOT_THE_RESULT = frozenset({"save_every"})
-"""Settings that change no number: another value makes nothing again."""
 
 
 def learning_module(method: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,9 @@ from pumalib.errors import ArtifactError
 _KEY = "pumalib"
 """The only metadata key: safetensors writes several in random order, and byte equality would be lost."""
 
+_DIGEST = "digest"
+"""The key, beside those of the caller, of a hash of everything else; a changed bit is noticed by it."""
+
 _NUM_NAMED = 3
 """How many tensors an error message names."""
 
@@ -32,14 +36,24 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], metadata: Mappi
         path: The file, put in place by a rename once it is complete; missing folders are made.
         metadata: What JSON can hold, without NaN and infinity; its order does not matter.
     """
-    text = json.dumps(metadata, sort_keys=True, allow_nan=False)
     # Copies, because safetensors refuses tensors that share memory (tied weights) or are not contiguous.
     tensors = {
         name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
+    text = json.dumps({**metadata, _DIGEST: _digest(metadata, tensors)}, sort_keys=True, allow_nan=False)
     with writing(path) as temporary:
         save_file(tensors, temporary, metadata={_KEY: text})
+
+
+def _digest(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Hash metadata, and names, types, shapes and values of tensors on the CPU."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True, allow_nan=False).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name}:{tensor.dtype}:{list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -48,8 +62,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ArtifactError: the file is missing, damaged, or not written by ``save_weights``.
     """
-    with _open(Path(path)) as file:
-        return _metadata(file, Path(path))
+    return _read(Path(path))[0]
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -60,15 +73,22 @@ def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> dict[str, An
     Raises:
         ArtifactError: the file is missing, damaged, not from ``save_weights``, or of another architecture.
     """
-    path = Path(path)
-    with _open(path) as file:
-        metadata = _metadata(file, path)
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    metadata, tensors = _read(Path(path))
     wrong = misfit(model.state_dict(), tensors)
     if wrong:
         raise ArtifactError(f"{path} does not fit the model: {wrong}; trained for another architecture or class count?")
     model.load_state_dict(tensors)
     return metadata
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    with _open(path) as file:
+        metadata = _metadata(file, path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    digest = metadata.pop(_DIGEST, None)
+    if digest is not None and digest != _digest(metadata, tensors):
+        raise ArtifactError(f"expected the weights at {path} as they were written, got a damaged file; train it again")
+    return metadata, tensors
 
 
 @contextmanager

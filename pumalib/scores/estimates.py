@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -48,6 +49,18 @@ class Estimate:
     unit: str
     norm: str = ""
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the estimate as a saved state holds it."""
+        columns = {name: torch.from_numpy(column) for name, column in self.columns.items()}
+        kind = {"higher_is": self.higher_is, "unit": self.unit, "norm": self.norm}
+        return {"score": torch.from_numpy(self.score), "columns": columns, **kind}
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Estimate:
+        """Return the estimate that `state_dict` was given of."""
+        columns = {name: column.numpy() for name, column in state["columns"].items()}
+        return cls(**{**state, "score": state["score"].numpy(), "columns": columns})
 
 
 def from_margins(table: MarginTable, norm: Norm) -> Estimate:

@@ -6,6 +6,7 @@ import importlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from pumalib.attacks.settings import Norm
 from pumalib.data.pool import Pool, open_pool
+from pumalib.devices import enough_memory
 from pumalib.errors import DataError
 from pumalib.models.imported import load_imported
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
@@ -26,11 +28,10 @@ from pumalib.scores.settings import (
     score_module,
 )
 from pumalib.scores.table import ScoreTable, write_scores
+from pumalib.states import StateFile, StatePlace, state_key
 from pumalib.training.images import to_model_input
 
 log = logging.getLogger(__name__)
-
-_BLOCK_BATCHES = 8
 
 
 def score_shard(
@@ -42,9 +43,10 @@ def score_shard(
     shard: int,
     threat_norm: Norm,
     device: str,
+    state: StatePlace | None = None,
     code: Mapping[str, str] | None = None,
 ) -> None:
-    """Score one shard of a pool and store it.
+    """Score one shard of a pool and store it; go on from the state of a killed job where there is one.
 
     Args:
         settings: the score's settings; `shards` says how many there are.
@@ -54,6 +56,7 @@ def score_shard(
         shard: number of the shard, from 0.
         threat_norm: norm of margins unless the settings say otherwise.
         device: torch device.
+        state: where to keep the state until the shard is written; None: a kill loses everything.
         code: code fingerprint to record.
 
     Raises:
@@ -70,11 +73,16 @@ def score_shard(
             f"got shard {shard} of {settings.shards} for {pool_path}; lower shards"
         )
     first, last = (len(pool) * edge // settings.shards for edge in (shard, shard + 1))
-    estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device)
+    inputs = {"pool": pool.fingerprint, "model": trained.fingerprint}
+    facts = {"settings": settings.model_dump(), "shard": shard, "norm": threat_norm, "inputs": inputs, "device": device}
+    kept = StateFile(state, state_key(**facts, code=dict(code or {})))
+    with enough_memory(device, "lower batch_size of the score"):
+        estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device, kept)
     table = _join(estimates, settings.method, pool.fingerprint, trained.fingerprint, first)
     if table.converged is not None and not table.converged.all():
         log.warning("%d of %d rows did not converge: their margin is a bound", (~table.converged).sum(), last - first)
     write_scores(table, output, settings.model_dump(), code)
+    kept.remove()
 
 
 def _load_model(reference: ModelReference, path: Path, pool: Pool, device: str) -> TrainedModel:
@@ -91,13 +99,21 @@ def _score_rows(
     rows: NDArray[np.int64],
     threat_norm: Norm,
     device: str,
+    state: StateFile,
 ) -> list[Estimate]:
     method = importlib.import_module(score_module(settings))
-    block = settings.batch_size * _BLOCK_BATCHES
-    estimates = []
-    with tqdm(total=len(rows), desc=f"scoring ({settings.method})", unit="image", disable=None) as bar:
-        for start in range(0, len(rows), block):
-            taken = rows[start : start + block]
+    saved = state.load() or {"estimates": []}
+    estimates = [Estimate.from_state_dict(estimate) for estimate in saved["estimates"]]
+    done = sum(len(estimate.score) for estimate in estimates)
+
+    def state_dict() -> dict[str, Any]:
+        return {"estimates": [estimate.state_dict() for estimate in estimates]}
+
+    description = f"scoring ({settings.method})"
+    with tqdm(total=len(rows), initial=done, desc=description, unit="image", disable=None) as bar:
+        for start in range(done, len(rows), settings.batch_size):
+            state.offer(state_dict)
+            taken = rows[start : start + settings.batch_size]
             images = to_model_input(torch.from_numpy(pool.images[taken]).to(device))
             labels = torch.from_numpy(pool.labels[taken]).to(device)
             estimates.append(method.score(Question(trained.model, images, labels, threat_norm), settings))

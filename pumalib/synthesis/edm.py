@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed, normal_per_row
+from pumalib.states import NO_STATE, StateFile
 from pumalib.synthesis.networks import build_network
 from pumalib.synthesis.settings import EdmSettings
 
@@ -81,6 +83,7 @@ def train_generator(
     seed: int,
     device: str = "cpu",
     on_step: Callable[[int, float], None] | None = None,
+    state: StateFile = NO_STATE,
 ) -> Denoiser:
     """Train a denoiser and return its averaged weights in evaluation mode.
 
@@ -96,29 +99,86 @@ def train_generator(
         seed: determines initial weights, order and noise.
         device: where to train, e.g. "cpu" or "cuda".
         on_step: called with the number of finished steps and the loss of the last.
+        state: where the state is kept that a killed training goes on from.
 
     Raises:
-        DataError: images and labels that do not fit together.
+        DataError: images and labels that do not fit together, or a loss that is not finite.
     """
     _check_training_set(images, labels, num_classes)
-    height, width, channels = images.shape[1:]
-    denoiser = build_denoiser(settings, (height, width, channels), num_classes, seed).to(device)
-    average = deepcopy(denoiser).eval().requires_grad_(False)
-    optimizer = torch.optim.Adam(denoiser.parameters(), lr=settings.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings.steps))
-    generator = torch.Generator(device).manual_seed(derive_seed(seed, "edm", "training"))
-    pool = torch.tensor(images, device=device), torch.tensor(labels, device=device)
-    for step in range(1, settings.steps + 1):
-        clean, batch_labels = _draw_batch(*pool, settings.batch_size, generator)
-        loss = denoising_loss(denoiser, clean, batch_labels, settings, generator)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        _update_average(average, denoiser, min(settings.averaging, (1 + step) / (10 + step)))
+    training = _Training(images, labels, num_classes, settings, seed, device)
+    saved = state.load()
+    if saved is not None:
+        training.load_state_dict(saved)
+    while training.step < settings.steps:
+        state.offer(training.state_dict)
+        loss = training.advance()
         if on_step is not None:
-            on_step(step, loss.item())
-    return average
+            on_step(training.step, loss)
+    return training.average
+
+
+class _Training:
+    """The state of one training."""
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        num_classes: int,
+        settings: EdmSettings,
+        seed: int,
+        device: str,
+    ) -> None:
+        height, width, channels = images.shape[1:]
+        self.step = 0
+        self.denoiser = build_denoiser(settings, (height, width, channels), num_classes, seed).to(device)
+        self.average = deepcopy(self.denoiser).eval().requires_grad_(False)
+        self._settings = settings
+        self._images, self._labels = torch.tensor(images, device=device), torch.tensor(labels, device=device)
+        self._optimizer = torch.optim.Adam(self.denoiser.parameters(), lr=settings.learning_rate, fused=True)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: rate_factor(step, settings.steps)
+        )
+        self._generator = torch.Generator(device).manual_seed(derive_seed(seed, "edm", "training"))
+
+    def advance(self) -> float:
+        """Take one step and return its loss."""
+        clean, labels = _draw_batch(self._images, self._labels, self._settings.batch_size, self._generator)
+        loss = denoising_loss(self.denoiser, clean, labels, self._settings, self._generator)
+        self.step += 1
+        value = loss.item()
+        if not math.isfinite(value):
+            raise DataError(
+                f"expected a finite loss, got {value} at step {self.step} of {self._settings.steps}; "
+                "lower learning_rate"
+            )
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._schedule.step()
+        decay = min(self._settings.averaging, (1 + self.step) / (10 + self.step))
+        _update_average(self.average, self.denoiser, decay)
+        return value
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the steps to come depend on, but data and settings."""
+        return {
+            "step": self.step,
+            "denoiser": self.denoiser.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.step = state["step"]
+        self.denoiser.load_state_dict(state["denoiser"])
+        self.average.load_state_dict(state["average"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"])
 
 
 def denoising_loss(

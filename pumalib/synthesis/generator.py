@@ -10,10 +10,12 @@ from tqdm import tqdm
 
 from pumalib.artifacts import file_fingerprint
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
+from pumalib.devices import enough_memory
 from pumalib.errors import ArtifactError
 from pumalib.models.checkpoint import load_weights, read_metadata, save_weights
 from pumalib.provenance import library_versions
 from pumalib.randomness import derive_seed
+from pumalib.states import StateFile, StatePlace, state_key
 from pumalib.synthesis.edm import Denoiser, build_denoiser, train_generator
 from pumalib.synthesis.settings import SAMPLING_KEYS, EdmSettings
 
@@ -33,6 +35,7 @@ def train_stage(
     name: str,
     seed: int,
     device: str,
+    state: StatePlace | None = None,
     code: Mapping[str, str] | None = None,
 ) -> None:
     """Train a generator on the train split of a dataset, and on nothing else, and store it.
@@ -44,11 +47,20 @@ def train_stage(
         name: of the generator, for the progress bar.
         seed: of the study.
         device: torch device.
+        state: where to keep the state until the weights are written; None: a kill loses everything.
         code: code fingerprint to record.
     """
     split = read_split(dataset, "train")
     class_names = read_class_names(dataset)
-    with tqdm(total=settings.steps * settings.batch_size, desc=f"{name}/{seed}", unit="image", disable=None) as bar:
+    trained_with = settings.model_dump(exclude=set(SAMPLING_KEYS))
+    inputs = {"dataset": split_fingerprint(dataset, "train")}
+    facts = {"settings": trained_with, "seed": seed, "inputs": inputs, "device": device, "code": dict(code or {})}
+    kept = StateFile(state, state_key(**facts))
+    total, advice = settings.steps * settings.batch_size, "lower batch_size (another result) of the generator"
+    with (
+        enough_memory(device, advice),
+        tqdm(total=total, desc=f"{name}/{seed}", unit="image", disable=None) as bar,
+    ):
         denoiser = train_generator(
             split.images,
             split.labels,
@@ -57,19 +69,21 @@ def train_stage(
             derive_seed(seed, "generator"),
             device,
             on_step=lambda step, loss: advance(bar, step * settings.batch_size),
+            state=kept,
         )
     metadata = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "image_shape": list(split.images.shape[1:]),
         "class_names": list(class_names),
-        "settings": settings.model_dump(exclude=set(SAMPLING_KEYS)),
+        "settings": trained_with,
         "seed": seed,
-        "inputs": {"dataset": split_fingerprint(dataset, "train")},
+        "inputs": inputs,
         "code": dict(code or {}),
         "library_versions": library_versions(),
     }
     save_weights(denoiser, output, metadata)
+    kept.remove()
 
 
 def load_generator(path: Path, settings: EdmSettings, dataset: Path, device: str) -> tuple[Denoiser, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -38,3 +39,11 @@ class WeightAverage:
             average.lerp_(weight, 1 - decay)
         for kept, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
             kept.copy_(buffer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average."""
+        return self.model.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from an average."""
+        self.model.load_state_dict(state)

@@ -39,6 +39,12 @@ class OnlinePolicy(Protocol):
     def perturb(self, step: Step, objective: Objective) -> Perturbed:
         """Perturb a batch whose `epsilons` are where the policy starts."""
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what the policy remembers from batch to batch."""
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave."""
+
 
 @dataclass(frozen=True)
 class Step:

@@ -10,19 +10,23 @@ import yaml
 
 from pumalib.artifacts import write_text, writing
 from pumalib.attacks.settings import ThreatSettings
-from pumalib.data.datasets import has_split, read_split
+from pumalib.data.datasets import has_split, read_split, split_fingerprint
 from pumalib.data.pool import open_pool
+from pumalib.devices import enough_memory
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
 from pumalib.randomness import derive_seed
 from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.selection.stage import read_selection
+from pumalib.states import StateFile, StatePlace, state_key
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.track import write_track
 from pumalib.training.track_settings import TrackSettings
 from pumalib.training.train import NO_TRACK, train_on_rows
 from pumalib.training.trainer import TrainingRows
+
+_ADVICE = "lower device_images_gib (the same result), track.batch_size or batch_size (another result) of the training"
 
 
 def train_run(
@@ -43,6 +47,7 @@ def train_run(
     tracked: TrackSettings = NO_TRACK,
     repetition: int = 0,
     online: OnlineEpsilonSettings | None = None,
+    state: StatePlace | None = None,
     code: Mapping[str, str] | None = None,
 ) -> None:
     """Train one run of one seed and store its weights (averaged), its history, its track and its settings.
@@ -64,6 +69,7 @@ def train_run(
         tracked: what to gather about every row.
         repetition: another value gives other initial weights and another order within the seed.
         online: the run's epsilon policy where it works during training.
+        state: where to keep the state until all files are written; None: a kill loses everything.
         code: code fingerprint to record.
     """
     pool = open_pool(pool_path)
@@ -73,18 +79,6 @@ def train_run(
     network = build_model(architecture, pool.image_shape, len(pool.class_names), initial)
     validation = read_split(dataset, "validation") if has_split(dataset, "validation") else None
     data = TrainingRows(pool.images, pool.labels, pool.source, selection.rows, selection.epsilons, pool.image_shape)
-    result = train_on_rows(
-        network,
-        data,
-        settings,
-        threat,
-        track=tracked,
-        seed=own_seed,
-        validation=validation,
-        device=device,
-        description=f"{name}/{seed}",
-        online=online,
-    )
     resolved: dict[str, Any] = {
         "run": name,
         "seed": seed,
@@ -96,6 +90,23 @@ def train_run(
         **({} if online is None else {"epsilon": online.model_dump()}),
     }
     inputs = {"pool": pool.fingerprint, "selection": selection.fingerprint}
+    measured = split_fingerprint(dataset, "validation") if validation is not None else "none"
+    facts = {**resolved, "inputs": {**inputs, "validation": measured}, "device": device, "code": dict(code or {})}
+    kept = StateFile(state, state_key(**facts))
+    with enough_memory(device, _ADVICE):
+        result = train_on_rows(
+            network,
+            data,
+            settings,
+            threat,
+            track=tracked,
+            seed=own_seed,
+            validation=validation,
+            device=device,
+            description=f"{name}/{seed}",
+            online=online,
+            state=kept,
+        )
     save_trained(
         result.model,
         model,
@@ -110,3 +121,4 @@ def train_run(
         result.history.to_csv(temporary, index=False)
     write_track(result.track, track, pool.fingerprint, settings=resolved, inputs=inputs, code=code)
     write_text(run, yaml.safe_dump({**resolved, "inputs": inputs}, sort_keys=False))
+    kept.remove()

@@ -51,7 +51,7 @@ def summarise_epoch(
     Raises:
         DataError: a loss that is not finite, or no row that was kept.
     """
-    _check_finite(losses[:, 0], epoch)
+    check_finite(losses[:, 0], epoch, len(losses))
     epsilon_sum, num_trained = trained.sum(0)
     if num_trained == 0:
         raise DataError(
@@ -63,11 +63,20 @@ def summarise_epoch(
     return EpochSummary(total, natural, robust, float(epsilon_sum / num_trained), num_dropped)
 
 
-def _check_finite(losses: NDArray[np.float64], epoch: int) -> None:
-    """Look at a whole epoch at once: asking the device after each step would make every step wait."""
+def check_finite(losses: NDArray[np.float64], epoch: int, num_steps: int) -> None:
+    """Look at many steps at once: asking the device after each would make every step wait.
+
+    Args:
+        losses: [S], total loss of the first batches of an epoch.
+        epoch: counted from 0.
+        num_steps: of a whole epoch.
+
+    Raises:
+        DataError: a loss that is not finite.
+    """
     bad = np.flatnonzero(~np.isfinite(losses))
     if len(bad):
         raise DataError(
             f"expected a finite loss, got {losses[bad[0]]} in epoch {epoch + 1} at its step {bad[0] + 1} of "
-            f"{len(losses)}; lower learning_rate"
+            f"{num_steps}; lower learning_rate"
         )

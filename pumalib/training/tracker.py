@@ -30,7 +30,7 @@ from pumalib.training.trainer import TrainingRows
 
 
 class Tracker:
-    """What has been gathered so far; its whole state is a `Track`, so a training can be resumed from one.
+    """What has been gathered so far.
 
     Args:
         settings: what to gather.
@@ -72,7 +72,9 @@ class Tracker:
             for name, wanted in settings.passes.items()
         }
         self._visited: list[tuple[NDArray[np.int64], Tensor]] = []
-        self.restore(Track(len(data.labels), {}))
+        self._values: dict[str, list[NDArray[Any]]] = {}
+        self._epochs: dict[str, list[int]] = {}
+        self._count, self._wrong = (np.zeros(len(data.labels), np.int32) for _ in range(2))
 
     def visit(self, rows: NDArray[np.int64], wrong: Tensor) -> None:
         """Take note of a batch that training visits: its rows [B], and [B] bool, which were misclassified."""
@@ -110,15 +112,21 @@ class Tracker:
         visits = None if self._settings.visits is None else Visits(self._count.copy(), self._wrong.copy())
         return Track(len(self._data.labels), quantities, visits)
 
-    def restore(self, track: Track) -> None:
-        """Go on from what an interrupted training had gathered at the end of an epoch."""
-        nothing = np.zeros(len(self._data.labels), np.int32)
-        visits = track.visits or Visits(nothing, nothing)
-        self._count, self._wrong = visits.count.copy(), visits.wrong.copy()
-        self._epochs = {name: quantity.epochs.tolist() for name, quantity in track.quantities.items()}
-        self._values: dict[str, list[NDArray[Any]]] = {
-            name: list(quantity.values) for name, quantity in track.quantities.items()
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been gathered so far, the visits of an unfinished epoch among it."""
+        self._count_visits()
+        return {
+            "values": {name: [torch.from_numpy(values) for values in kept] for name, kept in self._values.items()},
+            "epochs": self._epochs,
+            "count": torch.from_numpy(self._count),
+            "wrong": torch.from_numpy(self._wrong),
         }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._values = {name: [values.numpy() for values in kept] for name, kept in state["values"].items()}
+        self._epochs = state["epochs"]
+        self._count, self._wrong = state["count"].numpy(), state["wrong"].numpy()
 
     def _count_visits(self) -> None:
         """Ask the device once an epoch: asking after each step would make every step wait."""

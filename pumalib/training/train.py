@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
 from pumalib.selection.policies import row_epsilons
 from pumalib.selection.settings import FixedEpsilon, OnlineEpsilonSettings
+from pumalib.states import NO_STATE, StateFile
 from pumalib.training.history import EpochRecord, Probe, make_probe, to_frame
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.summary import EpochSummary
@@ -138,8 +140,9 @@ def train_on_rows(
     device: str = "cpu",
     description: str = "training",
     online: OnlineEpsilonSettings | None = None,
+    state: StateFile = NO_STATE,
 ) -> TrainingResult:
-    """Train a model on selected rows of a pool; see `train`."""
+    """Train a model on selected rows of a pool, from the state of a killed job where there is one; see `train`."""
     check_rows(data, settings, threat, online)
     torch.manual_seed(derive_seed(seed, "torch"))
     trainer = Trainer(model.to(device), data, settings, threat, seed, torch.device(device), online)
@@ -151,18 +154,43 @@ def train_on_rows(
         "train" if validation is None else "validation",
         torch.device(device),
     )
-    records = []
-    with tqdm(total=settings.num_steps * settings.batch_size, desc=description, unit="image", disable=None) as bar:
-        for epoch in range(settings.epochs):
-            started = time.monotonic()
-            summary = trainer.run_epoch(epoch, bar.update, tracker.visit)
-            is_measured = (epoch + 1) % settings.history_every == 0 or epoch + 1 == settings.epochs
-            records.append(_record(epoch, summary, trainer, settings, probe, is_measured))
-            rate = settings.steps_per_epoch * settings.batch_size / (time.monotonic() - started)
-            bar.set_postfix(clean=records[-1].clean_accuracy, robust=records[-1].robust_accuracy)
-            log.info("%s: %s, %.0f images/s", description, records[-1], rate)
-            tracker.end_epoch(epoch + 1, trainer.model, trainer.average.model)
-    return TrainingResult(trainer.average.model, to_frame(records), tracker.track())
+    training = _Training(trainer, tracker, [])
+    saved = state.load()
+    if saved is not None:
+        training.load_state_dict(saved)
+    total = settings.num_steps * settings.batch_size
+    with tqdm(total=total, initial=trainer.images_seen, desc=description, unit="image", disable=None) as bar:
+        while trainer.epoch < settings.epochs:
+            started, seen = time.monotonic(), trainer.images_seen
+            summary = trainer.run_epoch(lambda: state.offer(training.state_dict), bar.update, tracker.visit)
+            is_measured = trainer.epoch % settings.history_every == 0 or trainer.epoch == settings.epochs
+            record = _record(summary, trainer, probe, is_measured)
+            training.records.append(record)
+            rate = (trainer.images_seen - seen) / (time.monotonic() - started)
+            bar.set_postfix(clean=record.clean_accuracy, robust=record.robust_accuracy)
+            log.info("%s: %s, %.0f images/s", description, record, rate)
+            tracker.end_epoch(trainer.epoch, trainer.model, trainer.average.model)
+    return TrainingResult(trainer.average.model, to_frame(training.records), tracker.track())
+
+
+@dataclass(frozen=True)
+class _Training:
+    """All that changes from step to step."""
+
+    trainer: Trainer
+    tracker: Tracker
+    records: list[EpochRecord]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the steps to come and the results depend on, but data and settings."""
+        records = [asdict(record) for record in self.records]
+        return {"trainer": self.trainer.state_dict(), "tracker": self.tracker.state_dict(), "records": records}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.trainer.load_state_dict(state["trainer"])
+        self.tracker.load_state_dict(state["tracker"])
+        self.records[:] = [EpochRecord(**record) for record in state["records"]]
 
 
 def _some_rows(data: TrainingRows, count: int) -> LabelledImages:
@@ -171,18 +199,11 @@ def _some_rows(data: TrainingRows, count: int) -> LabelledImages:
     return LabelledImages(data.images[rows], data.labels[rows])
 
 
-def _record(
-    epoch: int,
-    summary: EpochSummary,
-    trainer: Trainer,
-    settings: TrainingSettings,
-    probe: Probe,
-    is_measured: bool,
-) -> EpochRecord:
+def _record(summary: EpochSummary, trainer: Trainer, probe: Probe, is_measured: bool) -> EpochRecord:
     clean, robust = probe.measure(trainer.average.model) if is_measured else (float("nan"), float("nan"))
     return EpochRecord(
-        epoch=epoch + 1,
-        images_seen=(epoch + 1) * settings.steps_per_epoch * settings.batch_size,
+        epoch=trainer.epoch,
+        images_seen=trainer.images_seen,
         loss=summary.total,
         natural_loss=summary.natural,
         robust_loss=summary.robust,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from pumalib.training.online.start import Start
 from pumalib.training.optimisation import make_optimizer, make_schedule
 from pumalib.training.sampling import BatchPlan, draw_batches
 from pumalib.training.settings import TrainingSettings, method_module, online_module
-from pumalib.training.summary import EpochSummary, rows_trained, summarise_epoch
+from pumalib.training.summary import EpochSummary, check_finite, rows_trained, summarise_epoch
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,14 @@ def _check_online(data: TrainingRows, settings: TrainingSettings, online: Online
 
 
 class Trainer:
-    """The state of one training."""
+    """The state of one training.
+
+    Attributes:
+        model: in training.
+        average: of its weights.
+        learning_rate: of the last step.
+        epoch: epochs done, and so the number of the one under way, counted from 0.
+    """
 
     def __init__(
         self,
@@ -114,12 +123,16 @@ class Trainer:
         self.optimizer = make_optimizer(model, settings)
         self.schedule = make_schedule(self.optimizer, settings)
         self.learning_rate = float("nan")
+        self.epoch = 0
         self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * settings.num_steps))
         self._settings, self._data, self._seed, self._device = settings, data, seed, device
         self._attack = InnerAttack(threat.norm, settings.inner_steps, settings.attack_step_size)
         image_bytes = int(np.prod(data.image_shape))
         self._images = SelectedImages(data.images, data.rows, image_bytes, device, settings.device_images_gib)
         self._plan = BatchPlan(settings.batch_size, settings.steps_per_epoch, settings.synthetic_fraction, seed)
+        self._batch = 0  # batches done in the epoch under way
+        self._losses = torch.zeros(self._plan.num_batches, 3, device=device)
+        self._trained = torch.zeros(self._plan.num_batches, 2, device=device)
         self._batch_loss: Callable[[Step], BatchLoss] = importlib.import_module(
             method_module(settings.method)
         ).batch_loss
@@ -129,14 +142,14 @@ class Trainer:
 
     def run_epoch(
         self,
-        epoch: int,
+        before_step: Callable[[], object],
         on_images: Callable[[int], object],
         on_visit: Callable[[NDArray[np.int64], Tensor], object],
     ) -> EpochSummary:
-        """Train one epoch.
+        """Train one epoch, or what is left of it.
 
         Args:
-            epoch: counted from 0.
+            before_step: called before each batch; here the state can be taken.
             on_images: called after each batch with its number of images.
             on_visit: called after each batch with its rows [B] and, [B] bool, which were misclassified.
 
@@ -144,21 +157,68 @@ class Trainer:
             DataError: a loss that is not finite, or no row that was kept; found at the end of the epoch.
         """
         self.model.train()
-        losses = torch.empty(self._plan.num_batches, 3, device=self._device)
-        trained = torch.empty(self._plan.num_batches, 2, device=self._device)
-        batches = draw_batches(self._plan, self._data.source, self._data.rows, epoch)
-        for index, rows in enumerate(batches):
-            loss = self._step(epoch * self._plan.num_batches + index, epoch, rows)
-            losses[index] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
-            trained[index] = rows_trained(loss, len(rows))
+        for rows in self._batches_left():
+            before_step()
+            loss = self._step(self.epoch * self._plan.num_batches + self._batch, self.epoch, rows)
+            self._losses[self._batch] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
+            self._trained[self._batch] = rows_trained(loss, len(rows))
+            self._batch += 1
             on_images(len(rows))
             on_visit(rows, loss.wrong)
             if self._settings.schedule_unit == "step":
                 self.schedule.step()
         if self._settings.schedule_unit == "epoch":
             self.schedule.step()
-        steps: NDArray[np.float64] = losses.cpu().double().numpy()
-        return summarise_epoch(steps, trained.cpu().double().numpy(), self._plan.batch_size, epoch)
+        steps: NDArray[np.float64] = self._losses.cpu().double().numpy()
+        trained: NDArray[np.float64] = self._trained.cpu().double().numpy()
+        summary = summarise_epoch(steps, trained, self._plan.batch_size, self.epoch)
+        self.epoch, self._batch = self.epoch + 1, 0
+        return summary
+
+    def _batches_left(self) -> Iterator[NDArray[np.int64]]:
+        return islice(draw_batches(self._plan, self._data.source, self._data.rows, self.epoch), self._batch, None)
+
+    @property
+    def images_seen(self) -> int:
+        """Draws so far."""
+        return (self.epoch * self._plan.num_batches + self._batch) * self._plan.batch_size
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the steps to come depend on, but data and settings; random numbers depend on the step alone.
+
+        Raises:
+            DataError: a loss or a weight that is not finite: nothing good comes of going on from there.
+        """
+        losses: NDArray[np.float64] = self._losses[: self._batch, 0].cpu().double().numpy()
+        check_finite(losses, self.epoch, self._plan.num_batches)
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+            raise DataError(
+                f"expected finite weights, got others in epoch {self.epoch + 1} after its step {self._batch} of "
+                f"{self._plan.num_batches}; lower learning_rate"
+            )
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "online": {} if self._online is None else self._online.state_dict(),
+            "epoch": self.epoch,
+            "batch": self._batch,
+            "losses": self._losses,
+            "trained": self._trained,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self._online is not None:
+            self._online.load_state_dict(state["online"])
+        self.epoch, self._batch = state["epoch"], state["batch"]
+        self._losses.copy_(state["losses"])
+        self._trained.copy_(state["trained"])
 
     def _step(self, step: int, epoch: int, rows: NDArray[np.int64]) -> BatchLoss:
         images = self._images.gather(rows)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pumalib.digests import seal
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import REAL, SYNTHETIC, Pool, PoolImages, build_pool, open_pool, read_pool_rows
 from pumalib.errors import ArtifactError, DataError
@@ -192,6 +193,7 @@ def rewrite_images(path: Path, images: np.ndarray, **options: Any) -> None:
     with h5py.File(path, "r+") as file:
         del file["images"]
         file.create_dataset("images", data=images, **options)
+    seal(path)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +225,7 @@ def test_source_of_another_number_of_rows_than_the_pool_says_is_refused(results:
         described = json.loads(file.attrs["sources"])
         described[1]["rows"] += 1
         file.attrs["sources"] = json.dumps(described)
+    seal(pool_path(results))
     with pytest.raises(ArtifactError, match=r"expected 6 labels and images in .*, got 5 and 5"):
         open_pool(pool_path(results))
 
@@ -231,6 +234,7 @@ def test_pool_whose_sources_column_has_another_length_is_refused(results: Path) 
     with h5py.File(pool_path(results), "r+") as file:
         del file["source"]
         file["source"] = np.zeros(3, np.uint8)
+    seal(pool_path(results))
     with pytest.raises(ArtifactError, match=r"expected 14 values of 'source' in .*, got 3"):
         open_pool(pool_path(results))
 

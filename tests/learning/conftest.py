@@ -54,7 +54,6 @@ def settings() -> TriLevelSettings:
             "attack_batch_size": 32,
             "step_size": 0.02,
             "probe_every": 8,
-            "save_every": 5,
         }
     )
 

@@ -11,6 +11,7 @@ from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_learned_pool, build_pool, open_pool
 from pumalib.learning.inputs import ignore_step
 from pumalib.learning.stage import learn_dataset
+from pumalib.states import StatePlace
 from tests.learning.conftest import StopError, stop_at, toy_rows
 
 
@@ -29,7 +30,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def learn_in(folder, settings, name="learned", seed=0, on_step=ignore_step):
+def learn_in(folder, settings, name="learned", seed=0, on_step=ignore_step, every_seconds=0):
     learn_dataset(
         settings,
         ThreatSettings(epsilon=0.1),
@@ -38,7 +39,7 @@ def learn_in(folder, settings, name="learned", seed=0, on_step=ignore_step):
         dataset=folder / "dataset.h5",
         model=None,
         output=folder / f"{name}.h5",
-        state=folder / "logs/state",
+        state=StatePlace(folder / "work/state", every_seconds),
         progress=folder / "logs/progress.csv",
         device="cpu",
         code={"a": "1"},
@@ -55,7 +56,7 @@ def test_learned_pool_has_the_rows_labels_and_sources_it_started_from(folder, se
     np.testing.assert_array_equal(learned.source, [0] * 30 + [1] * 10)
     assert (learned.images[:] != start.images[:]).any()
     assert learned.fingerprint != start.fingerprint
-    assert not (folder / "logs/state").exists()
+    assert not (folder / "work/state").exists()
     assert (folder / "logs/progress.csv").read_text().count("validation") == 4
     with h5py.File(folder / "learned-pool.h5") as file:  # the virtual datasets that people open
         np.testing.assert_array_equal(file["images"][...], learned.images[:])
@@ -77,10 +78,10 @@ def test_state_is_used_for_the_same_work_alone(folder, settings, change):
         with create_artifact(folder / "synthetic.h5", "synthetic", settings={}, inputs={}) as file:
             write_images(file, LabelledImages(np.zeros((3, 4, 4, 1), np.uint8), np.arange(3) % 2))
         build_pool(folder / "dataset.h5", folder / "synthetic.h5", folder / "pool.h5", settings={})
-    given = settings.model_copy(update={"label_smoothing": 0.2} if change == "settings" else {"save_every": 7})
+    given = settings.model_copy(update={"label_smoothing": 0.2} if change == "settings" else {})
     steps: list[int] = []
-    learn_in(folder, given, seed=1 if change == "seed" else 0, on_step=steps.append)
-    assert steps[0] == (11 if change == "none" else 1)
+    learn_in(folder, given, seed=1 if change == "seed" else 0, on_step=steps.append, every_seconds=1000)
+    assert steps[0] == (13 if change == "none" else 1)
     with h5py.File(folder / "whole.h5") as whole, h5py.File(folder / "learned.h5") as learned:
         assert (whole.attrs["schema"], whole.attrs["schema_version"]) == ("puma.learned", 1)
         assert change != "none" or (whole["images"][...] == learned["images"][...]).all()

@@ -10,10 +10,10 @@ from torch import nn
 from pumalib.errors import DataError
 from pumalib.learning.methods.robust_features import feature_reader, learn, match_features, other_rows
 from pumalib.learning.settings import RobustFeaturesSettings
-from pumalib.learning.state import StateFile
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
+from pumalib.states import StateFile, StatePlace
 from tests.learning.conftest import StopError, stop_at
 
 SETTINGS = RobustFeaturesSettings(
@@ -95,7 +95,8 @@ def test_model_without_a_last_linear_layer_needs_logits(model):
 
 def test_stopped_job_goes_on_to_the_same_bits(robust, tmp_path):
     whole = learn(SETTINGS, robust)
-    kept = replace(robust, state=StateFile(tmp_path / "state", "key"), progress=tmp_path / "progress.csv")
+    state = StateFile(StatePlace(tmp_path / "state", 0), "key")
+    kept = replace(robust, state=state, progress=tmp_path / "progress.csv")
     with pytest.raises(StopError):
         learn(SETTINGS, kept, stop_at(16))
     done: list[int] = []

@@ -18,9 +18,9 @@ from pumalib.errors import DataError
 from pumalib.evaluation.evaluate import evaluate
 from pumalib.learning.methods.tri_level import learn, robust_loss
 from pumalib.learning.population import Population, draw_batches
-from pumalib.learning.state import StateFile
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
+from pumalib.states import StateFile, StatePlace
 from pumalib.training.images import to_model_input
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.train import train
@@ -76,7 +76,7 @@ def test_nothing_changes_where_networks_do_not_train(settings, inputs, change, u
 
 def test_labels_and_seed_decide_the_images_and_saving_does_not(settings, inputs, tmp_path):
     learned = learn(settings, inputs)
-    state = StateFile(tmp_path / "state", "key")
+    state = StateFile(StatePlace(tmp_path / "state", 0), "key")
     np.testing.assert_array_equal(learned, learn(settings, replace(inputs, state=state, progress=tmp_path / "p.csv")))
     assert (learned != learn(settings, replace(inputs, seed=1))).any()
 
@@ -86,12 +86,12 @@ def test_labels_and_seed_decide_the_images_and_saving_does_not(settings, inputs,
 def test_stopped_learning_goes_on_to_the_same_bits(settings, inputs, tmp_path, update, last):
     settings = settings.model_copy(update={"update": update})
     whole = learn(settings, replace(inputs, progress=tmp_path / "whole.csv"))
-    kept = replace(inputs, state=StateFile(tmp_path / "state", "key"), progress=tmp_path / "kept.csv")
+    kept = replace(inputs, state=StateFile(StatePlace(tmp_path / "state", 0), "key"), progress=tmp_path / "kept.csv")
     with pytest.raises(StopError):
         learn(settings, kept, stop_at(last))
     steps: list[int] = []
     np.testing.assert_array_equal(learn(settings, kept, steps.append), whole)
-    assert steps[0] == last - last % 5 + 1
+    assert steps[0] == last + 1
     columns = ["step", "loss", "clean_accuracy", "robust_accuracy", "split"]
     pd.testing.assert_frame_equal(
         pd.read_csv(tmp_path / "whole.csv")[columns], pd.read_csv(tmp_path / "kept.csv")[columns]
@@ -104,7 +104,7 @@ from dataclasses import replace
 from pathlib import Path
 from pumalib.learning.methods.tri_level import learn
 from pumalib.learning.settings import TriLevelSettings
-from pumalib.learning.state import StateFile
+from pumalib.states import StateFile, StatePlace
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.learning.inputs import LearningInputs
 import numpy as np, torch
@@ -112,7 +112,7 @@ import numpy as np, torch
 torch.set_num_threads(int(sys.argv[3]))
 data = np.load(sys.argv[2])
 inputs = LearningInputs(data["images"], data["labels"], 2, ThreatSettings(epsilon=0.1), validation=None)
-kept = replace(inputs, state=StateFile(Path(sys.argv[1]), "key"))
+kept = replace(inputs, state=StateFile(StatePlace(Path(sys.argv[1]), 0), "key"))
 settings = TriLevelSettings.model_validate_json(sys.argv[4])
 learn(settings, kept, lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == 13 else None)
 """
@@ -130,10 +130,10 @@ def test_killed_job_goes_on_to_the_same_bits(settings, inputs, tmp_path):
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    state = StateFile(tmp_path / "state", "key")
+    state = StateFile(StatePlace(tmp_path / "state", 0), "key")
     steps: list[int] = []
     resumed = learn(settings, replace(inputs, state=state), steps.append)
-    assert steps == list(range(11, 25))
+    assert steps == list(range(14, 25))
     np.testing.assert_array_equal(resumed, learn(settings, inputs))
 
 
@@ -141,14 +141,14 @@ def test_killed_job_goes_on_to_the_same_bits(settings, inputs, tmp_path):
 def test_state_that_does_not_fit_is_not_used(settings, inputs, tmp_path, harm, caplog):
     path = tmp_path / "state"
     with pytest.raises(StopError):
-        learn(settings, replace(inputs, state=StateFile(path, "key")), stop_at(10))
+        learn(settings, replace(inputs, state=StateFile(StatePlace(path, 0), "key")), stop_at(10))
     if harm == "bytes":
         path.write_bytes(path.read_bytes()[:100])
     steps: list[int] = []
-    state = StateFile(path, "other" if harm == "key" else "key")
+    state = StateFile(StatePlace(path, 0), "other" if harm == "key" else "key")
     learned = learn(settings, replace(inputs, state=state), steps.append)
     assert steps[0] == 1
-    assert "start anew: the state at" in caplog.text
+    assert "start anew: " in caplog.text
     np.testing.assert_array_equal(learned, learn(settings, inputs))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pumalib.digests import seal
 from pumalib.artifacts import create_artifact
 from pumalib.errors import ArtifactError
 from pumalib.reporting.results import RESULT_COLUMNS, check_results, read_results
@@ -124,6 +125,7 @@ def test_selection_that_contradicts_itself_is_refused(entry: Any) -> None:
     write_selection(files.selection, [0, 2, 3], 4, 0.1)
     with h5py.File(files.selection, "r+") as file:
         file["rows"][0] = 1
+    seal(files.selection)
     with pytest.raises(ArtifactError, match="expected rows, epsilons and reason to agree"):
         collect_results("tiny", [files])
 

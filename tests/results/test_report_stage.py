@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pumalib.digests import seal
 from pumalib.artifacts import create_artifact
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
@@ -110,6 +111,7 @@ def test_pages_warn_of_runs_that_keep_many_rows_with_a_negative_epsilon(
     assert "negative epsilon" not in output.markdown.read_text(encoding="utf-8")
     with h5py.File(entries[-1].selection, "r+") as file:
         file["epsilons"][:1] = -0.1
+    seal(entries[-1].selection)
     report_results(settings, "tiny", entries, output)
     page = output.markdown.read_text(encoding="utf-8")
     assert "have a negative epsilon in `puma` (25.0 %)" in page

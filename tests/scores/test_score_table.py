@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pumalib.artifacts import create_artifact
+from pumalib.digests import seal
 from pumalib.errors import ArtifactError
 from pumalib.scores.table import ScoreTable, join_scores, read_scores, write_scores
 
@@ -121,6 +122,7 @@ def test_a_damaged_table_is_refused(tmp_path: Path, damage: Callable[[h5py.File]
     (path,) = written(tmp_path, a_table())
     with h5py.File(path, "r+") as file:
         damage(file)
+    seal(path)
     with pytest.raises(ArtifactError, match=message):
         read_scores(path)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import PoolRows, build_pool, read_pool_rows
 from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
+from pumalib.digests import seal
 from pumalib.errors import ArtifactError, ConfigError, DataError
 from pumalib.scores.table import ScoreTable, write_scores
 from pumalib.selection.stage import SelectionPlan, StoredSelection, make_selection, read_selection
@@ -326,6 +327,7 @@ def test_rows_that_disagree_with_their_reasons_are_refused(study: Study, damage:
     study.make(a_plan(EASIEST))
     with h5py.File(study.folder / "selection.h5", "r+") as file:
         damage(file)
+    seal(study.folder / "selection.h5")
     with pytest.raises(ArtifactError, match="rows, epsilons and reason to agree"):
         read_selection(study.folder / "selection.h5")
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from pumalib.errors import DataError
+from pumalib.states import StateFile, StatePlace
 from pumalib.synthesis.edm import (
     balanced_labels,
     build_denoiser,
@@ -257,3 +258,35 @@ def test_balanced_labels_count_classes_round():
 def test_training_set_that_does_not_fit_is_refused(images, labels, message):
     with pytest.raises(DataError, match=message):
         train_generator(images, labels, 2, SETTINGS, seed=0)
+
+
+class DiedError(Exception):
+    """Raised where a test lets a training die."""
+
+
+@pytest.mark.parametrize("last", [1, 7, 19])
+def test_training_that_died_goes_on_to_the_same_bits(tmp_path, last):
+    settings = change(steps=20)
+
+    def die(step, _):
+        if step == last:
+            raise DiedError
+
+    place = StatePlace(tmp_path / "state", 0)
+    whole = train_generator(*toy_set(), 2, settings, seed=1)
+    with pytest.raises(DiedError):
+        train_generator(*toy_set(), 2, settings, seed=1, on_step=die, state=StateFile(place, "key"))
+    steps = []
+    resumed = train_generator(
+        *toy_set(), 2, settings, seed=1, on_step=lambda step, _: steps.append(step), state=StateFile(place, "key")
+    )
+    assert steps == list(range(last, 21))  # the state is saved before a step, so the last one is taken again
+    for first, second in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_loss_that_is_not_finite_names_its_step():
+    with pytest.raises(
+        DataError, match=r"expected a finite loss, got (nan|inf) at step \d+ of 20; lower learning_rate"
+    ):
+        train_generator(*toy_set(), 2, change(steps=20, learning_rate=1e30), seed=1)

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from pumalib.digests import seal
 from pumalib.errors import ArtifactError
 from pumalib.training.track import Quantity, Track, Visits, read_track, write_track
 
@@ -98,6 +99,7 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path, damage: Callable[[h5p
     path = write(a_track(), tmp_path / "track.h5")
     with h5py.File(path, "r+") as file:
         damage(file)
+    seal(path)
     with pytest.raises(ArtifactError, match=message):
         read_track(path)
 

@@ -292,7 +292,7 @@ def test_a_tracker_goes_on_from_a_track_as_if_it_had_not_been_interrupted() -> N
 
     whole = follow(make(), range(1, 5)).track()
     resumed = make()
-    resumed.restore(follow(make(), range(1, 3)).track())
+    resumed.load_state_dict(follow(make(), range(1, 3)).state_dict())
     assert_equal_tracks(follow(resumed, range(3, 5)).track(), whole)
 
 

@@ -22,10 +22,11 @@ class Checkout:
     folder: Path
 
     def run(self, *arguments: str, study: str = "tiny.yaml") -> subprocess.CompletedProcess[str]:
+        return self.call(self.command(*arguments, study=study))
+
+    def command(self, *arguments: str, study: str) -> list[str]:
         command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-        if study:
-            command += ["--configfile", study]
-        return self.call(command)
+        return [*command, "--configfile", study] if study else command
 
     def call(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         with self.start(command) as process:
@@ -33,14 +34,17 @@ class Checkout:
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def start(self, command: list[str]) -> subprocess.Popen[str]:
-        environment = {
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=pipe, stderr=pipe, text=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
             **os.environ,
             "PYTHONPATH": str(self.folder),
             "PUMA_CHECK_CLOSURE": "1",
             "XDG_CACHE_HOME": str(self.folder / ".cache"),
         }
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe, text=True)
 
     def planned(self, study: str = "tiny.yaml") -> set[str]:
         """Return what a run would do: rule names, with the run where there is one, e.g. `model puma`."""

@@ -128,7 +128,6 @@ def finished_on_slurm(cluster: None, make_checkout: Callable) -> Path:
     assert running(), "expected the job to outlive the driver"
     run = re.search(r"SLURM run ID: (\S+)", (folder / "driver.log").read_text())[1]
     subprocess.run(["scancel", f"--name={run}"], check=True)
-    assert driver(folder, "--unlock").wait() == 0
     assert driver(folder).wait() == 0, (folder / "driver.log").read_text()
     return folder
 

@@ -7,6 +7,7 @@ normalised gradient descent. What g does not use stays that of the other row, an
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,12 +48,15 @@ def learn(settings: RobustFeaturesSettings, inputs: LearningInputs, on_step: OnS
     expect_images(trained, inputs.images.shape[1:], inputs.num_classes, "the pool")
     read = feature_reader(trained.model, settings.features, _on_device(inputs.images[:1], inputs.device))
     others = other_rows(len(inputs.images), inputs.seed)
-    saved = None if inputs.state is None else inputs.state.load(inputs.device)
-    if saved is None:
-        saved = {"done": 0, "learned": torch.from_numpy(inputs.images.copy()), "records": []}
+    start: dict[str, Any] = {"done": 0, "learned": torch.from_numpy(inputs.images.copy()), "records": []}
+    saved = inputs.state.load() or start
     done: int = saved["done"]
-    learned: NDArray[np.uint8] = saved["learned"].cpu().numpy()
+    learned: NDArray[np.uint8] = saved["learned"].numpy()
     progress = Progress(inputs.progress, len(learned), done, saved["records"])
+
+    def state_dict() -> dict[str, Any]:
+        return {"done": done, "learned": torch.from_numpy(learned), "records": progress.state_dict()}
+
     while done < len(learned):
         rows = np.arange(done, min(done + settings.batch_size, len(learned)))
         images, starts = inputs.images[rows], inputs.images[others[rows]]
@@ -63,9 +67,7 @@ def learn(settings: RobustFeaturesSettings, inputs: LearningInputs, on_step: OnS
         learned[rows] = to_bytes(moved, images, None)
         done = int(rows[-1]) + 1
         progress.add(done, share_left)
-        if inputs.state is not None:
-            state = {"done": done, "learned": torch.from_numpy(learned), "records": progress.state()}
-            inputs.state.save(state)
+        inputs.state.offer(state_dict)
         on_step(done)
     return learned
 

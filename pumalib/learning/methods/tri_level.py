@@ -57,8 +57,7 @@ def learn(settings: TriLevelSettings, inputs: LearningInputs, on_step: OnStep = 
         learning.advance()
         if learning.step % settings.probe_every == 0 or learning.step == settings.steps:
             learning.measure()
-        if inputs.state is not None and learning.step % settings.save_every == 0:
-            inputs.state.save(learning.state())
+        inputs.state.offer(learning.state_dict)
         on_step(learning.step)
     return learning.levels()
 
@@ -119,11 +118,11 @@ class _Learning:
             self._device,
         )
         self._check_memory()
-        saved = None if inputs.state is None else inputs.state.load(inputs.device)
+        saved = inputs.state.load(inputs.device)
         if saved is None:
             self._begin()
         else:
-            self._resume(saved)
+            self.load_state_dict(saved)
 
     def _check_memory(self) -> None:
         settings = self._settings
@@ -145,14 +144,15 @@ class _Learning:
         self._progress = Progress(self._inputs.progress, self._settings.steps)
         self.measure()
 
-    def _resume(self, saved: dict[str, Any]) -> None:
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
         self.step, self._losses = saved["step"], saved["losses"]
         self._pixels = saved["pixels"]
         self._moments = Moments(saved["first"], saved["second"], saved["counts"])
-        self._population.restore(saved["members"])
+        self._population.load_state_dict(saved["members"])
         self._progress = Progress(self._inputs.progress, self._settings.steps, self.step, saved["records"])
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Return all that the steps to come depend on; random numbers depend on the seed and the step alone."""
         return {
             "step": self.step,
@@ -161,8 +161,8 @@ class _Learning:
             "first": self._moments.first,
             "second": self._moments.second,
             "counts": self._moments.counts,
-            "members": self._population.state(),
-            "records": self._progress.state(),
+            "members": self._population.state_dict(),
+            "records": self._progress.state_dict(),
         }
 
     def advance(self) -> None:

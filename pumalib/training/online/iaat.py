@@ -40,8 +40,7 @@ class Policy:
         start: what training starts from; its epsilons are those of the warm-up.
 
     Attributes:
-        epsilons: [K] float on the device, of the selected rows: all that the policy remembers, to be stored and put
-            back whole by whoever resumes a training.
+        epsilons: [K] float on the device, of the selected rows: all that the policy remembers.
     """
 
     def __init__(self, settings: IaatEpsilon, start: Start) -> None:
@@ -63,6 +62,14 @@ class Policy:
             self.epsilons[positions[chosen]] = self._moved(step, self.epsilons[positions])[chosen]
         epsilons = self.epsilons[positions]
         return Perturbed(step.attacked(epsilons, objective), epsilons)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the epsilons."""
+        return {"epsilons": self.epsilons}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.epsilons = state["epsilons"].to(self.epsilons.device)
 
     def _moved(self, step: Step, epsilons: Tensor) -> Tensor:
         """Return the epsilons after this draw, [B]."""

@@ -48,6 +48,13 @@ class Policy:
             shares = largest_right_share(step, attacked, self._settings.bisection_steps)
         return Perturbed(along(step, attacked, shares), shares * step.epsilons, kept)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return nothing: that is what is remembered."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on; there is nothing to put back."""
+
     def _kept(self, step: Step, attacked: Tensor) -> Tensor | None:
         """Return which rows are wrong at `prune_above`; None where nothing is dropped."""
         threshold = self._settings.prune_above

@@ -1,0 +1,82 @@
+"""What the driver of a workflow does before its first job, so that any end of it can be followed by the same command.
+
+One run of a study at a time: the driver and its jobs hold locks that the kernel drops with the last of them, however
+they end. Snakemake's own lock outlives a kill. And SIGTERM to the driver reaches its jobs, which save their states.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from pumalib.errors import ResourceError
+
+RUN_LOCK, JOBS_LOCK = "run.lock", "jobs.lock"
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+"""What file systems without locks answer."""
+
+log = logging.getLogger(__name__)
+_held: list[IO[str]] = []
+"""Open as long as the process lives."""
+
+
+def begin_run(logs: str | Path) -> None:
+    """Take the lock of a study.
+
+    Args:
+        logs: folder of its logs, where the locks are.
+
+    Raises:
+        ResourceError: another run of the study, or a job that outlived one, is at work; no right to write.
+    """
+    try:
+        _held.append(_locked(Path(logs) / RUN_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        _locked(Path(logs) / JOBS_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB).close()
+    except BlockingIOError:
+        raise ResourceError(
+            "expected no other run of this study, found one at work, or a job that outlived one: wait for it or end it "
+            f"(`fuser {logs}/*.lock` names its processes)"
+        ) from None
+    except OSError as error:
+        raise ResourceError(
+            f"expected a results folder that can be written, got: {error.strerror} at {error.filename}; "
+            "change its owner, permissions or mount"
+        ) from None
+
+
+def join_run(logs: str | Path) -> None:
+    """Let no other run of the study begin while this job lives."""
+    _held.append(_locked(Path(logs) / JOBS_LOCK, fcntl.LOCK_SH))
+
+
+def _locked(path: Path, kind: int) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "a")  # noqa: SIM115 (a lock lasts as long as its file is open)
+    try:
+        fcntl.flock(file, kind)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        log.warning("%s cannot be locked (%s): see to it that no two runs of a study work at once", path, error)
+    return file
+
+
+def hand_on_sigterm() -> None:
+    """Hand SIGTERM on to the processes below this one that have none below them: the jobs."""
+    import psutil
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        for process in psutil.Process().children(recursive=True):
+            if not process.children():
+                process.terminate()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, hand_on)
