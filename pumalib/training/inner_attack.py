@@ -31,11 +31,14 @@ class InnerAttack:
         norm: `linf` or `l2`.
         num_steps: gradient steps.
         step_size: fixed step, pixel scale; None: 2 |epsilon_i| / 8.
+        in_bfloat16: whether passes through the network are in bfloat16 (autocast). What they give, and all else, is
+            float32.
     """
 
     norm: Norm
     num_steps: int
     step_size: float | None = None
+    in_bfloat16: bool = False
 
     def perturb(
         self,
@@ -62,7 +65,9 @@ class InnerAttack:
         is_negative = epsilons < 0
 
         def signed(inputs: Tensor) -> Tensor:
-            logits = model(inputs)
+            with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.in_bfloat16):
+                logits = model(inputs)
+            logits = logits.float()
             return torch.where(is_negative, -cross_entropy(logits, labels), objective(logits))
 
         with unrecorded_statistics(model), frozen_parameters(model):

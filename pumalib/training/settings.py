@@ -13,6 +13,7 @@ _ONLY_FOR = {
     "beta": ("trades",),
     "attack_steps": ("pgd_at", "trades"),
     "attack_step_size": ("pgd_at", "trades"),
+    "attack_precision": ("pgd_at", "trades"),
 }
 
 
@@ -55,6 +56,12 @@ class TrainingSettings(Settings):
     """Steps of the inner attack; none: 10."""
     attack_step_size: PositiveAmount | None = None
     """Fixed step on the pixel scale; none: 2 |epsilon_i| / 8, so that small radii are not bounced across."""
+    attack_precision: Literal["float32", "bfloat16"] | None = None
+    """Of the network's passes in the inner attack; none: float32. Weights, losses and the outer step stay float32."""
+    channels_last: bool = False
+    """Keep images and convolutions in the channels-last layout: faster on GPUs with tensor cores; rounds otherwise."""
+    compile: bool = False
+    """Compile the network with torch.compile: faster steps after a slow first one. Needs a C++ compiler."""
     crop_padding: int = Field(default=4, ge=0)
     """Pixels of zero padding for random crops; 0: no crops."""
     horizontal_flip: bool = True
@@ -85,6 +92,11 @@ class TrainingSettings(Settings):
     def inner_steps(self) -> int:
         """Steps of the inner attack."""
         return 10 if self.attack_steps is None else self.attack_steps
+
+    @property
+    def attacks_in_bfloat16(self) -> bool:
+        """Whether the inner attack looks through a network in bfloat16."""
+        return self.attack_precision == "bfloat16"
 
     @property
     def augments(self) -> bool:

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -119,14 +119,18 @@ class Trainer:
         device: torch.device,
         online: OnlineEpsilonSettings | None = None,
     ) -> None:
-        self.model = model
+        self.model = model.to(memory_format=torch.channels_last) if settings.channels_last else model
         self.optimizer = make_optimizer(model, settings)
         self.schedule = make_schedule(self.optimizer, settings)
         self.learning_rate = float("nan")
         self.epoch = 0
         self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * settings.num_steps))
         self._settings, self._data, self._seed, self._device = settings, data, seed, device
-        self._attack = InnerAttack(threat.norm, settings.inner_steps, settings.attack_step_size)
+        self._attack = InnerAttack(
+            threat.norm, settings.inner_steps, settings.attack_step_size, settings.attacks_in_bfloat16
+        )
+        self._layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self._network = cast(nn.Module, torch.compile(model)) if settings.compile else model
         image_bytes = int(np.prod(data.image_shape))
         self._images = SelectedImages(data.images, data.rows, image_bytes, device, settings.device_images_gib)
         self._plan = BatchPlan(settings.batch_size, settings.steps_per_epoch, settings.synthetic_fraction, seed)
@@ -228,8 +232,8 @@ class Trainer:
         set_momentum(self.model, step == 0)
         loss = self._batch_loss(
             Step(
-                model=self.model,
-                images=to_model_input(images),
+                model=self._network,
+                images=to_model_input(images).contiguous(memory_format=self._layout),
                 labels=torch.from_numpy(self._data.labels[rows]).to(self._device),
                 epsilons=torch.from_numpy(self._data.epsilons[positions]).to(self._device),
                 attack=self._attack,
