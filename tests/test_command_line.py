@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pumalib.__main__ import main
+from pumalib.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 Capture = pytest.CaptureFixture[str]
@@ -84,7 +84,7 @@ def test_summary_without_reports_lists_none(capsys: Capture) -> None:
 def test_errors_prints_the_messages_of_failed_jobs(capsys: Capture) -> None:
     write("config.yaml", "study: tiny\n")
     write("results/tiny/logs/errors.txt", "expected this, got that\n  log: x.log\n")
-    assert main(["errors"]) == 0
+    assert main(["errors"]) == 1
     captured = capsys.readouterr()
     assert captured.err == "\nError: expected this, got that\n  log: x.log\n"
 
