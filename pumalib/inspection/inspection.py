@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class Inspection:
     facts: Mapping[str, Any]
     tables: tuple[Table, ...] = ()
     distributions: tuple[Distribution, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def distribution(name: str, values: ArrayLike) -> Distribution:

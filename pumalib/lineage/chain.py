@@ -65,7 +65,7 @@ class Tracer:
         self._found: dict[tuple[Path, str], tuple[str, tuple[str, ...]]] = {}
         self._followed: set[Path] = set()
 
-    def trace(self, path: Path, role: str = "") -> Node:
+    def trace(self, path: Path) -> Node:
         """Return the chain behind a file that must be there.
 
         Raises:
@@ -73,7 +73,7 @@ class Tracer:
         """
         header = read_header(path)
         links_of(header)
-        return self.follow(Link(role or header.kind, path))
+        return self.follow(Link(header.kind, path))
 
     def follow(self, link: Link) -> Node:
         """Return the chain behind a link; what is wrong with it is written down, not raised."""
