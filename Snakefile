@@ -30,10 +30,14 @@ else:
     include: "rules/reports.smk"
 
 
+include: "rules/page.smk"
+
+
 rule all:
     default_target: True
     input:
         every_file(),
+        rules.page.output,
 
 
 onstart:

@@ -14,7 +14,7 @@ from pumalib.config_theory import TheoryStudySettings
 from pumalib.errors import ConfigError
 from pumalib.settings import Name
 
-ABSTRACTION_TARGETS = frozenset({"all", "abstraction"})
+ABSTRACTION_TARGETS = frozenset({"all", "abstraction", "page"})
 """Names of the rules of such a study: a report is a target too, so it cannot have one of these."""
 
 

@@ -46,6 +46,7 @@ TARGETS = frozenset(
         "tracked_score",
         "attack",
         "results",
+        "page",
     }
 )
 """Names of the workflow's rules: a report is a target too, so it cannot have one of these."""

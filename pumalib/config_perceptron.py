@@ -20,7 +20,7 @@ from pumalib.perceptron.settings import (
 )
 from pumalib.settings import Name, nearest
 
-PERCEPTRON_TARGETS = frozenset({"all", "perceptron_shard", "perceptron"})
+PERCEPTRON_TARGETS = frozenset({"all", "perceptron_shard", "perceptron", "page"})
 """Names of the rules of such a study: a report is a target too, so it cannot have one of these."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pumalib.__main__ import main
+from pumalib.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 Capture = pytest.CaptureFixture[str]
@@ -84,7 +84,7 @@ def test_summary_without_reports_lists_none(capsys: Capture) -> None:
 def test_errors_prints_the_messages_of_failed_jobs(capsys: Capture) -> None:
     write("config.yaml", "study: tiny\n")
     write("results/tiny/logs/errors.txt", "expected this, got that\n  log: x.log\n")
-    assert main(["errors"]) == 0
+    assert main(["errors"]) == 1
     captured = capsys.readouterr()
     assert captured.err == "\nError: expected this, got that\n  log: x.log\n"
 
@@ -93,6 +93,44 @@ def test_errors_after_a_good_run_is_silent(capsys: Capture) -> None:
     write("config.yaml", "study: tiny\n")
     assert main(["errors"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_commands_about_a_study_print_json_when_asked(capsys: Capture) -> None:
+    write("config.yaml", "study: tiny\n")
+    write("results/tiny/results.csv", "study,run\ntiny,puma\n")
+    write("results/tiny/reports/table.md", "| a |\n")
+    write("results/tiny/logs/errors.txt", "expected this, got that\n")
+    told = {}
+    for command, status in (("summary", 0), ("errors", 1)):
+        assert main([command, "--json"]) == status
+        told[command] = json.loads(capsys.readouterr().out)
+    assert told["summary"]["results"] == [{"study": "tiny", "run": "puma"}]
+    assert told["summary"]["reports"]["table"]["png"] == "results/tiny/reports/table.png"
+    assert told["errors"] == {"errors": "expected this, got that"}
+    assert main(["check", str(ROOT / "config.yaml"), "--json"]) == 0
+    checked = json.loads(capsys.readouterr().out)
+    assert (checked["study"], checked["extent"], checked["seeds"]) == ("digits", "7 runs", [0, 1, 2])
+
+
+def test_summary_names_the_page_of_the_study(capsys: Capture) -> None:
+    write("config.yaml", "study: tiny\n")
+    write("results/tiny/results.csv", "study,run\n")
+    write("results/tiny/README.md", "# tiny\n")
+    assert main(["summary"]) == 0
+    assert "\nPage: results/tiny/README.md\n" in capsys.readouterr().out
+
+
+COMMANDS = ["check", "summary", "errors", "inspect", "show", "compare", "trace", "schema"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_shows_examples_and_the_exit_status(capsys: Capture, command: str) -> None:
+    with pytest.raises(SystemExit) as error:
+        main([command, "--help"])
+    assert error.value.code == 0
+    out = capsys.readouterr().out
+    assert f"examples:\n  python -m pumalib {command}" in out
+    assert "Exit status: 0 fine, 1 a problem" in out
 
 
 @pytest.mark.parametrize("arguments", [[], ["chek"], ["check", "a", "b"]])

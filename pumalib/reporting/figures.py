@@ -90,10 +90,21 @@ def new_panels(width: float, height: float, num_rows: int) -> tuple[Figure, list
     return figure, [(panel, panel.subplots()) for panel in panels]
 
 
+def new_sheet(width: float, height: float) -> Figure:
+    """Return an empty figure of width x height inches on the Agg canvas."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def save_figure(figure: Figure, png_path: Path, svg_path: Path) -> None:
     """Write a figure as PNG (200 dpi) and SVG, without dates and versions: equal content, equal bytes."""
-    with figure_style():
-        with writing(png_path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
-        with writing(svg_path) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+    save_png(figure, png_path)
+    with figure_style(), writing(svg_path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG (200 dpi) alone, as `save_figure` does."""
+    with figure_style(), writing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})

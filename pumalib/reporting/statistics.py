@@ -115,6 +115,14 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> float:
     return float(stats.spearmanr(one, other).statistic)
 
 
+def linear_correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Return Pearson's correlation of two columns [N]; nan if either has one value only, or none."""
+    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if not len(one) or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return math.nan
+    return float(np.corrcoef(one, other)[0, 1])
+
+
 def _refuse_unpaired_seeds(values: Mapping[int, float], baseline: Mapping[int, float]) -> None:
     for seeds, side in (
         (baseline.keys() - values.keys(), "run"),

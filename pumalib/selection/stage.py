@@ -118,7 +118,8 @@ def make_selection(
     selection = _select(plan, rows, cuts, tables)
     labels, source = rows.labels[selection.rows], rows.source[selection.rows]
     models = {f"model of score {name}": table.model_fingerprint for name, table in tables.items()}
-    inputs = {"pool": rows.fingerprint, **models}
+    scored = {f"score {name}": content_fingerprint(table.score, table.valid) for name, table in tables.items()}
+    inputs = {"pool": rows.fingerprint, **models, **scored}
     with create_artifact(output, "selection", settings=settings, inputs=inputs, code=code) as file:
         file.attrs["pool_fingerprint"] = rows.fingerprint
         file.attrs["mean_epsilon"] = _mean_epsilon(plan, selection.epsilons, source)

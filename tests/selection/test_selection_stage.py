@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pumalib.artifacts import content_fingerprint
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import PoolRows, build_pool, read_pool_rows
 from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
 from pumalib.digests import seal
 from pumalib.errors import ArtifactError, ConfigError, DataError
-from pumalib.scores.table import ScoreTable, write_scores
+from pumalib.scores.table import ScoreTable, read_scores, write_scores
 from pumalib.selection.stage import SelectionPlan, StoredSelection, make_selection, read_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 
@@ -210,10 +211,15 @@ def test_counts_and_provenance_are_stored(study: Study) -> None:
     selection = study.select(a_plan(EASIEST, epsilon=PUMA))
     with h5py.File(study.folder / "selection.h5") as file:
         counts, inputs = json.loads(file.attrs["counts"]), json.loads(file.attrs["inputs"])
+    table = read_scores(study.score)
     for code, name in enumerate(("real", "synthetic")):
         labels = study.rows.labels[selection.rows][study.rows.source[selection.rows] == code]
         assert list(counts[name].values()) == np.bincount(labels, minlength=10).tolist()
-    assert inputs == {"pool": study.rows.fingerprint, "model of score margin": "m"}
+    assert inputs == {
+        "pool": study.rows.fingerprint,
+        "model of score margin": "m",
+        "score margin": content_fingerprint(table.score, table.valid),
+    }
 
 
 def test_a_score_named_pool_leaves_the_pool_s_fingerprint_alone(study: Study) -> None:

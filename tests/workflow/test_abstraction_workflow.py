@@ -29,6 +29,6 @@ def test_model_ends_in_one_table_and_a_whole_figure_and_reruns_what_an_edit_touc
         assert (results / f"reports/figure.{suffix}").stat().st_size > 0
     assert checkout.planned("model.yaml") == set()
     checkout.edit("pumalib/abstraction/report.py", "markersize=4,", "markersize=5,")
-    assert checkout.planned("model.yaml") == {"report figure"}
+    assert checkout.planned("model.yaml") == {"report figure", "page of model"}
     checkout.edit("pumalib/abstraction/learning.py", "1 - step / descent.steps", "1 - 0.5 * step / descent.steps")
-    assert checkout.planned("model.yaml") == {"students of model", "report figure"}
+    assert checkout.planned("model.yaml") == {"students of model", "report figure", "page of model"}

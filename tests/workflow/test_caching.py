@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-REPORTS = {"results of tiny", "report table"}
+REPORTS = {"results of tiny", "report table", "page of tiny"}
 MARGINS = {"score margin", "join score margin", "report margins"}
 PUMA = {"select rows of puma", "train puma", "attack puma"}
 

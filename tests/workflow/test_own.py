@@ -70,4 +70,5 @@ def test_own_images_model_and_score_go_through_the_whole_workflow(make_checkout)
         "train entropy-20",
         "attack entropy-20",
         "results of own",
+        "page of own",
     }

@@ -54,4 +54,5 @@ def test_editing_a_student_reruns_that_student_and_what_follows(theory):
         "logistic student, dense teacher, shard 1",
         "errors of theory",
         "report figure",
+        "page of theory",
     }

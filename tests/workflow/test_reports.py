@@ -31,7 +31,7 @@ def reported(finished):
 
 def test_new_reports_need_no_job_but_their_own_and_seconds_are_those_of_the_jobs(reported):
     checkout, study = reported
-    assert checkout.planned(study) == {f"report {name}" for name in NEW}
+    assert checkout.planned(study) == {f"report {name}" for name in NEW} | {"page of tiny"}
     result = checkout.run(*NEW, study=study)
     assert result.returncode == 0, result.stdout + result.stderr
     reports = checkout.folder / "results/tiny/reports"

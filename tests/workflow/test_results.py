@@ -1,13 +1,18 @@
 """What a finished study leaves behind, opened as a user would."""
 
+import csv
 import hashlib
+import re
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
+
+from pumalib.lineage.results_line import KEYS, trace_line
 
 COLUMNS = [
     "study",
@@ -70,6 +75,49 @@ def test_reports_are_complete(results):
     for name in ("table", "margins"):
         for suffix in ("csv", "md", "png", "svg"):
             assert (results / f"reports/{name}.{suffix}").stat().st_size > 0
+
+
+def test_every_number_is_followed_to_the_dataset_and_every_fingerprint_agrees(results):
+    with open(results / "results.csv", newline="") as file:
+        lines = [{key: line[key] for key in KEYS} for line in csv.DictReader(file)]
+    traced = [trace_line(results / "results.csv", line) for line in lines]
+    assert [each.all_problems for each in traced] == [[]] * 6
+    assert all(any(node.role.startswith("dataset") for node in each.node.walk()) for each in traced)
+
+
+def test_page_of_the_study_holds_every_report_and_links_to_what_is_there(results):
+    page = (results / "README.md").read_text()
+    assert page.startswith(
+        "# tiny\n\nStudy `tiny`: 2 runs (`trades`, `puma`), seed 0. Threat: L-inf perturbations of at most 0.2"
+    )
+    assert page.index("\n## table\n") < page.index("\n## margins\n") < page.index("\n## Files\n")
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert "reports/margins.png" in links
+    assert all((results / link).exists() for link in links)
+
+
+IN_SMALL = {"results/digits": "{results}", "puma-20": "puma", "digits+10k": "digits+100", "128": "32"}
+
+
+def test_examples_of_artifacts_md_load_weights_and_rows_without_this_library(results):
+    text = (Path(__file__).parents[2] / "docs/artifacts.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    names = {}
+    for block in blocks:
+        assert "pumalib" not in block
+        for default, tiny in IN_SMALL.items():
+            block = block.replace(default, tiny.format(results=results))
+        exec(block, names)
+    table = pd.read_csv(results / "results.csv", keep_default_na=False)
+    puma = table[(table["run"] == "puma") & (table["metric"] == "clean_accuracy")].iloc[0]
+    with h5py.File(results / "datasets/digits/seed0.h5") as file:
+        images = torch.from_numpy(file["test/images"][...]).permute(0, 3, 1, 2) / 255
+        labels = torch.from_numpy(file["test/labels"][...])
+    assert (names["net"](images).argmax(1) == labels).float().mean().item() == pytest.approx(puma["value"])
+    assert len(names["kept"]) == len(names["epsilons"]) == puma["num_kept"]
+    image, label = names["kept"][0]
+    assert (image.shape, label.dtype) == ((8, 8, 1), torch.int64)
 
 
 def test_the_same_study_gives_the_same_bytes_whatever_the_number_of_cores(finished, make_checkout, results):

@@ -50,7 +50,7 @@ STUDY = {
     },
     "attacks": {"pgd": {"method": "pgd", "steps": 2}},
 }
-PRUNED = {"select rows of pruned", "train pruned", "attack pruned", "results of tracked"}
+PRUNED = {"select rows of pruned", "train pruned", "attack pruned", "results of tracked", "page of tracked"}
 
 
 @pytest.fixture(scope="module")

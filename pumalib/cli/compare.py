@@ -1,0 +1,122 @@
+"""Hold two selections, or two score tables, of one pool against each other.
+
+Selections: rows in both (with Jaccard, and what chance alone would give), rows in one alone by class and source,
+correlation of the epsilons. Scores: rank and linear correlation of hardness over the rows that both scored: each
+score is turned so that higher means harder, and a positive number means that they agree. `--out` draws a scatter.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pumalib.cli.output import add_json, aligned, facts, print_json
+from pumalib.cli.paths import existing
+from pumalib.cli.pictures import picture
+from pumalib.cli.usage import UsageError
+from pumalib.data.pool import read_pool_rows
+from pumalib.errors import ArtifactError
+from pumalib.lineage.headers import Header, read_header
+from pumalib.lineage.places import find_pool, place_of
+from pumalib.reporting.correlation import compare_scores, draw_scores
+from pumalib.reporting.overlap import Overlap, compare_selections, count_by_class
+from pumalib.scores.table import read_scores
+from pumalib.selection.stage import read_selection
+
+EXAMPLES = (
+    "compare results/digits/selections/pe-20/seed0.h5 results/digits/selections/puma-20/seed0.h5",
+    "compare results/digits/scores/margin/seed0.h5 results/digits/scores/difficulty/seed0.h5 --out scatter.png",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the two files."""
+    parser.add_argument("first", help="selection or score table")
+    parser.add_argument("second", help="another of the same kind, of the same pool")
+    parser.add_argument("--out", type=picture, help="PNG to draw two scores into, one against the other")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what the two have in common."""
+    first, second = (read_header(existing(path)) for path in (options.first, options.second))
+    kinds = {first.kind, second.kind}
+    if kinds == {"selection"}:
+        if options.out:
+            raise UsageError("expected --out with two score tables, got it with selections; they are not drawn")
+        _compare_selections(first, second, options.json)
+    elif kinds == {"scores"}:
+        _compare_scores(first, second, options)
+    else:
+        raise ArtifactError(f"expected two selections or two score tables, got a {first.kind} and a {second.kind}")
+    return 0
+
+
+def _compare_selections(first: Header, second: Header, as_json: bool) -> None:
+    overlap = compare_selections(read_selection(first.path), read_selection(second.path))
+    counts, note = _counts(overlap, first)
+    told: dict[str, Any] = {
+        "rows_in_pool": overlap.num_rows,
+        "in_both": len(overlap.both),
+        "only_in_first": len(overlap.only_first),
+        "only_in_second": len(overlap.only_second),
+        "jaccard": overlap.jaccard,
+        "jaccard_by_chance": overlap.jaccard_by_chance,
+        "epsilon_pearson": overlap.epsilon_pearson,
+        "epsilon_spearman": overlap.epsilon_spearman,
+        "mean_epsilon_difference": overlap.mean_epsilon_difference,
+    }
+    columns = ("class", "source", "in_both", "only_in_first", "only_in_second")
+    if as_json:
+        by_class = [dict(zip(columns, line, strict=True)) for line in counts]
+        print_json({"kind": "selection", **_paths(first, second), **told, "by_class": by_class, "notes": note})
+        return
+    print("\n".join(facts({**_paths(first, second), **told})))
+    if counts:
+        print("\nRows by class and source")
+        print("\n".join(aligned([name.replace("_", " ") for name in columns], counts)))
+    for line in note:
+        print(f"\nNote: {line}")
+
+
+def _counts(overlap: Overlap, header: Header) -> tuple[list[tuple[str, str, int, int, int]], list[str]]:
+    """Return counts by class and source, where the pool is there; else a note."""
+    try:
+        place = place_of(header.path)
+        pool = find_pool(place.folder, str(header.attributes["pool_fingerprint"]), place.seed)
+        return count_by_class(overlap, read_pool_rows(pool)), []
+    except ArtifactError as error:
+        return [], [f"labels and sources are not known: {error}"]
+
+
+def _compare_scores(first: Header, second: Header, options: argparse.Namespace) -> None:
+    tables = read_scores(first.path), read_scores(second.path)
+    correlation = compare_scores(*tables)
+    told: dict[str, Any] = {
+        "first_higher_is": tables[0].higher_is,
+        "second_higher_is": tables[1].higher_is,
+        "rows_in_pool": len(tables[0].score),
+        "rows_in_both": len(correlation.rows),
+        "spearman_of_hardness": correlation.spearman,
+        "pearson_of_hardness": correlation.pearson,
+    }
+    if options.out:
+        draw_scores(correlation, *tables, (_name(first), _name(second)), options.out)
+        told["picture"] = str(options.out)
+    if options.json:
+        print_json({"kind": "scores", **_paths(first, second), **told})
+    else:
+        print("\n".join(facts({**_paths(first, second), **told})))
+
+
+def _paths(first: Header, second: Header) -> dict[str, str]:
+    return {"first": str(first.path), "second": str(second.path)}
+
+
+def _name(header: Header) -> str:
+    """Return the name of a score, or of its file where it lies outside a study."""
+    try:
+        return place_of(header.path).name
+    except ArtifactError:
+        return Path(header.path).stem

@@ -1,0 +1,28 @@
+"""Print the messages of the jobs that failed in the last run; nothing if none did."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pumalib.cli.output import print_json
+from pumalib.cli.study import add_study, results_folder
+from pumalib.jobs import ERRORS_FILE
+
+EXAMPLES = ("errors", "errors studies/mine.yaml")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the study file."""
+    add_study(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the messages; status 1 if there are any."""
+    path = results_folder(options.study) / "logs" / ERRORS_FILE
+    text = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    if options.json:
+        print_json({"errors": text})
+    elif text:
+        print(f"\nError: {text}", file=sys.stderr)
+    return 1 if text else 0

@@ -1,0 +1,73 @@
+"""Check a study, print what it gave, look into its files and follow its numbers back to the data."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from pumalib.cli.usage import UsageError
+from pumalib.errors import PumaError
+from pumalib.jobs import reach_user_modules
+
+_COMMANDS = {
+    "check": "check a study file without running anything",
+    "summary": "print the tables of a study that has run, and where its files are",
+    "errors": "print the messages of the jobs that failed in the last run",
+    "inspect": "say what a file holds: origin, counts, quantiles, a histogram, hardest and easiest rows",
+    "show": "draw rows of a file as a contact sheet (PNG)",
+    "compare": "hold two selections, or two score tables, of one pool against each other",
+    "trace": "follow a file, or a number of results.csv, back to the dataset and check the way",
+    "schema": "print the JSON schema of study files",
+}
+"""Each command is the module of its name."""
+
+_STATUS = "Exit status: 0 fine, 1 a problem in what was looked at, 2 a wrong command line."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(given).parse_args(given)
+    reach_user_modules()
+    try:
+        status = _module(options.command).run(options)
+        sys.stdout.flush()
+    except UsageError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except PumaError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return int(status)
+
+
+def _parser(given: list[str]) -> argparse.ArgumentParser:
+    """Return the parser; only the command that is given gets its arguments, so that the others are not imported."""
+    program = "puma" if Path(sys.argv[0]).stem == "puma" else "python -m pumalib"
+    parser = argparse.ArgumentParser(prog=program, description=__doc__, epilog=_STATUS)
+    commands = parser.add_subparsers(dest="command", required=True)
+    wanted = next((word for word in given if not word.startswith("-")), None)
+    for name, help_text in _COMMANDS.items():
+        command = commands.add_parser(name, help=help_text, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == wanted:
+            module = _module(name)
+            command.description = (module.__doc__ or "").strip()
+            command.epilog = _examples(module, program) + _STATUS
+            module.add_arguments(command)
+    return parser
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"pumalib.cli.{command}")
+
+
+def _examples(module: ModuleType, program: str) -> str:
+    lines = "".join(f"  {program} {example}\n" for example in module.EXAMPLES)
+    return f"examples:\n{lines}\n"

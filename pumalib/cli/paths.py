@@ -1,0 +1,50 @@
+"""Paths that a user gives: there, or refused with the nearest one that is."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from pumalib.errors import ArtifactError
+
+_NUM_NAMED = 6
+
+
+def existing(path: str) -> Path:
+    """Return the path of a file; for the folder of a trained model or generator, that of its weights.
+
+    Raises:
+        ArtifactError: nothing is there, or another folder; the message names the nearest path, or what is there.
+    """
+    given = Path(path)
+    if (given / "model.safetensors").is_file():
+        return given / "model.safetensors"
+    if given.is_dir():
+        raise ArtifactError(f"expected a file, got the folder {path}{_contents(given)}")
+    if not given.exists():
+        raise ArtifactError(f"expected a file, found nothing at {path}{nearest_path(given)}")
+    return given
+
+
+def nearest_path(path: Path) -> str:
+    """Return a hint such as ``; did you mean results/digits/results.csv?``, or what the last folder on the way has."""
+    reached = Path(path.anchor)
+    for part in path.relative_to(path.anchor).parts:
+        if part == ".." or (reached / part).exists():
+            reached /= part
+            continue
+        names = sorted(entry.name for entry in reached.iterdir()) if reached.is_dir() else []
+        close = difflib.get_close_matches(part, names, n=1, cutoff=0.6)
+        if not close:
+            return _contents(reached)
+        reached /= close[0]
+    return f"; did you mean {reached}?"
+
+
+def _contents(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"; {folder} is no folder"
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    rest = len(names) - _NUM_NAMED
+    listed = ", ".join(names[:_NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return f"; {folder} has {listed or 'nothing'}"

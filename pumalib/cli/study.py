@@ -1,0 +1,30 @@
+"""What the commands about a study share: the file's name as an argument, and the folder of its results."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from pumalib.cli.output import add_json
+from pumalib.errors import ConfigError
+from pumalib.settings import NAME_PATTERN
+from pumalib.study_file import read_study_file
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add the study file and `--json`."""
+    parser.add_argument("study", nargs="?", default="config.yaml", help="study file (default: config.yaml)")
+    add_json(parser)
+
+
+def results_folder(path: str) -> Path:
+    """Return the folder of a study's results.
+
+    Raises:
+        ConfigError: no study file, or none with a name.
+    """
+    name = read_study_file(path).get("study")
+    if not isinstance(name, str) or not re.match(NAME_PATTERN, name):
+        raise ConfigError(f"expected a name, got {name!r} at study ({path})")
+    return Path("results") / name

@@ -1,0 +1,56 @@
+"""Print the tables of a study that has run, and where its files are."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+from pumalib.cli.output import print_json
+from pumalib.cli.study import add_study, results_folder
+from pumalib.errors import ConfigError
+from pumalib.study_file import read_study_file
+
+EXAMPLES = ("summary", "summary studies/mine.yaml", "summary studies/mine.yaml --json")
+
+_FOLDERS = {"perceptron": ("perceptron",), "abstraction": ()}
+"""What the results of a study of a theory hold beside its table, by the section that tells it."""
+
+_FORMS = ("csv", "md", "png", "svg")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the study file."""
+    add_study(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print every report and the folders."""
+    folder, sections = results_folder(options.study), read_study_file(options.study)
+    kind = next((name for name in _FOLDERS if name in sections), "results")
+    results = folder / f"{kind}.csv"
+    if not results.is_file():
+        raise ConfigError(f"expected {results}, found none; run `snakemake --cores all` first")
+    reports = sorted((folder / "reports").glob("*.md"))
+    if options.json:
+        print_json({"study": folder.name, "results": _lines(results), "reports": _files(reports)})
+        return 0
+    for report in reports:
+        print(f"\n== {report.stem} ==\n\n{report.read_text(encoding='utf-8').strip()}")
+    print(f"\nAll numbers: {results}")
+    if (page := folder / "README.md").is_file():
+        print(f"Page: {page}")
+    for suffix in ("csv", "png", "svg") if reports else ():
+        print(f"Reports ({suffix}): " + ", ".join(str(path.with_suffix(f".{suffix}")) for path in reports))
+    for name in (*_FOLDERS.get(kind, ("scores", "selections", "models", "attacks")), "logs"):
+        print(f"{name.capitalize()}: {folder / name}")
+    return 0
+
+
+def _files(reports: list[Path]) -> dict[str, dict[str, str]]:
+    return {report.stem: {form: str(report.with_suffix(f".{form}")) for form in _FORMS} for report in reports}
+
+
+def _lines(results: Path) -> list[dict[str, str]]:
+    with open(results, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,79 @@
+"""Tables in CSV: results, histories, the tables of the theories and of reports."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+
+from pumalib.errors import ArtifactError
+from pumalib.inspection.inspection import Distribution, Inspection, Table, distribution
+
+_RESULTS = {"run", "seed", "attack", "metric", "value"}
+_MOST_NAMED = 8
+
+
+def inspect_csv(path: Path) -> Inspection:
+    """Describe a table: of results by run and metric, of others column by column.
+
+    Raises:
+        ArtifactError: empty, not text, or lines of different lengths.
+    """
+    header, lines = _read(path)
+    columns = {name: [line[index] for line in lines] for index, name in enumerate(header)}
+    if set(columns) >= _RESULTS:
+        facts = {"runs": len(set(columns["run"])), "seeds": sorted(set(columns["seed"])), "lines": len(lines)}
+        return Inspection(f"the results of study {columns['study'][0]}, one line a number", facts, (_by_run(columns),))
+    tables, spread = _columns(columns)
+    return Inspection(f"a table of {len(lines)} lines", {"lines": len(lines)}, tables, spread)
+
+
+def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *lines = list(csv.reader(file))
+    except (ValueError, csv.Error) as error:
+        raise ArtifactError(f"expected a table with a line of names in {path}, got: {error}") from None
+    if not lines or any(len(line) != len(header) for line in lines):
+        raise ArtifactError(f"expected lines of {len(header)} cells in {path}, got {'others' if lines else 'none'}")
+    return header, lines
+
+
+def _by_run(columns: dict[str, list[str]]) -> Table:
+    """Return mean and standard deviation over seeds of each run and metric, in per cent."""
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for run, attack, metric, value in zip(*(columns[key] for key in ("run", "attack", "metric", "value")), strict=True):
+        groups.setdefault((run, metric.replace("_", " "), attack), []).append(100 * float(value))
+    rows = [
+        (*names, mean(values), stdev(values) if len(values) > 1 else None, len(values))
+        for names, values in groups.items()
+    ]
+    names = ("run", "metric", "attack", "mean (%)", "deviation (%)", "seeds")
+    return Table("accuracy by run, over seeds", names, tuple(rows))
+
+
+def _columns(columns: dict[str, list[str]]) -> tuple[tuple[Table, ...], tuple[Distribution, ...]]:
+    """Describe columns: names by how many there are, numbers by their spread."""
+    words, numbers = [], []
+    for name, cells in columns.items():
+        values = _numbers(cells)
+        if values is not None:
+            numbers.append(distribution(name, values))
+            continue
+        distinct = list(dict.fromkeys(cells))
+        rest = len(distinct) - _MOST_NAMED
+        words.append(
+            (name, len(distinct), ", ".join(distinct[:_MOST_NAMED]) + (f" and {rest} more" if rest > 0 else ""))
+        )
+    tables = (Table("columns of words", ("column", "different", "values"), tuple(words)),) if words else ()
+    return tables, tuple(numbers)
+
+
+def _numbers(cells: Sequence[str]) -> list[float] | None:
+    """Return cells as numbers, empty ones as nan; None if one is a word."""
+    try:
+        return [float(cell) if cell else math.nan for cell in cells]
+    except ValueError:
+        return None

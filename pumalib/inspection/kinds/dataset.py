@@ -1,0 +1,47 @@
+"""Datasets: every split, by class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pumalib.artifacts import open_artifact, read_array
+from pumalib.data.datasets import SPLITS
+from pumalib.inspection.inspection import Inspection, class_counts
+from pumalib.inspection.pixels import map_images, pixel_distribution
+from pumalib.inspection.samples import Samples
+from pumalib.lineage.headers import Header
+
+
+def describe(header: Header, count: int) -> Inspection:
+    """Count rows by class and split."""
+    rows = samples(header)
+    train = map_images(header.path, "dataset", "train")
+    facts = {"image_shape": list(train.shape[1:]), "classes": len(rows.class_names)}
+    return Inspection(
+        f"a dataset of {len(rows.rows)} real images, divided once",
+        facts,
+        (class_counts("rows by class and split", rows.labels, rows.groups, rows.class_names),),
+        (pixel_distribution(train),),
+    )
+
+
+def samples(header: Header) -> Samples:
+    """Read the rows of all splits; numbers begin anew in each, in the order train, validation, test, held-out."""
+    with open_artifact(header.path, "dataset") as file:
+        labels = {split: read_array(file[split], "labels", np.int64) for split in SPLITS if split in file}
+    images = [map_images(header.path, "dataset", split) for split in labels]
+    starts = np.cumsum([0, *(len(part) for part in images)])
+
+    def take(positions: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        parts = np.searchsorted(starts, positions, side="right") - 1
+        return np.stack([images[part][at - starts[part]] for part, at in zip(parts, positions, strict=True)])
+
+    return Samples(
+        rows=np.concatenate([np.arange(len(part)) for part in labels.values()]),
+        class_names=tuple(header.attributes["class_names"]),
+        labels=np.concatenate(list(labels.values())),
+        groups=np.repeat(list(labels), [len(part) for part in labels.values()]),
+        images=take,
+        predictions={},
+        values={},
+    )

@@ -1,0 +1,94 @@
+"""Selections: what was kept and what each cut removed, by class and source, and how epsilons are spread."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.data.pool import SOURCE_NAMES
+from pumalib.errors import ArtifactError
+from pumalib.inspection.inspection import Inspection, Table, class_counts, distribution
+from pumalib.inspection.pools import pool_of, rows_of
+from pumalib.inspection.samples import Samples, extremes
+from pumalib.lineage.headers import Header
+from pumalib.lineage.links import scores_of
+from pumalib.lineage.places import place_of, score_path
+from pumalib.scores.table import read_scores
+from pumalib.selection.stage import StoredSelection, read_selection
+
+KEPT = "kept"
+
+
+def describe(header: Header, count: int) -> Inspection:
+    """Describe what was kept; where the pool is there, what was removed too."""
+    selection = read_selection(header.path)
+    facts = {
+        "rows_kept": len(selection.rows),
+        "rows_in_pool": len(selection.reason),
+        "pruned_fraction": selection.pruned_fraction,
+        "mean_epsilon": selection.mean_epsilon,
+        "epsilon_policy": header.settings["epsilon"]["policy"],
+    }
+    what = f"a selection of {len(selection.rows)} of {len(selection.reason)} rows, with an epsilon each"
+    tables: tuple[Table, ...] = (_kept_counts(header), _cut_table(selection))
+    spread = (distribution("epsilon (pixel scale)", selection.epsilons),)
+    try:
+        rows = samples(header)
+    except ArtifactError as error:
+        return Inspection(what, facts, tables, spread, (f"labels of removed rows are not known: {error}",))
+    removed = np.flatnonzero(rows.groups != KEPT)
+    if len(removed):
+        counts = class_counts(
+            "rows removed by class and cut", rows.labels[removed], rows.groups[removed], rows.class_names
+        )
+        tables = (*tables, counts)
+    return Inspection(what, facts, (*tables, *extremes(rows, count)), spread)
+
+
+def samples(header: Header) -> Samples:
+    """Read every row of the pool, by what became of it: kept, or the cut that removed it.
+
+    The first score that the selection read says which rows are hard, where its table is still there.
+    """
+    selection = read_selection(header.path)
+    rows = rows_of(pool_of(header))
+    epsilons = np.full(len(rows.rows), np.nan, np.float32)
+    epsilons[selection.rows] = selection.epsilons
+    labels = np.array([KEPT, *_cut_names(selection)])
+    values, hardness = _first_score(header)
+    return replace(rows, groups=labels[selection.reason + 1], values={**values, "epsilon": epsilons}, hardness=hardness)
+
+
+def _first_score(header: Header) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64] | None]:
+    place = place_of(header.path)
+    for name in scores_of(header.settings)[:1]:
+        assert place.seed is not None
+        table = read_scores(score_path(place.folder, name, place.seed), str(header.attributes["pool_fingerprint"]))
+        sign = 1 if table.higher_is == "harder" else -1
+        return {name: table.score}, np.where(table.valid, sign * table.score.astype(np.float64), np.nan)
+    return {}, None
+
+
+def _cut_names(selection: StoredSelection) -> list[str]:
+    return [f"cut {number}: {label}" for number, (label, _) in enumerate(selection.cuts)]
+
+
+def _cut_table(selection: StoredSelection) -> Table:
+    rows = [
+        (name, value, int((selection.reason == number).sum()))
+        for number, (name, (_, value)) in enumerate(zip(_cut_names(selection), selection.cuts, strict=True))
+    ]
+    return Table("cuts", ("cut", "threshold", "rows removed first by it"), tuple(rows))
+
+
+def _kept_counts(header: Header) -> Table:
+    counts = json.loads(header.attributes["counts"])
+    names = [name for name in SOURCE_NAMES if sum(counts[name].values())]
+    rows = [(title, *(counts[name][title] for name in names)) for title in counts[SOURCE_NAMES[0]]]
+    sums = [sum(counts[name].values()) for name in names]
+    lines = [(*row, sum(row[1:])) for row in [*rows, ("all", *sums)]]
+    return Table("rows kept by class and source", ("class", *names, "all"), tuple(lines))

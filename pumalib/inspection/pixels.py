@@ -1,0 +1,28 @@
+"""Images in files, read without loading them whole. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.artifacts import open_artifact
+from pumalib.inspection.inspection import Distribution, distribution
+
+_NUM_LOOKED_AT = 1000
+
+
+def map_images(path: Path, kind: str, group: str) -> NDArray[np.uint8]:
+    """Return the images of a group [N, H, W, C] uint8, memory-mapped."""
+    with open_artifact(path, kind) as file:
+        images = file[group]["images"]
+        offset, shape = images.id.get_offset(), images.shape
+    return np.memmap(path, np.uint8, "r", offset, shape)
+
+
+def pixel_distribution(images: NDArray[np.uint8]) -> Distribution:
+    """Describe the pixels of up to 1000 evenly spaced images, on the pixel scale [0, 1]."""
+    rows = np.unique(np.linspace(0, len(images) - 1, min(_NUM_LOOKED_AT, len(images))).astype(np.int64))
+    name = "pixels" if len(rows) == len(images) else f"pixels of {len(rows)} evenly spaced images"
+    return distribution(name, images[rows] / 255)

@@ -1,0 +1,147 @@
+"""Where files stand under `results/<study>/`, read off their paths; see docs/artifacts.md. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from pumalib.errors import ArtifactError
+from pumalib.lineage.headers import Header, read_header
+
+_AT_SEED = r"(?P<name>[^/]+)/seed(?P<seed>\d+)"
+_LAYOUTS = (
+    rf"(?P<group>models)/{_AT_SEED}/(?:model\.safetensors|track\.h5|history\.csv|run\.yaml)",
+    rf"(?P<group>generators)/{_AT_SEED}/model\.safetensors",
+    rf"(?P<group>scores)/{_AT_SEED}/shard\d+\.h5",
+    rf"(?P<group>attacks)/{_AT_SEED}/(?P<attack>[^/]+)\.h5",
+    rf"(?P<group>datasets|synthetic|pools|learned|scores|selections)/{_AT_SEED}\.h5",
+    r"(?P<group>datasets|synthetic|pools)/(?P<name>[^/]+)\.h5",
+)
+_PATTERNS = [re.compile(rf"^(?:(?P<folder>.*)/)?{layout}$") for layout in _LAYOUTS]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file stands.
+
+    Attributes:
+        folder: of the study's results, such as `results/digits`.
+        group: the folder below it, such as `scores`.
+        name: of the dataset, pool, score, run or generator.
+        seed: None where the file does not differ from seed to seed.
+        attack: name of the attack, for attack tables.
+    """
+
+    folder: Path
+    group: str
+    name: str
+    seed: int | None
+    attack: str | None = None
+
+    @property
+    def study(self) -> str:
+        """Name of the study."""
+        return self.folder.resolve().name
+
+
+def place_of(path: str | Path) -> Place:
+    """Read where a file stands off its path.
+
+    Raises:
+        ArtifactError: the path is none of a study's results.
+    """
+    for text in (Path(path).as_posix(), Path(path).absolute().as_posix()):
+        for pattern in _PATTERNS:
+            if match := pattern.match(text):
+                return _place(match)
+    raise ArtifactError(
+        f"expected a file where a study puts it (results/<study>/scores/<score>/seed0.h5 and so on), got {path}; "
+        "files that belong together are found by their places"
+    )
+
+
+def _place(match: re.Match[str]) -> Place:
+    found = match.groupdict()
+    seed = found.get("seed")
+    folder = Path(found["folder"] or ".")
+    return Place(folder, found["group"], found["name"], None if seed is None else int(seed), found.get("attack"))
+
+
+def model_path(folder: Path, run: str, seed: int) -> Path:
+    """Return where the weights of a run lie."""
+    return folder / "models" / run / f"seed{seed}" / "model.safetensors"
+
+
+def track_path(folder: Path, run: str, seed: int) -> Path:
+    """Return where the track of a run lies."""
+    return model_path(folder, run, seed).with_name("track.h5")
+
+
+def selection_path(folder: Path, run: str, seed: int) -> Path:
+    """Return where the selection of a run lies."""
+    return folder / "selections" / run / f"seed{seed}.h5"
+
+
+def score_path(folder: Path, score: str, seed: int) -> Path:
+    """Return where the table of a score lies."""
+    return folder / "scores" / score / f"seed{seed}.h5"
+
+
+def attack_path(folder: Path, run: str, seed: int, attack: str) -> Path:
+    """Return where the table of an attack lies."""
+    return folder / "attacks" / run / f"seed{seed}" / f"{attack}.h5"
+
+
+def generator_path(folder: Path, generator: str, seed: int) -> Path:
+    """Return where the weights of a generator lie."""
+    return folder / "generators" / generator / f"seed{seed}" / "model.safetensors"
+
+
+def find_pool(folder: Path, fingerprint: str, seed: int | None) -> Path:
+    """Return the pool of a study with a fingerprint; of several alike, that of the seed.
+
+    Raises:
+        ArtifactError: the study has none.
+    """
+    found = [
+        header.path for header in _headers(folder / "pools") if header.attributes["pool_fingerprint"] == fingerprint
+    ]
+    if not found:
+        raise ArtifactError(_missing("a pool", fingerprint, folder / "pools"))
+    return min(found, key=lambda path: (place_of(path).seed not in (seed, None), path))
+
+
+def find_dataset(folder: Path, fingerprint: str, split: str, seed: int | None) -> Path:
+    """Return the dataset of a study whose split has a fingerprint; of several alike, that of the seed.
+
+    Raises:
+        ArtifactError: the study has none.
+    """
+    found = [header.path for header in _headers(folder / "datasets") if _has_split(header.path, split, fingerprint)]
+    if not found:
+        raise ArtifactError(_missing(f"a dataset whose {split} split", fingerprint, folder / "datasets"))
+    return min(found, key=lambda path: (place_of(path).seed not in (seed, None), path))
+
+
+def _headers(folder: Path) -> Iterator[Header]:
+    """Yield what lies under a folder of artifacts, in the order of paths."""
+    for path in sorted(folder.rglob("*.h5")):
+        yield read_header(path)
+
+
+def _has_split(path: Path, split: str, fingerprint: str) -> bool:
+    with h5py.File(path, "r") as file:
+        return split in file and str(file[split].attrs["fingerprint"]) == fingerprint
+
+
+def _missing(what: str, fingerprint: str, folder: Path) -> str:
+    there = ", ".join(str(path.relative_to(folder)) for path in sorted(folder.rglob("*.h5"))) or "nothing"
+    verb = "has" if "whose" in what else "with"
+    return (
+        f"expected {what} {verb} fingerprint {fingerprint[:12]} under {folder}, there is {there}; "
+        "run the study again, or bring the file here"
+    )

@@ -1,0 +1,151 @@
+"""A line of results.csv, and the chain of files behind its number. Imports no torch."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pumalib.errors import ArtifactError
+from pumalib.evaluation.table import StoredAttack, read_attack
+from pumalib.lineage.chain import Node, Tracer
+from pumalib.lineage.links import Link
+from pumalib.lineage.places import attack_path, selection_path
+from pumalib.selection.stage import StoredSelection, read_selection
+
+KEYS = ("run", "seed", "attack", "metric")
+"""What tells one line of results.csv from another."""
+
+_COLUMNS = {*KEYS, "study", "pool", "value", "num_samples", "num_kept", "pruned_fraction", "mean_epsilon"}
+
+
+@dataclass(frozen=True)
+class TracedLine:
+    """A line of results.csv and the chain behind it.
+
+    Attributes:
+        line: the cells, by column.
+        node: the table of the attack, with all that it was made from.
+        problems: in what the line is not what its files give.
+    """
+
+    line: Mapping[str, str]
+    node: Node
+    problems: tuple[str, ...]
+
+    @property
+    def all_problems(self) -> list[str]:
+        """Problems of the line, then of the chain."""
+        return [*self.problems, *self.node.all_problems]
+
+
+def read_lines(path: Path) -> list[dict[str, str]]:
+    """Read results.csv as text.
+
+    Raises:
+        ArtifactError: missing, empty, or another table.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"expected results.csv of a study, found nothing at {path}")
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    absent = sorted(_COLUMNS - set(lines[0] if lines else ()))
+    if absent:
+        raise ArtifactError(f"expected results.csv of a study, got a table without {', '.join(absent)} at {path}")
+    return lines
+
+
+def find_line(path: Path, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the one line of results.csv that has the wanted cells.
+
+    Args:
+        path: of results.csv.
+        wanted: some of `KEYS`, as text.
+
+    Raises:
+        ArtifactError: no line, or several; the message names what there is.
+    """
+    lines = read_lines(path)
+    found = [line for line in lines if all(line[key] == value for key, value in wanted.items())]
+    if len(found) == 1:
+        return found[0]
+    asked = ", ".join(f"{key} {value}" for key, value in wanted.items()) or "no key"
+    if not found:
+        there = "; ".join(f"{key}: {_choices(lines, key)}" for key in wanted)
+        raise ArtifactError(f"expected a line of {path} with {asked}, found none; there is {there}")
+    open_keys = [key for key in KEYS if len({line[key] for line in found}) > 1]
+    there = "; ".join(f"{key}: {_choices(found, key)}" for key in open_keys)
+    raise ArtifactError(f"expected one line of {path}, got {len(found)} with {asked}; say which {there}")
+
+
+def _choices(lines: list[dict[str, str]], key: str) -> str:
+    return ", ".join(dict.fromkeys(line[key] for line in lines))
+
+
+def trace_line(path: Path, wanted: Mapping[str, str]) -> TracedLine:
+    """Follow one number of results.csv back to the dataset, and compute it again from its files.
+
+    Raises:
+        ArtifactError: no such line, or no attack table to read it from.
+    """
+    line = find_line(path, wanted)
+    folder, seed = path.parent, int(line["seed"])
+    table = _table_of(folder, line)
+    problems = _wrong_numbers(line, table, selection_path(folder, line["run"], seed))
+    return TracedLine(line, Tracer().follow(Link("attack table", table)), tuple(problems))
+
+
+def _table_of(folder: Path, line: Mapping[str, str]) -> Path:
+    """Return the attack table behind a line; clean accuracy is read off the largest of the test split."""
+    seed = int(line["seed"])
+    if line["attack"] != "none":
+        return attack_path(folder, line["run"], seed, line["attack"])
+    tables = sorted(attack_path(folder, line["run"], seed, "any").parent.glob("*.h5"))
+    sized = [(table.split == "test", len(table.label), path) for path in tables for table in [read_attack(path)]]
+    if not sized:
+        raise ArtifactError(
+            f"expected attack tables of {line['run']}, seed {seed}, found none under {folder / 'attacks'}"
+        )
+    return max(sized, key=lambda entry: entry[:2])[2]
+
+
+def _wrong_numbers(line: Mapping[str, str], table: Path, selection: Path) -> list[str]:
+    problems = []
+    for path, read in ((table, _accuracy_cells), (selection, _selection_cells)):
+        try:
+            expected = read(path, line)
+        except ArtifactError:
+            continue  # the chain tells of it
+        problems += [
+            f"expected {key} {_spell(value)} as {path} gives it, got {line[key] or 'nothing'} in results.csv"
+            for key, value in expected.items()
+            if not _is_same(line[key], value)
+        ]
+    return problems
+
+
+def _accuracy_cells(path: Path, line: Mapping[str, str]) -> dict[str, float]:
+    table: StoredAttack = read_attack(path)
+    value = table.clean_accuracy if line["metric"] == "clean_accuracy" else table.robust_accuracy
+    return {"value": value, "num_samples": len(table.label)}
+
+
+def _selection_cells(path: Path, line: Mapping[str, str]) -> dict[str, float]:
+    selection: StoredSelection = read_selection(path)
+    return {
+        "num_kept": len(selection.rows),
+        "pruned_fraction": selection.pruned_fraction,
+        "mean_epsilon": selection.mean_epsilon,
+    }
+
+
+def _is_same(cell: str, value: float) -> bool:
+    if math.isnan(value):
+        return cell == ""
+    return bool(cell) and math.isclose(float(cell), value, rel_tol=1e-12)
+
+
+def _spell(value: float) -> str:
+    return "nothing" if math.isnan(value) else f"{value:.6g}"

@@ -1,0 +1,90 @@
+"""Two score tables of one pool held against each other: do they find the same rows hard?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.errors import DataError
+from pumalib.reporting.overlap import different_pools
+from pumalib.reporting.statistics import linear_correlation, rank_correlation
+from pumalib.scores.table import ScoreTable
+
+_NUM_HEXAGONS = 40
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How two scores go together, over the rows that both scored.
+
+    Both are turned so that higher means harder (`higher_is`): a positive correlation means that they agree.
+
+    Attributes:
+        rows: int64 row numbers that have both scores.
+        first_hardness, second_hardness: float64 [R], the scores, turned.
+        pearson, spearman: nan if either score has one value only.
+    """
+
+    rows: NDArray[np.int64]
+    first_hardness: NDArray[np.float64]
+    second_hardness: NDArray[np.float64]
+    pearson: float
+    spearman: float
+
+
+def compare_scores(first: ScoreTable, second: ScoreTable) -> Correlation:
+    """Correlate two scores over the rows that both scored.
+
+    Raises:
+        DataError: scores of different pools, of different shards, or without a row in common.
+    """
+    if first.pool_fingerprint != second.pool_fingerprint:
+        raise DataError(different_pools("score tables", first.pool_fingerprint, second.pool_fingerprint))
+    if (first.first_row, len(first.score)) != (second.first_row, len(second.score)):
+        raise DataError("expected two tables of the whole pool, got a shard; give the tables above the shards")
+    rows = np.flatnonzero(first.valid & second.valid)
+    if not len(rows):
+        raise DataError("expected rows with both scores, got none")
+    one, other = _hardness(first, rows), _hardness(second, rows)
+    pearson, spearman = linear_correlation(one, other), rank_correlation(one, other)
+    return Correlation(rows + first.first_row, one, other, pearson, spearman)
+
+
+def _hardness(table: ScoreTable, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    sign = 1 if table.higher_is == "harder" else -1
+    return np.asarray(sign * table.score[rows].astype(np.float64))
+
+
+def draw_scores(
+    correlation: Correlation, first: ScoreTable, second: ScoreTable, names: tuple[str, str], path: Path
+) -> None:
+    """Write a PNG of one score against the other, as they are: rows a hexagon.
+
+    Args:
+        correlation: of `compare_scores`.
+        first: on the x axis.
+        second: on the y axis.
+        names: of the two.
+        path: the file to write.
+    """
+    from matplotlib.colors import LogNorm
+
+    from pumalib.reporting.figures import figure_style, new_figure, save_png
+
+    rows = correlation.rows - first.first_row
+    with figure_style():
+        figure, (axes,) = new_figure(4.2, 3.4)
+        drawn = axes.hexbin(first.score[rows], second.score[rows], gridsize=_NUM_HEXAGONS, mincnt=1, cmap="viridis")
+        drawn.set_norm(LogNorm(1, max(drawn.get_clim()[1], 2)))
+        axes.set_xlabel(_axis(names[0], first))
+        axes.set_ylabel(_axis(names[1], second))
+        axes.set_title(f"{len(rows)} rows, rank correlation of hardness {correlation.spearman:.3f}")
+        figure.colorbar(drawn, ax=axes, label="rows a hexagon")
+    save_png(figure, path)
+
+
+def _axis(name: str, table: ScoreTable) -> str:
+    return f"{name} ({', '.join(part for part in (table.unit, f'higher is {table.higher_is}') if part)})"

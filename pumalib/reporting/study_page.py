@@ -1,0 +1,44 @@
+"""The page of a study: one README beside its results, which every forge and viewer renders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pumalib.reporting.files import write_text
+
+_RELATIVE_LINK = re.compile(r"\]\((?!\w+:|/|#)([^)]+)\)")
+_FORMS = ("csv", "md", "png", "svg")
+
+
+def write_study_page(about: str, table: Path, reports: Sequence[Path], folders: Sequence[str], output: Path) -> None:
+    """Write the page: what the study is, every report with its figure, and where the files are.
+
+    Args:
+        about: a paragraph of Markdown.
+        table: the file with every number, beside the page.
+        reports: pages (Markdown) of the reports, in the order of the page, in a folder below it.
+        folders: names of the folders beside the page.
+        output: the file to write.
+    """
+    sections = [f"## {report.stem}\n\n{_embedded(report, output.parent)}" for report in reports]
+    links = [
+        f"* [{table.name}]({table.name}): every number",
+        *(f"* {report.stem}: {_forms(report, output.parent)}" for report in reports),
+        *(f"* [{folder}/]({folder}/)" for folder in folders),
+    ]
+    parts = [f"# {output.parent.name}", about, *sections, "## Files", "\n".join(links)]
+    write_text(output, "\n\n".join(parts))
+
+
+def _embedded(report: Path, folder: Path) -> str:
+    """Return a report's page with its headings two levels down, and its links relative to another folder."""
+    inside = report.parent.relative_to(folder).as_posix()
+    text = _RELATIVE_LINK.sub(rf"]({inside}/\1)", report.read_text(encoding="utf-8").strip())
+    return re.sub(r"^(#+ )", r"##\1", text, flags=re.MULTILINE)
+
+
+def _forms(report: Path, folder: Path) -> str:
+    beside = report.relative_to(folder)
+    return ", ".join(f"[{form}]({beside.with_suffix(f'.{form}').as_posix()})" for form in _FORMS)
