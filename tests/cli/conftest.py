@@ -23,6 +23,7 @@ from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
 from pumalib.scores.tracked_stage import score_tracks
 from pumalib.selection.stage import SelectionPlan, make_selection
+from pumalib.states import StatePlace
 from pumalib.synthesis.generator import train_stage
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
@@ -157,7 +158,7 @@ class SmallStudy:
             dataset=self.dataset,
             model=self.folder / "models/trades/seed0/model.safetensors",
             output=output,
-            state=output.with_suffix(".state"),
+            state=StatePlace(output.with_suffix(".state")),
             progress=output.with_suffix(".progress.csv"),
             device="cpu",
             code=CODE,

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from pumalib.cli.main import main
+from pumalib.digests import seal
 from pumalib.errors import DataError
 from pumalib.reporting.correlation import compare_scores
 from pumalib.reporting.overlap import compare_selections
@@ -103,8 +104,10 @@ def test_selections_without_a_common_row_have_no_epsilons_to_compare() -> None:
 
 def test_files_of_different_pools_are_refused_in_one_sentence(copied_study: Path, capsys: Capture) -> None:
     for group, name in (("selections", "hard"), ("scores", "noise")):
-        with h5py.File(copied_study / f"{group}/{name}/seed0.h5", "r+") as file:
+        path = copied_study / f"{group}/{name}/seed0.h5"
+        with h5py.File(path, "r+") as file:
             file.attrs["pool_fingerprint"] = "b" * 64
+        seal(path)
     for pair in (("selections/puma", "selections/hard"), ("scores/margin", "scores/noise")):
         assert main(["compare", *(str(copied_study / f"{name}/seed0.h5") for name in pair)]) == 1
         error = capsys.readouterr().err

@@ -10,6 +10,7 @@ import h5py
 import pytest
 
 from pumalib.cli.main import main
+from pumalib.digests import seal
 from pumalib.lineage.chain import Tracer
 
 Capture = pytest.CaptureFixture[str]
@@ -80,9 +81,10 @@ def test_json_has_settings_code_and_versions_of_each_file_once(in_study: Path, c
 
 
 def change(path: Path, name: str) -> None:
-    """Change every number of a stored array."""
+    """Change every number of a stored array, as if the file had been written so."""
     with h5py.File(path, "r+") as file:
         file[name][...] = file[name][...] + 1
+    seal(path)
 
 
 SPOILED = {
@@ -144,6 +146,7 @@ def test_a_damaged_file_on_the_way_is_a_problem_and_no_traceback(copied_study: P
 def test_a_file_that_does_not_record_its_origin_is_a_problem(copied_study: Path, capsys: Capture) -> None:
     with h5py.File(copied_study / "selections/puma/seed0.h5", "r+") as file:
         file.attrs["inputs"] = "{}"
+    seal(copied_study / "selections/puma/seed0.h5")
     out = " ".join(trace(capsys, *LINE, status=1).split())
     assert "expected 'pool' among what a selection file records of its origin, found none in results/small/sel" in out
 
