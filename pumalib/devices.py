@@ -64,9 +64,10 @@ def enough_memory(device: str, advice: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and _NO_CPU_MEMORY not in str(error):
+        _, found, bytes_asked = str(error).partition(_NO_CPU_MEMORY)
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not found:
             raise
-        reason = str(error).split(". ")[0].splitlines()[0]
+        reason = (found + bytes_asked or str(error) or "no more is known").split(". ")[0].splitlines()[0]
         raise ResourceError(f"expected memory enough on {device}, ran out of it ({reason}); {advice}") from error
 
 

@@ -108,9 +108,10 @@ class StateFile:
         """
         if self._place is None:
             return
-        if is_requested() or time.monotonic() - self._saved_at >= self._place.every_seconds:
+        is_last = is_requested()
+        if is_last or time.monotonic() - self._saved_at >= self._place.every_seconds:
             self._save(self._place.path, values())
-        if is_requested():
+        if is_last:
             raise TerminationError(
                 f"stopped by SIGTERM, the state is saved at {self._place.path}; "
                 "run the same command again to go on from it"

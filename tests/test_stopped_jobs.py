@@ -18,6 +18,7 @@ from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool
+from pumalib.errors import ResourceError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
@@ -118,7 +119,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def die(ending: ModuleType, after: int, work: Callable[[], Path]) -> None:
     """Let some work die at a forward pass."""
     ending.passes, ending.end_at = 0, after
-    with pytest.raises(Exception, match="ran out of it"):
+    message = (
+        r"expected memory enough on cpu, ran out of it \(CUDA out of memory\); lower (device_images_gib|batch_size) "
+    )
+    with pytest.raises(ResourceError, match=message):
         work()
     ending.end_at = -1
 

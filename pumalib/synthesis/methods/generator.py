@@ -8,6 +8,7 @@ from tqdm import tqdm
 from pumalib.data.datasets import read_class_names
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import GeneratedSyntheticSettings
+from pumalib.devices import enough_memory
 from pumalib.randomness import derive_seed
 from pumalib.synthesis.edm import balanced_labels, sample_images
 from pumalib.synthesis.generator import advance, load_generator
@@ -21,7 +22,10 @@ def make(settings: GeneratedSyntheticSettings, inputs: SyntheticInputs) -> tuple
     edm = inputs.generator_settings
     denoiser, fingerprint = load_generator(inputs.generator, edm, inputs.dataset, inputs.device)
     labels = balanced_labels(settings.count, len(read_class_names(inputs.dataset))).astype(np.int64)
-    with tqdm(total=settings.count, desc=f"sampling {settings.generator}", unit="image", disable=None) as bar:
+    with (
+        enough_memory(inputs.device, "lower sampling_batch_size of the generator"),
+        tqdm(total=settings.count, desc=f"sampling {settings.generator}", unit="image", disable=None) as bar,
+    ):
         images = sample_images(
             denoiser,
             labels,
