@@ -40,6 +40,14 @@ def test_bad_study_file_is_one_message_and_status_1(capsys: Capture, command: st
     assert captured.err.count("\n") == 1
 
 
+def test_study_that_is_not_there_is_answered_with_the_nearest(capsys: Capture) -> None:
+    write("studies/mine.yaml", "study: mine\n")
+    for command in ("check", "summary", "errors"):
+        assert main([command, "studys/mine.yml"]) == 1
+        told = "expected a study file, found nothing at studys/mine.yml; did you mean studies/mine.yaml?"
+        assert capsys.readouterr().err == f"Error: {told}\n"
+
+
 def test_bad_study_gives_no_traceback_from_the_shell(tmp_path: Path) -> None:
     write("config.yaml", "sedes: [1]\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

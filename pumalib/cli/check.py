@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pumalib.cli.output import print_json
-from pumalib.cli.study import add_study
+from pumalib.cli.study import add_study, expect_study
 from pumalib.study_file import load_study
 
 EXAMPLES = ("check", "check studies/mine.yaml")
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Say how much there is to do; the first problem is an error."""
+    expect_study(options.study)
     study = load_study(options.study)
     seeds = list(study.settings.seeds)
     if options.json:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from pumalib.cli.output import add_json
+from pumalib.cli.paths import nearest_path
 from pumalib.errors import ConfigError
 from pumalib.settings import NAME_PATTERN
 from pumalib.study_file import read_study_file
@@ -18,12 +19,23 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def expect_study(path: str) -> None:
+    """Refuse the path of no file, with the nearest one.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
+    if not Path(path).exists():
+        raise ConfigError(f"expected a study file, found nothing at {path}{nearest_path(Path(path))}")
+
+
 def results_folder(path: str) -> Path:
     """Return the folder of a study's results.
 
     Raises:
         ConfigError: no study file, or none with a name.
     """
+    expect_study(path)
     name = read_study_file(path).get("study")
     if not isinstance(name, str) or not re.match(NAME_PATTERN, name):
         raise ConfigError(f"expected a name, got {name!r} at study ({path})")
