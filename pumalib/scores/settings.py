@@ -69,20 +69,22 @@ class _ScoreSettings(Settings):
     """Images at once; changes the speed, not the result."""
 
 
-class _MarginSettings(_ScoreSettings):
+class MarginSettings(_ScoreSettings):
+    """A signed distance to the decision boundary."""
+
     norm: Norm | None = None
     """`linf` or `l2`; none: the threat's norm."""
     bisection_steps: int = Field(default=10, ge=0)
-    """Halvings of the segment from the image to the point found."""
+    """The crossing is enclosed as narrowly as by so many halvings of the segment from the image to the point found."""
 
 
-class DeepfoolSettings(_MarginSettings, DeepfoolOptions):
+class DeepfoolSettings(MarginSettings, DeepfoolOptions):
     """Signed DeepFool margins."""
 
     method: Literal["deepfool"]
 
 
-class FastMarginSettings(_MarginSettings):
+class FastMarginSettings(MarginSettings):
     """PUMA's Algorithm 1, errata mended."""
 
     method: Literal["fast_margin"]
