@@ -18,13 +18,7 @@ from pumalib.errors import DataError
 from pumalib.models.imported import load_imported
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
 from pumalib.scores.estimates import Estimate, Question
-from pumalib.scores.settings import (
-    CustomScoreSettings,
-    DeepfoolSettings,
-    FastMarginSettings,
-    ModelReference,
-    score_module,
-)
+from pumalib.scores.settings import LookingScoreSettings, ModelReference, score_module
 from pumalib.scores.table import ScoreTable, write_scores
 from pumalib.training.images import to_model_input
 
@@ -34,7 +28,7 @@ _BLOCK_BATCHES = 8
 
 
 def score_shard(
-    settings: DeepfoolSettings | FastMarginSettings | CustomScoreSettings,
+    settings: LookingScoreSettings,
     pool_path: Path,
     model_path: Path,
     output: Path,
@@ -85,7 +79,7 @@ def _load_model(reference: ModelReference, path: Path, pool: Pool, device: str) 
 
 
 def _score_rows(
-    settings: DeepfoolSettings | FastMarginSettings | CustomScoreSettings,
+    settings: LookingScoreSettings,
     pool: Pool,
     trained: TrainedModel,
     rows: NDArray[np.int64],

@@ -10,10 +10,11 @@ from torch import nn
 
 from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
+from pumalib.attacks.refined_margin import refined_margins
 from pumalib.errors import DataError
 
 NORMS = ("linf", "l2")
-ESTIMATORS = {"deepfool": deepfool_margins, "fast": fast_margins}
+ESTIMATORS = {"deepfool": deepfool_margins, "fast": fast_margins, "refined": refined_margins}
 FINE_STEPS = {"linf": 1 / 255, "l2": 5 / 255}
 
 
