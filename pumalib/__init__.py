@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pumalib.attacks.deepfool import deepfool_margins
     from pumalib.attacks.fast_margin import fast_margins
+    from pumalib.attacks.refined_margin import refined_margins
     from pumalib.attacks.settings import (
         CwPgdSettings,
         MinimumNormSettings,
@@ -56,6 +57,7 @@ _HOMES = {
     "open_pool": "data.pool",
     "read_scores": "scores.table",
     "read_selection": "selection.stage",
+    "refined_margins": "attacks.refined_margin",
     "select": "selection.select",
     "train": "training.train",
 }
@@ -82,6 +84,7 @@ __all__ = [
     "open_pool",
     "read_scores",
     "read_selection",
+    "refined_margins",
     "select",
     "train",
 ]

@@ -20,13 +20,7 @@ from pumalib.data.settings import (
 from pumalib.data.sources.npz import npz_image_shape
 from pumalib.errors import ConfigError, DataError
 from pumalib.models.settings import check_architecture
-from pumalib.scores.settings import (
-    DeepfoolSettings,
-    FastMarginSettings,
-    ModelReference,
-    RandomSettings,
-    TrackedScore,
-)
+from pumalib.scores.settings import MarginSettings, ModelReference, RandomSettings, TrackedScore
 from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin, IaatEpsilon, OnlineEpsilonSettings
 
 ImageShape = tuple[int, int, int]
@@ -223,7 +217,7 @@ def _check_warmup(policy: OnlineEpsilonSettings, epochs: int, where: str) -> Non
 def _check_margin_score(study: Study, run: str, name: str, where: str) -> None:
     _expect_score(study, run, name, where)
     score = study.settings.scores[name]
-    if not isinstance(score, DeepfoolSettings | FastMarginSettings):
+    if not isinstance(score, MarginSettings):
         raise ConfigError(f"expected a margin score, got {name} ({score.method}) at {where}")
     norm = score.norm or study.settings.threat.norm
     if norm != study.settings.threat.norm:

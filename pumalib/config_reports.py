@@ -18,7 +18,7 @@ from pumalib.reporting.settings import (
     ScoreAgreementSettings,
     TradeOffSettings,
 )
-from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings
+from pumalib.scores.settings import MarginSettings
 
 
 def check_reports(study: Study) -> None:
@@ -156,7 +156,7 @@ def _expect_same_pool(study: Study, score: str, first: str, where: str) -> None:
 
 def _check_margin_score(study: Study, score: str, where: str) -> None:
     expect_name(score, study.settings.scores, "score", where)
-    if not isinstance(study.settings.scores[score], DeepfoolSettings | FastMarginSettings):
+    if not isinstance(study.settings.scores[score], MarginSettings):
         raise ConfigError(f"expected a margin score, got {score} at {where}")
 
 

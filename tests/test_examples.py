@@ -7,7 +7,16 @@ import pytest
 import pumalib
 
 PACKAGE = Path(pumalib.__file__).parent
-FACE = {"deepfool_margins", "fast_margins", "adaptive_epsilons", "select", "train", "evaluate", "load_checkpoint"}
+FACE = {
+    "deepfool_margins",
+    "fast_margins",
+    "refined_margins",
+    "adaptive_epsilons",
+    "select",
+    "train",
+    "evaluate",
+    "load_checkpoint",
+}
 
 
 def modules_with_examples() -> list[str]:

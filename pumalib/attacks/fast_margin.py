@@ -14,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from pumalib.attacks.counted import CountedModel
 from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
 from pumalib.attacks.objectives import log_odds_against
@@ -44,7 +45,8 @@ def fast_margins(
         clip: range of valid inputs; None: unbounded.
         step_size: step, pixel scale (a choice of ours; smaller is tighter and slower).
         max_iterations: gradient steps a sample; max_iterations * step_size is the farthest it looks.
-        bisection_steps: halvings of the segment from the image to the point found.
+        bisection_steps: the crossing is enclosed as narrowly as by this many halvings of the segment from the image to
+            the point found.
         batch_size: images at once; changes the speed, not the result.
         keep_adversarial: also return the points across the boundary.
 
@@ -78,7 +80,7 @@ def fast_margins(
 
 
 def _search(
-    model: nn.Module,
+    model: CountedModel,
     images: Tensor,
     labels: Tensor,
     prediction: Tensor,
@@ -94,17 +96,16 @@ def _search(
     iterations = torch.zeros_like(labels)
     active = torch.arange(len(images), device=images.device)
     for index in range(max_iterations + 1):
-        current = points[active].requires_grad_(True)
-        logits = model(current)
-        across = is_across(logits.argmax(1), labels[active], was_correct[active])
+        look = model.look(points[active], active)
+        across = is_across(look.logits.argmax(1), labels[active], was_correct[active])
         crossed[active[across]] = True
         iterations[active] = index
         if index == max_iterations or across.all():
             break
-        (gradient,) = torch.autograd.grad(log_odds_against(logits, labels[active]).sum(), current)
+        gradient = look.gradient(log_odds_against(look.logits, labels[active]))
         stays = ~across
         active = active[stays]
         up = was_correct[active].to(images.dtype) * 2 - 1
-        direction = steepest(gradient[stays], norm) * up.reshape(-1, *[1] * (images.ndim - 1))
-        points[active] = clip_to(current.detach()[stays] + step_size * direction, clip)
+        direction = (steepest(gradient[stays], norm) * up[:, None]).reshape(points[active].shape)
+        points[active] = clip_to(points[active] + step_size * direction, clip)
     return Crossing(points, crossed, iterations)

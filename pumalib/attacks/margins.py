@@ -11,9 +11,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from pumalib.attacks.bracket import close_bracket
+from pumalib.attacks.counted import CountedModel
 from pumalib.attacks.gradient_ascent import Clip
 from pumalib.attacks.inputs import check_inputs, model_device
-from pumalib.attacks.projection import norms
+from pumalib.attacks.objectives import cw_margin
+from pumalib.attacks.projection import norms, per_row
 from pumalib.attacks.settings import Norm
 from pumalib.models.checks import frozen_parameters
 
@@ -29,6 +32,9 @@ class MarginTable:
         prediction: [N] int64, class predicted at the image.
         adversarial_class: [N] int64, class predicted across the boundary (the prediction where not converged).
         iterations: [N] int64, gradient iterations used.
+        forwards: [N] int64, how often the image or a point on its way went through the model; the check of the model
+            on a few images left out.
+        backwards: [N] int64, and backward.
         adversarial_images: [N, ...] floats of the model's precision, the points just across the boundary (the last
             point tried where not converged); None unless asked for.
     """
@@ -38,6 +44,8 @@ class MarginTable:
     prediction: NDArray[np.int64]
     adversarial_class: NDArray[np.int64]
     iterations: NDArray[np.int64]
+    forwards: NDArray[np.int64]
+    backwards: NDArray[np.int64]
     adversarial_images: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
@@ -59,7 +67,7 @@ class Crossing:
     iterations: Tensor
 
 
-Search = Callable[[nn.Module, Tensor, Tensor, Tensor], Crossing]
+Search = Callable[[CountedModel, Tensor, Tensor, Tensor], Crossing]
 """Maps (model, images [B, ...], labels [B], prediction [B]) to where the search ended."""
 
 
@@ -89,7 +97,8 @@ def measure_margins(
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
         clip: range of valid inputs; None: unbounded.
-        bisection_steps: halvings of the segment from the image to the point found.
+        bisection_steps: the crossing is enclosed as narrowly as by this many halvings of the segment from the image to
+            the point found.
         batch_size: images at once.
         keep_adversarial: also return the points across the boundary.
 
@@ -113,34 +122,44 @@ def measure_margins(
 def _measure_batch(
     search: Search, model: nn.Module, images: Tensor, labels: Tensor, norm: Norm, bisection_steps: int
 ) -> tuple[Tensor, ...]:
-    with torch.no_grad():
-        prediction = model(images).argmax(1)
-    crossing = search(model, images, labels, prediction)
+    counted = CountedModel(model, len(images), images.device)
+    logits = counted.logits(images, torch.arange(len(images), device=images.device))
+    prediction = logits.argmax(1)
+    crossing = search(counted, images, labels, prediction)
     was_correct = prediction == labels
-    points, adversarial_class = _bisect(model, images, labels, was_correct, crossing, bisection_steps)
+    points, adversarial_class = _pull_back(counted, images, labels, logits, crossing, bisection_steps)
     distance = norms(points - images, norm)
     adversarial_class = torch.where(crossing.crossed, adversarial_class, prediction)
     margin = torch.where(was_correct, distance, -distance)
-    return margin, crossing.crossed, prediction, adversarial_class, crossing.iterations, points
+    passes = counted.forwards, counted.backwards
+    return margin, crossing.crossed, prediction, adversarial_class, crossing.iterations, *passes, points
 
 
-@torch.no_grad()
-def _bisect(
-    model: nn.Module, images: Tensor, labels: Tensor, was_correct: Tensor, crossing: Crossing, steps: int
+def _pull_back(
+    model: CountedModel, images: Tensor, labels: Tensor, clean_logits: Tensor, crossing: Crossing, steps: int
 ) -> tuple[Tensor, Tensor]:
     """Pull each crossing back along its segment; the point kept was always seen to be across."""
-    points = crossing.points.clone()
-    classes = model(points).argmax(1)
+    was_correct = clean_logits.argmax(1) == labels
     rows = torch.nonzero(crossing.crossed).squeeze(1)
-    low, high = images[rows].clone(), points[rows].clone()
-    for _ in range(steps if len(rows) else 0):
-        middle = (low + high) / 2
-        predicted = model(middle).argmax(1)
-        across = is_across(predicted, labels[rows], was_correct[rows])
-        keep = across.reshape(-1, *[1] * (images.ndim - 1))
-        high, low = torch.where(keep, middle, high), torch.where(keep, low, middle)
-        classes[rows] = torch.where(across, predicted, classes[rows])
-    points[rows] = high
+    points, classes = crossing.points.clone(), clean_logits.argmax(1)
+    if len(rows) == 0:
+        return points, classes
+    far, sign = points[rows] - images[rows], was_correct[rows] * 2 - 1
+
+    def look(places: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        among = rows[places]
+        tried = images[among] + per_row(shares, far) * far[places]
+        logits = model.logits(tried, among)
+        predicted = logits.argmax(1)
+        across = is_across(predicted, labels[among], was_correct[among])
+        points[among] = torch.where(per_row(across, tried), tried, points[among])
+        classes[among] = torch.where(across, predicted, classes[among])
+        return cw_margin(logits, labels[among]) * sign[places], across
+
+    logits = model.logits(points[rows], rows)
+    classes[rows] = logits.argmax(1)
+    gap_low, gap_high = (cw_margin(values, labels[rows]) * sign for values in (clean_logits[rows], logits))
+    close_bracket(look, gap_low, gap_high, steps)
     return points, classes
 
 

@@ -85,7 +85,7 @@ class MinimumNormSettings(_AttackSettings, DeepfoolOptions):
 
     method: Literal["minimum_norm"]
     bisection_steps: int = Field(default=10, ge=0)
-    """Halvings of the segment from the image to the point found."""
+    """The crossing is enclosed as narrowly as by so many halvings of the segment from the image to the point found."""
 
 
 class CleanSettings(_AttackSettings):

@@ -21,7 +21,7 @@ from pumalib.reporting.passes import (
     tracking_passes,
     training_passes,
 )
-from pumalib.scores.settings import CustomScoreSettings, DeepfoolSettings, FastMarginSettings, ScoreSettings
+from pumalib.scores.settings import CustomScoreSettings, MarginSettings, ScoreSettings
 from pumalib.scores.table import read_scores
 from pumalib.selection.settings import read_online
 from pumalib.selection.stage import read_selection
@@ -120,8 +120,8 @@ def _score_amounts(part: CostPart) -> dict[str, float]:
     table = read_scores(str(part.file), pool.fingerprint)
     if isinstance(settings, CustomScoreSettings):
         passes = UNKNOWN
-    elif isinstance(settings, DeepfoolSettings | FastMarginSettings):
-        passes = margin_passes(settings, table, len(pool.class_names))
+    elif isinstance(settings, MarginSettings):
+        passes = margin_passes(table)
     else:
         passes = _passes_of_gathering(part, len(table.score))
     return {"rows": len(table.score), **_columns(passes)}

@@ -85,7 +85,7 @@ def cost_page(table: pd.DataFrame, parts: Sequence[CostPart], settings: CostSett
         "From `its training` to `whole`: millions of images that go forward + backward through a network. A training "
         "with an inner attack takes one of both for each of its steps. `models behind its scores`: trainings that "
         "scores look through or were gathered in, named, and all that those depend on. `scores`: the search for "
-        "margins over the pool, from the iterations of each row, or what gathering added to a training. Pruning leaves "
+        "margins over the pool, counted row by row, or what gathering added to a training. Pruning leaves "
         "the number of draws as it is: it saves rows, not passes.",
         "Left out, because it is the same for every run over one pool: making the pool; and the accuracies in the "
         f"histories. Means over seeds: {spread(table['num_seeds'])}.",

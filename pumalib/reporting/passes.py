@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
-from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings
+from pumalib.errors import ArtifactError
 from pumalib.scores.table import ScoreTable
 from pumalib.selection.settings import OnlineEpsilonSettings, OnlineMarginEpsilon
 from pumalib.training.settings import TrainingSettings
@@ -86,24 +84,18 @@ def tracking_passes(track: TrackSettings, training: TrainingSettings, num_rows: 
     return Passes(num_rows * forward, num_rows * backward)
 
 
-def margin_passes(settings: DeepfoolSettings | FastMarginSettings, table: ScoreTable, num_classes: int) -> Passes:
-    """Return the passes of a search for margins, from the iterations of each row.
+def margin_passes(table: ScoreTable) -> Passes:
+    """Return the passes of a search for margins, which counted them row by row.
 
-    Each row is looked at once for its prediction, once before the first and after each iteration, and by the
-    bisection. An iteration takes one backward pass, with DeepFool one for each class it looks at; the row that crosses
-    has its gradient taken once more, unless it is the last of its batch (counted always: an upper bound). DeepFool
-    aims once more at rightly classified rows that crossed. A check of the model on a few images is left out.
+    A check of the model on a few images is left out.
 
-    Args:
-        settings: Of the score.
-        table: Its table, with the columns `iterations` and `converged`.
-        num_classes: Of the pool.
+    Raises:
+        ArtifactError: a table without the columns `forwards` and `backwards`.
     """
-    iterations = float(table.columns["iterations"].sum())
-    num_rows, crossed = len(table.score), np.asarray(table.columns["converged"])
-    num_crossed, num_aimed = int(crossed.sum()), int((crossed & (table.score >= 0)).sum())
-    forward = iterations + 3 * num_rows + settings.bisection_steps * num_crossed
-    if isinstance(settings, FastMarginSettings):
-        return Passes(forward, iterations + num_crossed)
-    candidates = min(settings.num_candidates, num_classes - 1)
-    return Passes(forward + 2 * num_aimed, candidates * (iterations + num_crossed) + num_aimed)
+    missing = sorted({"forwards", "backwards"} - set(table.columns))
+    if missing:
+        raise ArtifactError(
+            f"expected the columns forwards and backwards in a table of margins ({table.method}), got none named "
+            f"{' or '.join(missing)}; score the pool again"
+        )
+    return Passes(float(table.columns["forwards"].sum()), float(table.columns["backwards"].sum()))

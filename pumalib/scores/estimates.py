@@ -70,5 +70,7 @@ def from_margins(table: MarginTable, norm: Norm) -> Estimate:
         "prediction": table.prediction,
         "adversarial_class": table.adversarial_class,
         "iterations": table.iterations,
+        "forwards": table.forwards,
+        "backwards": table.backwards,
     }
     return Estimate(table.margin, "easier", "pixel scale [0, 1]", norm, columns)

@@ -69,20 +69,22 @@ class _ScoreSettings(Settings):
     """Images at once; changes the speed, not the result."""
 
 
-class _MarginSettings(_ScoreSettings):
+class MarginSettings(_ScoreSettings):
+    """A signed distance to the decision boundary."""
+
     norm: Norm | None = None
     """`linf` or `l2`; none: the threat's norm."""
     bisection_steps: int = Field(default=10, ge=0)
-    """Halvings of the segment from the image to the point found."""
+    """The crossing is enclosed as narrowly as by so many halvings of the segment from the image to the point found."""
 
 
-class DeepfoolSettings(_MarginSettings, DeepfoolOptions):
+class DeepfoolSettings(MarginSettings, DeepfoolOptions):
     """Signed DeepFool margins."""
 
     method: Literal["deepfool"]
 
 
-class FastMarginSettings(_MarginSettings):
+class FastMarginSettings(MarginSettings):
     """PUMA's Algorithm 1, errata mended."""
 
     method: Literal["fast_margin"]
@@ -90,6 +92,14 @@ class FastMarginSettings(_MarginSettings):
     """Step on the pixel scale."""
     max_iterations: int = Field(default=200, gt=0)
     """Gradient steps a sample."""
+
+
+class RefinedMarginSettings(MarginSettings, DeepfoolOptions):
+    """DeepFool's crossing, moved along the boundary toward the image: tighter, at one and a half times the cost."""
+
+    method: Literal["refined_margin"]
+    refinement_steps: int = Field(default=5, ge=0)
+    """Gradient steps along the boundary."""
 
 
 class CustomScoreSettings(_ScoreSettings):
@@ -229,6 +239,7 @@ def _kind(value: Any) -> str:
 ScoreSettings = Annotated[
     Annotated[DeepfoolSettings, Tag("deepfool")]
     | Annotated[FastMarginSettings, Tag("fast_margin")]
+    | Annotated[RefinedMarginSettings, Tag("refined_margin")]
     | Annotated[ClassificationDifficultySettings, Tag("classification_difficulty")]
     | Annotated[ForgettingSettings, Tag("forgetting")]
     | Annotated[El2nSettings, Tag("el2n")]
@@ -241,7 +252,7 @@ ScoreSettings = Annotated[
 ]
 
 
-LookingScoreSettings = DeepfoolSettings | FastMarginSettings | CustomScoreSettings
+LookingScoreSettings = DeepfoolSettings | FastMarginSettings | RefinedMarginSettings | CustomScoreSettings
 AnyScoreSettings = LookingScoreSettings | TrackedScoreSettings | RandomSettings
 
 

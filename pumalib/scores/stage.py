@@ -20,13 +20,7 @@ from pumalib.errors import DataError
 from pumalib.models.imported import load_imported
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
 from pumalib.scores.estimates import Estimate, Question
-from pumalib.scores.settings import (
-    CustomScoreSettings,
-    DeepfoolSettings,
-    FastMarginSettings,
-    ModelReference,
-    score_module,
-)
+from pumalib.scores.settings import LookingScoreSettings, ModelReference, score_module
 from pumalib.scores.table import ScoreTable, write_scores
 from pumalib.states import StateFile, StatePlace, state_key
 from pumalib.training.images import to_model_input
@@ -35,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def score_shard(
-    settings: DeepfoolSettings | FastMarginSettings | CustomScoreSettings,
+    settings: LookingScoreSettings,
     pool_path: Path,
     model_path: Path,
     output: Path,
@@ -93,7 +87,7 @@ def _load_model(reference: ModelReference, path: Path, pool: Pool, device: str) 
 
 
 def _score_rows(
-    settings: DeepfoolSettings | FastMarginSettings | CustomScoreSettings,
+    settings: LookingScoreSettings,
     pool: Pool,
     trained: TrainedModel,
     rows: NDArray[np.int64],

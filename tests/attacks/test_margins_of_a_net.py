@@ -10,10 +10,11 @@ from torch import nn
 
 from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
+from pumalib.attacks.refined_margin import refined_margins
 from pumalib.errors import DataError
 
 NORMS = ("linf", "l2")
-ESTIMATORS = {"deepfool": deepfool_margins, "fast": fast_margins}
+ESTIMATORS = {"deepfool": deepfool_margins, "fast": fast_margins, "refined": refined_margins}
 FINE_STEPS = {"linf": 1 / 255, "l2": 5 / 255}
 
 
@@ -300,3 +301,16 @@ def test_models_that_would_be_mismeasured_are_refused(digits_net, unseen):
     nn.init.constant_(diverged.weight, torch.nan)
     with pytest.raises(DataError, match="diverged"):
         deepfool_margins(nn.Sequential(nn.Flatten(), diverged).eval(), images, labels)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_classes_left_out_after_the_first_iteration_hardly_change_a_margin_and_save_most_passes(
+    digits_net, unseen, norm, monkeypatch
+):
+    few = deepfool_margins(digits_net, *unseen, norm=norm)
+    monkeypatch.setattr("pumalib.attacks.nearest_boundary._LONGER", float("inf"))
+    every = deepfool_margins(digits_net, *unseen, norm=norm)
+    right = few.margin > 0
+    assert few.margin[right].mean() < every.margin[right].mean() * 1.005
+    assert few.backwards[right].mean() < 0.75 * every.backwards[right].mean()
+    assert (few.backwards[right] >= 10).all()  # nine other classes at the image, one where it crossed

@@ -175,7 +175,7 @@ IMPOSSIBLE_VALUES = [
     ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd, square, minimum_norm or clean, got none at attacks.cw"),
     ("attacks|cw", "pgd", "expected cw to be a mapping, got 'pgd' at attacks.cw"),
     ("scores|margin|method", "deepfol",
-     "expected method deepfool, fast_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
+     "expected method deepfool, fast_margin, refined_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
     ("scores|margin|method", "mine:score", "expected a value for higher_is, got none at scores.margin.higher_is"),
     ("defaults|training|epochs", "many", "expected epochs to be a whole number, got 'many' at defaults.training.epochs"),
     ("defaults|training|epochs", True,

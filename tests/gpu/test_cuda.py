@@ -13,6 +13,7 @@ from pumalib import (
     deepfool_margins,
     evaluate,
     fast_margins,
+    refined_margins,
     train,
 )
 
@@ -42,7 +43,7 @@ def trained(digits) -> torch.nn.Module:
     return result.model
 
 
-@pytest.mark.parametrize("estimate", [deepfool_margins, fast_margins])
+@pytest.mark.parametrize("estimate", [deepfool_margins, fast_margins, refined_margins])
 def test_margins_agree_with_the_cpu(trained, digits, estimate):
     images, labels = digits
     pixels = torch.from_numpy(images[:300]).permute(0, 3, 1, 2).float() / 255

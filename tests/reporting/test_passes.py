@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ from torch import Tensor, nn
 from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
 from pumalib.attacks.margins import MarginTable
+from pumalib.attacks.refined_margin import refined_margins
 from pumalib.attacks.settings import ThreatSettings
+from pumalib.errors import ArtifactError
 from pumalib.reporting.passes import attack_steps, margin_passes, tracking_passes, training_passes
 from pumalib.scores.estimates import from_margins
-from pumalib.scores.settings import DeepfoolSettings, FastMarginSettings, ModelReference
 from pumalib.scores.table import ScoreTable
 from pumalib.selection.settings import read_online
 from pumalib.training.settings import TrainingSettings
@@ -21,7 +23,6 @@ from pumalib.training.train import train
 
 NUM_CHECKED = 16
 """Images that a check of the model takes beforehand, whatever the number of images."""
-MODEL = ModelReference(run="trades")
 
 
 class _Count(torch.autograd.Function):
@@ -138,23 +139,27 @@ def table_of(margins: MarginTable) -> ScoreTable:
 
 
 @pytest.mark.parametrize(
-    ("settings", "measure"),
+    ("measure", "options"),
     [
-        (DeepfoolSettings(method="deepfool", model=MODEL, num_candidates=2), deepfool_margins),
-        (DeepfoolSettings(method="deepfool", model=MODEL, max_iterations=1), deepfool_margins),
-        (FastMarginSettings(method="fast_margin", model=MODEL, step_size=0.02), fast_margins),
-        (FastMarginSettings(method="fast_margin", model=MODEL, step_size=0.02, max_iterations=4), fast_margins),
+        (deepfool_margins, {}),
+        (deepfool_margins, {"num_candidates": 2}),
+        (deepfool_margins, {"max_iterations": 1, "norm": "l2", "batch_size": 7}),
+        (refined_margins, {"refinement_steps": 3, "batch_size": 20}),
+        (fast_margins, {"step_size": 0.02}),
+        (fast_margins, {"step_size": 0.02, "max_iterations": 4, "bisection_steps": 0}),
     ],
 )
 def test_passes_of_a_search_for_margins_are_those_that_a_network_counts(
-    settings: DeepfoolSettings | FastMarginSettings, measure: Callable[..., MarginTable]
+    measure: Callable[..., MarginTable], options: dict[str, Any]
 ) -> None:
     model = Counting(6, 4).eval()
     images = torch.rand(60, 6, generator=torch.Generator().manual_seed(1))
-    options = settings.model_dump(exclude={"method", "model", "pool", "shards", "norm"})
-    margins = measure(model, images, torch.arange(60) % 4, **options)
-    expected = margin_passes(settings, table_of(margins), 4)
-    assert model.forwards == expected.forward + NUM_CHECKED
-    last = int((margins.iterations == margins.iterations.max()).sum())
-    candidates = min(settings.num_candidates, 3) if isinstance(settings, DeepfoolSettings) else 1
-    assert expected.backward - last * candidates <= model.backwards <= expected.backward
+    passes = margin_passes(table_of(measure(model, images, torch.arange(60) % 4, **options)))
+    assert passes == (model.forwards - NUM_CHECKED, model.backwards)
+    assert passes.backward > 0
+
+
+def test_a_table_that_did_not_count_its_passes_is_refused() -> None:
+    table = table_of(deepfool_margins(Counting(6, 4).eval(), torch.rand(5, 6), torch.arange(5) % 4))
+    with pytest.raises(ArtifactError, match="got none named forwards; score the pool again"):
+        margin_passes(replace(table, columns={"backwards": table.columns["backwards"]}))

@@ -67,7 +67,7 @@ def training(folder: Path, run: str, seed: int, num_kept: int) -> dict[str, Any]
     }
 
 
-def margins(folder: Path, pool: Path, seed: int, iterations: int) -> dict[str, Any]:
+def margins(folder: Path, pool: Path, seed: int, passes: int) -> dict[str, Any]:
     path = folder / f"margins{seed}.h5"
     table = ScoreTable(
         score=np.linspace(-0.1, 0.3, 8).astype(np.float32),
@@ -77,7 +77,7 @@ def margins(folder: Path, pool: Path, seed: int, iterations: int) -> dict[str, A
         method="fast_margin",
         pool_fingerprint=read_pool_rows(pool).fingerprint,
         norm="linf",
-        columns={"converged": np.arange(8) > 0, "iterations": np.full(8, iterations)},
+        columns={"converged": np.arange(8) > 0, "forwards": np.full(8, passes), "backwards": np.arange(8)},
     )
     write_scores(table, path, settings={})
     benchmarks = []
@@ -99,8 +99,8 @@ def test_costs_equal_those_done_by_hand(parts: list[CostPart]) -> None:
     assert (own["rows"], own["draws"], own["attack_steps"]) == (5, DRAWS, 4)
     assert (own["forward_passes"], own["backward_passes"]) == (DRAWS * 7, DRAWS * 6)
     scored = table.loc["puma", "score"]
-    assert scored["forward_passes"] == 3.5 * 8 + 3 * 8 + 5 * 7
-    assert scored["backward_passes"] == 3.5 * 8 + 7
+    assert scored["forward_passes"] == 3.5 * 8
+    assert scored["backward_passes"] == 28
     whole = table.loc["puma", "whole"]
     assert whole["forward_passes"] == 2 * DRAWS * 7 + scored["forward_passes"]
     assert whole["seconds"] == 11.0 + 11.0 + 4.0
@@ -114,7 +114,7 @@ def test_a_run_stands_whole_beside_its_baseline(parts: list[CostPart], tmp_path:
     report_cost({"kind": "cost", "baseline": "trades", "seconds": True}, parts, output)
     assert all(path.stat().st_size > 0 for path in (output.csv, output.markdown, output.png, output.svg))
     page = output.markdown.read_text(encoding="utf-8")
-    ratio = (2 * DRAWS * 13 + 87 + 35) / (DRAWS * 13)
+    ratio = (2 * DRAWS * 13 + 28 + 28) / (DRAWS * 13)
     assert f"| {ratio:.2f} | 11.0 | 26.0 |" in page
     assert "`trades`: 0.00168 + 0.00144" in page
     assert list(pd.read_csv(output.csv)["part"]) == ["training", "whole", "training", "margin model", "score", "whole"]

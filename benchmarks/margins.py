@@ -1,0 +1,215 @@
+"""Margins beside the peers' in one process: how long they are, and what they cost.
+
+    OMP_NUM_THREADS=1 python benchmarks/margins.py [speed] [quality] [--images FILE.npz] [--figure FILE.png]
+
+`speed`: DeepFool against foolbox's, as called (10 candidates, weights that ask for gradients) and tuned (5 candidates,
+frozen weights). `quality`: DeepFool, the fast margin and refined margins at several budgets against FMN (foolbox) and
+FAB (torchattacks, left out where it is not installed), all with frozen weights; passes are forward and backward ones
+of an image, counted. Rightly classified images, L-inf, mean margins of points seen to be across. The tables stand in
+docs/performance.md, with the date and the machine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import foolbox
+import matplotlib.pyplot as plt
+import torch
+from nets import Task, parser, prepare, rightly_classified
+from rounds import Clocked, clock, print_conditions, print_table, ratio
+from torch import Tensor, nn
+
+from pumalib import deepfool_margins, fast_margins, refined_margins
+
+BUDGETS = (2, 5, 10, 20, 40)
+DEEPFOOL, REFERENCE = "DeepFool", "FMN, 100 steps (foolbox)"
+Method = Callable[[Task, nn.Module], Tensor]
+"""Maps a task and its model, counted, to points [N, ...] that should be across the boundary."""
+
+
+class Counted(nn.Module):
+    """A model that counts the images that go through it, either way."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.passes = model, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Count, and pass on."""
+        self.passes += len(images)
+        if images.requires_grad:
+            images = images.view_as(images)
+            images.register_hook(self._count_backward)
+        logits: Tensor = self.model(images)
+        return logits
+
+    def _count_backward(self, gradient: Tensor) -> None:
+        self.passes += len(gradient)
+
+
+class Measured(NamedTuple):
+    """What a method reached: mean margin, share of images seen to be across, passes an image, seconds."""
+
+    margin: float
+    crossed: float
+    passes: float
+    times: Clocked
+
+
+def ours(estimate: Callable[..., Any], **options: Any) -> Method:
+    def attack(task: Task, model: nn.Module) -> Tensor:
+        table = estimate(model, task.images, task.labels, keep_adversarial=True, **options)
+        return torch.from_numpy(table.adversarial_images).to(task.images)
+
+    return attack
+
+
+def of_foolbox(attack: Any) -> Method:
+    def run(task: Task, model: nn.Module) -> Tensor:
+        peer = foolbox.PyTorchModel(model, bounds=(0, 1), device=task.images.device)
+        points: Tensor = attack(peer, task.images, task.labels, epsilons=None)[1]
+        return points.detach()
+
+    return run
+
+
+def of_torchattacks(steps: int) -> Method:
+    def run(task: Task, model: nn.Module) -> Tensor:
+        import torchattacks
+
+        num_classes = int(model(task.images[:1]).shape[1])
+        attack = torchattacks.FAB(model, norm="Linf", eps=1.0, steps=steps, n_classes=num_classes)
+        points: Tensor = attack(task.images, task.labels)
+        return points.detach()
+
+    return run
+
+
+def frozen(method: Method) -> Method:
+    def run(task: Task, model: nn.Module) -> Tensor:
+        model.requires_grad_(False)
+        points = method(task, model)
+        model.requires_grad_(True)
+        return points
+
+    return run
+
+
+def measure(task: Task, methods: dict[str, Method], rounds: int) -> dict[str, Measured]:
+    """Run every method in interleaved rounds and verify the points of the last."""
+    model, points, passes = Counted(task.model).eval(), {}, {}
+    few = task._replace(images=task.images[:4], labels=task.labels[:4])
+
+    def run(name: str) -> None:
+        before = model.passes
+        points[name] = methods[name](task, model)
+        passes[name] = (model.passes - before) / len(task.images)
+
+    for method in methods.values():  # imports, and the choice of kernels
+        method(few, model)
+    times = clock({name: partial(run, name) for name in methods}, rounds)
+    return {name: verified(task, points[name], passes[name], times[name]) for name in methods}
+
+
+@torch.no_grad()
+def verified(task: Task, points: Tensor, passes: float, times: Clocked) -> Measured:
+    assert points.min() >= 0
+    assert points.max() <= 1
+    across = task.model(points).argmax(1) != task.labels
+    lengths = (points - task.images).flatten(1).abs().amax(1)
+    return Measured(float(lengths[across].mean()), float(across.float().mean()), passes, times)
+
+
+def print_results(title: str, results: dict[str, Measured], unit: str, is_peer_first: bool) -> None:
+    """Print a row a method; ratios of times to the unit's, or of the unit's to each."""
+    reference = results[unit].times
+    rows = []
+    for name, result in results.items():
+        pairs = [(result.times.wall, reference.wall), (result.times.process, reference.process)]
+        ratios = [ratio(*pair) if is_peer_first else ratio(*pair[::-1]) for pair in pairs]
+        cells = [
+            f"{result.margin:.5f}",
+            f"{result.crossed:.1%}",
+            f"{result.passes:.1f}",
+            f"{result.times.process[0]:.2f}",
+        ]
+        rows.append([name, *cells, *ratios])
+    compared = f"time / that of {unit}" if is_peer_first else f"time of {unit} / time"
+    print(f"\n{title}\n")
+    header = ["method", "mean margin", "across", "passes an image", "CPU s", f"{compared}, wall", "the same, CPU"]
+    print_table(header, rows)
+
+
+def speed(task: Task, rounds: int) -> None:
+    attack = foolbox.attacks.LinfDeepFoolAttack
+    methods = {
+        DEEPFOOL: ours(deepfool_margins),
+        "foolbox as called": of_foolbox(attack(steps=50)),
+        "foolbox tuned": frozen(of_foolbox(attack(steps=50, candidates=5))),
+    }
+    title = f"{task.name}, {len(task.images)} images, {rounds} rounds"
+    print_results(title, measure(task, methods, rounds), DEEPFOOL, is_peer_first=True)
+
+
+def quality(task: Task, rounds: int) -> dict[str, Measured]:
+    peers = {
+        f"FMN, {steps} steps (foolbox)": of_foolbox(foolbox.attacks.LInfFMNAttack(steps=steps)) for steps in (30, 100)
+    }
+    if importlib.util.find_spec("torchattacks"):
+        peers |= {f"FAB, {steps} steps (torchattacks)": of_torchattacks(steps) for steps in (5, 10)}
+    methods = {
+        DEEPFOOL: ours(deepfool_margins),
+        "fast margin": ours(fast_margins),
+        **{f"refined, {steps} steps": ours(refined_margins, refinement_steps=steps) for steps in BUDGETS},
+        **{name: frozen(method) for name, method in peers.items()},
+    }
+    results = measure(task, methods, rounds)
+    print_results(f"{task.name}, {len(task.images)} images, {rounds} rounds", results, REFERENCE, is_peer_first=False)
+    return results
+
+
+def draw(curves: dict[str, dict[str, Measured]], path: str) -> None:
+    """Draw mean margin against passes, a panel a network."""
+    figure, panels = plt.subplots(1, len(curves), figsize=(4.2 * len(curves), 3.2), squeeze=False, layout="constrained")
+    for panel, (net, results) in zip(panels[0], curves.items(), strict=True):
+        line = [result for name, result in results.items() if name == DEEPFOOL or name.startswith("refined")]
+        panel.plot([point.passes for point in line], [point.margin for point in line], "o-", label="DeepFool, refined")
+        for name, result in results.items():
+            if result not in line:
+                panel.plot(result.passes, result.margin, "s", label=name)
+        panel.set(
+            xscale="log", xticks=[20, 50, 100, 200], xlabel="passes an image", ylabel="mean margin (L-inf)", title=net
+        )
+        panel.minorticks_off()
+        panel.xaxis.set_major_formatter("{x:g}")
+    panels[0][-1].legend(fontsize=7)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    arguments = parser(__doc__, ("convnet", "resnet-18"), count=150, rounds=3)
+    arguments.add_argument("parts", nargs="*", default=["speed", "quality"], help="speed, quality")
+    arguments.add_argument("--epsilon", type=float, default=0.1, help="of the training")
+    arguments.add_argument("--figure", metavar="FILE.png", help="where to draw what quality cost")
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    warnings.simplefilter("ignore")  # the peers' own
+    print_conditions("foolbox", *(["torchattacks"] if importlib.util.find_spec("torchattacks") else []))
+    curves = {}
+    for net in options.nets:
+        task = rightly_classified(prepare(net, options, options.epsilon))
+        if "speed" in options.parts:
+            speed(task, options.rounds)
+        if "quality" in options.parts:
+            curves[net] = quality(task, options.rounds)
+    if curves and options.figure:
+        draw(curves, options.figure)
+
+
+if __name__ == "__main__":
+    main()
