@@ -60,7 +60,7 @@ def test_changing_sampling_steps_does_not_retrain_the_generator(finished):
 
 
 def test_editing_deepfool_reruns_margins_onward_but_not_the_margin_model(restored):
-    restored.edit("pumalib/attacks/deepfool.py", "_DUAL_STEPS = 60", "_DUAL_STEPS = 61")
+    restored.edit("pumalib/attacks/deepfool.py", "slack[rows] = walk", "slack[rows] = 1.0 * walk")
     assert restored.planned() == MARGINS | PUMA | REPORTS
 
 
@@ -76,7 +76,7 @@ def test_editing_trades_reruns_every_trades_training(restored):
 
 
 def test_editing_a_comment_or_a_docstring_reruns_nothing(restored):
-    restored.edit("pumalib/attacks/deepfool.py", "_DUAL_STEPS = 60", "_DUAL_STEPS = 60  # of the dual")
+    restored.edit("pumalib/attacks/deepfool.py", "import dataclass\n", "import dataclass  # frozen\n")
     restored.edit("pumalib/data/pool.py", "Open a pool for reading:", "Open a pool to read it:")
     assert restored.planned() == set()
 
