@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pumalib.attacks.projection import per_row, project, steepest
+from pumalib.attacks.projection import per_row, project, project_, steepest
 from pumalib.attacks.settings import Norm
 
 Clip = tuple[float, float] | None
@@ -60,6 +60,7 @@ def step(
     norm: Norm,
     clip: Clip,
 ) -> Tensor:
-    """Take one step of steepest ascent and return to the ball and the range of valid inputs."""
-    moved = adversarial + per_row(step_sizes, images) * steepest(gradient, norm)
-    return clip_to(images + project(moved - images, radii, norm), clip)
+    """Take one step of steepest ascent and return to the ball and the range of valid inputs; radii are not checked."""
+    moved = steepest(gradient, norm).mul_(per_row(step_sizes, images)).add_(adversarial)
+    inside = project_(moved.sub_(images), radii, norm).add_(images)
+    return inside if clip is None else inside.clamp_(*clip)

@@ -43,11 +43,16 @@ def project(perturbation: Tensor, radii: Tensor, norm: Norm) -> Tensor:
     """
     if (radii < 0).any():
         raise ValueError(f"expected radii of at least 0, got {float(radii.min())}; give |epsilon|")
+    return project_(perturbation.clone(), radii, norm)
+
+
+def project_(perturbation: Tensor, radii: Tensor, norm: Norm) -> Tensor:
+    """Project in place, and take the radii [B] for checked."""
     bounds = per_row(radii, perturbation)
     if norm == "linf":
-        return torch.maximum(torch.minimum(perturbation, bounds), -bounds)
+        return perturbation.clamp_(-bounds, bounds)
     lengths = per_row(norms(perturbation, "l2"), perturbation)
-    return perturbation * (bounds / lengths.clamp_min(_TINY)).clamp_max(1.0)
+    return perturbation.mul_((bounds / lengths.clamp_min(_TINY)).clamp_max(1.0))
 
 
 def steepest(gradient: Tensor, norm: Norm) -> Tensor:

@@ -76,19 +76,17 @@ def _search_once(
         is_last = index == settings.steps
         current = current.detach().requires_grad_(not is_last)
         logits = model(current)
-        found[active], prediction[active] = current.detach(), logits.argmax(1)
-        stays = prediction[active] == labels[active]
+        predicted = logits.argmax(1)
+        stays = predicted == labels
+        if is_last or not stays.all():
+            found[active], prediction[active] = current.detach(), predicted
         if is_last or not stays.any():
             break
-        (gradient,) = torch.autograd.grad(objective(logits, labels[active])[stays].sum(), current)
-        active = active[stays]
-        current = step(
-            current.detach()[stays],
-            images[active],
-            gradient[stays],
-            radii[active],
-            step_sizes[active],
-            ball.norm,
-            ball.clip,
-        )
+        (gradient,) = torch.autograd.grad(objective(logits, labels).sum(), current)
+        current = current.detach()
+        if not stays.all():
+            active, images, labels, radii, step_sizes, gradient, current = (
+                column[stays] for column in (active, images, labels, radii, step_sizes, gradient, current)
+            )
+        current = step(current, images, gradient, radii, step_sizes, ball.norm, ball.clip)
     return found, prediction

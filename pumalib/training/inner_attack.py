@@ -63,11 +63,14 @@ class InnerAttack:
         steps = radii * _STEP_SHARE if self.step_size is None else torch.full_like(radii, self.step_size)
         noise = torch.rand(images.shape, generator=generator, device=images.device) * 2 - 1
         is_negative = epsilons < 0
+        some_are_negative = bool(is_negative.any())
 
         def signed(inputs: Tensor) -> Tensor:
             with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.in_bfloat16):
                 logits = model(inputs)
             logits = logits.float()
+            if not some_are_negative:
+                return objective(logits)
             return torch.where(is_negative, -cross_entropy(logits, labels), objective(logits))
 
         with unrecorded_statistics(model), frozen_parameters(model):

@@ -1,0 +1,130 @@
+"""A TRADES step beside a plain loop written from the published recipe, in one process.
+
+    OMP_NUM_THREADS=1 python benchmarks/trades_step.py [--device cuda]
+
+The plain loop (Zhang et al. 2019): PGD-10 on the KL from a start near the image, in eval mode, one loss a batch, then
+cross-entropy plus beta KL, a backward pass and a step of SGD; the clean prediction is taken once, not in every step of
+the attack as in the authors' code. As we attack with the statistics of the batch (Wang et al. 2023), which costs more
+than eval mode, the loop runs that way as well. Ours: a step of `Trainer`, same model, batch, steps and optimiser;
+no crops, flips or weight average on either side. Images a second; the table stands in docs/performance.md, with the
+date and the machine.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from nets import load_images, parser
+from rounds import clock, print_conditions, print_table, ratio
+from torch import Tensor, nn
+
+from pumalib import ArchitectureSettings, ThreatSettings, TrainingSettings, build_model
+from pumalib.training.trainer import Trainer, TrainingRows
+
+BETA, ATTACK_STEPS, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 6.0, 10, 0.1, 0.9, 5e-4
+EPSILON = 0.1
+PLAIN, WITH_STATISTICS = "plain loop", "plain loop, attack with batch statistics"
+
+
+def plain_loss(model: nn.Module, images: Tensor, labels: Tensor, in_eval_mode: bool) -> Tensor:
+    """Return the TRADES loss of a batch, as published but for the mode of the attack where asked."""
+    model.train(not in_eval_mode)
+    attacked = (images + 0.001 * torch.randn_like(images)).detach()
+    fixed = F.softmax(model(images).detach(), 1)
+    for _ in range(ATTACK_STEPS):
+        attacked.requires_grad_()
+        loss = F.kl_div(F.log_softmax(model(attacked), 1), fixed, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, attacked)
+        attacked = attacked.detach() + EPSILON / 4 * gradient.sign()
+        attacked = torch.min(torch.max(attacked, images - EPSILON), images + EPSILON).clamp(0, 1)
+    model.train()
+    logits = model(images)
+    robust = F.kl_div(F.log_softmax(model(attacked), 1), F.softmax(logits, 1), reduction="batchmean")
+    return F.cross_entropy(logits, labels) + BETA * robust
+
+
+def plain_steps(
+    model: nn.Module, images: Tensor, labels: Tensor, batch_size: int, in_eval_mode: bool
+) -> Callable[[int], None]:
+    """Return a function that trains so many steps; images are on the device, as float32 [N, C, H, W]."""
+    optimizer = torch.optim.SGD(
+        model.parameters(), LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, nesterov=True
+    )
+    batches = endless_batches(len(images), batch_size, images.device)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            rows = next(batches)
+            optimizer.zero_grad()
+            plain_loss(model, images[rows], labels[rows], in_eval_mode).backward()
+            optimizer.step()
+
+    return run
+
+
+def endless_batches(count: int, batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    while True:
+        yield from torch.randperm(count, device=device).split(batch_size)[: count // batch_size]
+
+
+def our_steps(
+    model: nn.Module, images: Tensor, labels: Tensor, batch_size: int, count: int, device: torch.device
+) -> Callable[[], None]:
+    """Return a function that trains one epoch of so many steps."""
+    pixels = (images.cpu().permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    recipe = TrainingSettings(
+        method="trades", beta=BETA, epochs=1000, samples_per_epoch=count * batch_size, batch_size=batch_size,
+        learning_rate=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, schedule="constant",
+        label_smoothing=0.0, averaging=0.0, attack_steps=ATTACK_STEPS, crop_padding=0, horizontal_flip=False,
+    )  # fmt: skip
+    rows = np.arange(len(pixels))
+    epsilons = np.full(len(rows), EPSILON, np.float32)
+    data = TrainingRows(pixels, labels.cpu().numpy(), np.zeros(len(rows), np.uint8), rows, epsilons, pixels.shape[1:])
+    trainer = Trainer(model, data, recipe, ThreatSettings(epsilon=EPSILON), 0, device)
+    epochs = iter(range(1000))
+    return lambda: void(trainer.run_epoch(next(epochs), void, void))
+
+
+def void(*_: object) -> None:
+    """Take what an epoch reports, and do nothing."""
+
+
+def main() -> None:
+    arguments = parser(__doc__, ("convnet", "resnet-18"), count=5, rounds=5)
+    arguments.add_argument("--batch", type=int, default=128, help="images a step; --count is the steps a round")
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    print_conditions()
+    images, labels = (column.to(device) for column in load_images(options.images))
+    shape = (images.shape[2], images.shape[3], images.shape[1])
+    table = []
+    for net in options.nets:
+        width = 16 if net == "convnet" else None
+        model = build_model(ArchitectureSettings(name=net, width=width), shape, int(labels.max()) + 1).to(device)
+        loops = {
+            name: plain_steps(copy.deepcopy(model), images, labels, options.batch, in_eval_mode=name == PLAIN)
+            for name in (PLAIN, WITH_STATISTICS)
+        }
+        ours = our_steps(model, images, labels, options.batch, options.count, device)
+        for warm_up in (*[partial(loop, 1) for loop in loops.values()], ours):
+            warm_up()
+        methods: dict[str, Callable[[], object]] = {
+            **{name: partial(loop, options.count) for name, loop in loops.items()},
+            "ours": ours,
+        }
+        times = clock(methods, options.rounds)
+        for name, seconds in times.items():
+            rate = options.count * options.batch / min(seconds.process)
+            ratios = [ratio(*pair) for pair in zip(seconds, times["ours"], strict=True)]
+            table.append([f"{net}, batch {options.batch}, {name}", f"{rate:.0f}", *ratios])
+    print_table(["loop", "images / CPU s", "time / ours, wall", "the same, CPU"], table)
+
+
+if __name__ == "__main__":
+    main()
