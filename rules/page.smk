@@ -13,6 +13,7 @@ rule page:
         f"{RESULTS}/README.md",
     log:
         f"{RESULTS}/logs/page.log",
+    localrule: True
     params:
         about=describe_study(study),
         folders=(
