@@ -197,6 +197,19 @@ def expect_fingerprint(found: str, expected: str, what: str, path: str | os.Path
         )
 
 
+def expect_images_as_written(group: h5py.Group, labels: NDArray[np.int64], images: NDArray[np.uint8]) -> None:
+    """Refuse labels and images that have another fingerprint than the group that they were read from.
+
+    Raises:
+        ArtifactError: they have.
+    """
+    if content_fingerprint(labels, images) != group.attrs["fingerprint"]:
+        raise ArtifactError(
+            f"expected the images of {group.file.filename}{group.name} as they were written, got others; "
+            "delete the file and run again"
+        )
+
+
 def content_fingerprint(*parts: NDArray[Any] | str) -> str:
     """Hash arrays (dtype, shape and bytes) and strings, in order, to a hex digest."""
     digest = hashlib.sha256()

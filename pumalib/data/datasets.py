@@ -9,13 +9,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pumalib.artifacts import content_fingerprint, create_artifact, open_artifact, read_array
+from pumalib.artifacts import (
+    content_fingerprint,
+    create_artifact,
+    expect_images_as_written,
+    open_artifact,
+    read_array,
+)
 from pumalib.data.images import (
     LabelledImages,
     check_every_class,
     check_images,
     concatenate,
-    expect_images_as_written,
     stratified_rows,
 )
 from pumalib.data.settings import DatasetSettings, source_module

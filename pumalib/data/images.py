@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import content_fingerprint
-from pumalib.errors import ArtifactError, DataError
+from pumalib.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -116,16 +114,3 @@ def stratified_rows(labels: NDArray[np.int64], count: int, generator: np.random.
         for name, take in zip(classes, takes, strict=True)
     ]
     return np.sort(np.concatenate(drawn)).astype(np.int64)
-
-
-def expect_images_as_written(group: h5py.Group, labels: NDArray[np.int64], images: NDArray[np.uint8]) -> None:
-    """Refuse labels and images that have another fingerprint than the group that they were read from.
-
-    Raises:
-        ArtifactError: they have.
-    """
-    if content_fingerprint(labels, images) != group.attrs["fingerprint"]:
-        raise ArtifactError(
-            f"expected the images of {group.file.filename}{group.name} as they were written, got others; "
-            "delete the file and run again"
-        )

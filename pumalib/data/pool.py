@@ -17,8 +17,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import content_fingerprint, create_artifact, expect_fingerprint, open_artifact, read_array
-from pumalib.data.images import expect_images_as_written
+from pumalib.artifacts import (
+    content_fingerprint,
+    create_artifact,
+    expect_fingerprint,
+    expect_images_as_written,
+    open_artifact,
+    read_array,
+)
 from pumalib.errors import ArtifactError, DataError
 
 REAL, SYNTHETIC = 0, 1
