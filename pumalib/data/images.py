@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from pumalib.errors import DataError
 
-
 IN_MEMORY_BYTES = 1 << 30
 """Images of more bytes than this are gathered in a file. A choice of ours."""
 
