@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from pumalib import deepfool_margins, fast_margins, refined_margins
 
-BUDGETS = (2, 5, 10, 20, 40)
+BUDGETS = (2, 4, 8, 16, 32)
 DEEPFOOL, REFERENCE = "DeepFool", "FMN, 100 steps (foolbox)"
 Method = Callable[[Task, nn.Module], Tensor]
 """Maps a task and its model, counted, to points [N, ...] that should be across the boundary."""
