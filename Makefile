@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SLURM_STAMP := .venv/.installed-slurm
 
-.PHONY: run studies perceptron test test-slow test-gpu test-slurm docs check format schema lock clean
+.PHONY: run studies perceptron test test-slow test-gpu test-slurm bench docs check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -40,6 +40,16 @@ test-slurm: $(SLURM_STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m mkdocs build --strict
 
+# Speed and tightness beside the peers, on digits and one CPU thread, some minutes; see docs/performance.md.
+bench: .venv/.bench
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/misclassified_margins.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/margins.py --nets convnet --count 100 --rounds 3
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/margins.py --nets resnet-18 --count 40 --rounds 2
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --nets convnet --count 449 --rounds 3
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --nets resnet-18 --count 100 --rounds 2
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets convnet --count 3 --rounds 5
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets resnet-18 --count 1 --rounds 3 --batch 32
+
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -68,7 +78,12 @@ $(SLURM_STAMP): $(STAMP)
 	$(BIN)/pip install --constraint constraints.txt --editable '.[slurm]'
 	touch $(SLURM_STAMP)
 
-lock: $(SLURM_STAMP)
+# torchattacks asks for a requests of 2021 that nothing run here imports, so it comes without what it asks for.
+.venv/.bench: $(STAMP)
+	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks
+	touch .venv/.bench
+
+lock: $(SLURM_STAMP) .venv/.bench
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 

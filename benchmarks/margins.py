@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from pumalib import deepfool_margins, fast_margins, refined_margins
 
-BUDGETS = (2, 5, 10, 20, 40)
+BUDGETS = (2, 4, 8, 16, 32)
 DEEPFOOL, REFERENCE = "DeepFool", "FMN, 100 steps (foolbox)"
 Method = Callable[[Task, nn.Module], Tensor]
 """Maps a task and its model, counted, to points [N, ...] that should be across the boundary."""
@@ -175,7 +175,9 @@ def quality(task: Task, rounds: int) -> dict[str, Measured]:
 
 def draw(curves: dict[str, dict[str, Measured]], path: str) -> None:
     """Draw mean margin against passes, a panel a network."""
-    figure, panels = plt.subplots(1, len(curves), figsize=(4.2 * len(curves), 3.2), squeeze=False, layout="constrained")
+    figure, panels = plt.subplots(
+        1, len(curves), figsize=(4.2 * len(curves) + 2, 3.2), squeeze=False, layout="constrained"
+    )
     for panel, (net, results) in zip(panels[0], curves.items(), strict=True):
         line = [result for name, result in results.items() if name == DEEPFOOL or name.startswith("refined")]
         panel.plot([point.passes for point in line], [point.margin for point in line], "o-", label="DeepFool, refined")
@@ -187,7 +189,7 @@ def draw(curves: dict[str, dict[str, Measured]], path: str) -> None:
         )
         panel.minorticks_off()
         panel.xaxis.set_major_formatter("{x:g}")
-    panels[0][-1].legend(fontsize=7)
+    figure.legend(*panels[0][-1].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
     figure.savefig(path, dpi=150)
 
 

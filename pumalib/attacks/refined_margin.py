@@ -3,8 +3,7 @@
 Each step looks at the point it has reached. The linearised gap says by how much the ball around the image that holds
 the point must grow or may shrink to touch the boundary; the point is moved along its gradient by a share of the ball's
 radius and projected onto that ball. So it follows the boundary while the ball shrinks. The share falls as in FMN
-(Pintor et al. 2021), which changes the radius by fixed shares instead. Of the points seen to be across, the one is kept
-whose way from the image crosses the linearised boundary soonest.
+(Pintor et al. 2021), which changes the radius by fixed shares instead. The nearest point seen to be across is kept.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from pumalib.attacks.counted import CountedModel
 from pumalib.attacks.deepfool import Walk, find_crossing
 from pumalib.attacks.gradient_ascent import Clip, clip_to
-from pumalib.attacks.hyperplanes import TINY, dual_norm, movable
+from pumalib.attacks.hyperplanes import dual_norm, movable
 from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row, project, steepest
@@ -39,7 +38,7 @@ def refined_margins(
     *,
     norm: Norm = "linf",
     clip: Clip = (0.0, 1.0),
-    refinement_steps: int = 5,
+    refinement_steps: int = 8,
     max_iterations: int = 50,
     overshoot: float = 0.02,
     bisection_steps: int = 10,
@@ -47,7 +46,7 @@ def refined_margins(
     batch_size: int = 500,
     keep_adversarial: bool = False,
 ) -> MarginTable:
-    """Estimate each image's signed margin more tightly than DeepFool, at one and a half times its cost.
+    """Estimate each image's signed margin more tightly than DeepFool, at less than twice its cost.
 
     Args:
         model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
@@ -118,34 +117,26 @@ def _follow_boundary(
     walk: Walk,
     num_steps: int,
 ) -> Tensor:
-    """Return the best point across [R, ...], of the crossing and of all points stepped to."""
+    """Return the nearest point across [R, ...], of the crossing and of all points stepped to."""
     current = nearest = crossing.points[rows]
     sign, pace = was_correct * 2 - 1, torch.where(was_correct, 1.0, _TOWARD_A_LABEL).to(images)
     shortest = torch.full_like(pace, torch.inf)
     for index in range(num_steps + 1):
         look = model.look(current, rows)
-        gap = cw_margin(look.logits, labels) * sign
-        normal = look.gradient(gap)
         lengths = norms(current - images, walk.norm)
-        way = _way_to_boundary(gap.detach(), normal, (current - images).flatten(1), lengths)
-        is_nearer = is_across(look.logits.argmax(1), labels, was_correct) & (way < shortest)
+        is_nearer = is_across(look.logits.argmax(1), labels, was_correct) & (lengths < shortest)
         nearest = torch.where(per_row(is_nearer, current), current, nearest)
-        shortest = torch.where(is_nearer, way, shortest)
+        shortest = torch.where(is_nearer, lengths, shortest)
         if index == num_steps:
             break
+        gap = cw_margin(look.logits, labels) * sign
+        normal = look.gradient(gap)
         surplus = gap.detach() / dual_norm(movable(normal, current.flatten(1), walk.clip), walk.norm)
         radii = torch.minimum(lengths - surplus, shortest).clamp_min(0.0)
         stride = _share(index, num_steps) * pace * radii
         moved = current + per_row(stride, current) * steepest(normal, walk.norm).reshape(current.shape)
         current = clip_to(images + project(moved - images, radii, walk.norm), walk.clip)
     return nearest
-
-
-def _way_to_boundary(gap: Tensor, normal: Tensor, perturbation: Tensor, lengths: Tensor) -> Tensor:
-    """Return where [R] on the way from the image to the point the linearised boundary is crossed, as a length."""
-    slope = (normal * perturbation).sum(1)  # of the gap, for the whole way
-    share = torch.where(slope > gap, 1 - gap / slope.clamp_min(TINY), 1.0)
-    return share * lengths
 
 
 def _share(index: int, num_steps: int) -> float:
