@@ -6,7 +6,7 @@ nothing of a user's own matplotlibrc.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ COLUMN_WIDTH_INCHES = 3.4
 PAGE_WIDTH_INCHES = 7.0
 """Width of both columns."""
 
+_LEGEND_KEY_INCHES, _LEGEND_LETTER_INCHES = 0.5, 0.062
+"""Widths of a legend's line with the space around it, and of a letter at 7 points."""
 _PNG_DPI = 200
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -95,6 +97,12 @@ def new_sheet(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
+
+
+def legend_columns(labels: Sequence[str], width: float, most: int) -> int:
+    """Return how many columns, at least 1 and at most `most`, a legend of these labels has room for (inches)."""
+    column = _LEGEND_KEY_INCHES + _LEGEND_LETTER_INCHES * max(map(len, labels), default=0)
+    return max(1, min(most, len(labels), int(width / column)))
 
 
 def save_figure(figure: Figure, png_path: Path, svg_path: Path) -> None:

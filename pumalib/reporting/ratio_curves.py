@@ -10,7 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pumalib.reporting.colours import BASELINE_DASHES, LineStyle, group_line_styles
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, FigurePaths, figure_style, new_stack, save_figure
+from pumalib.reporting.figures import (
+    COLUMN_WIDTH_INCHES,
+    FigurePaths,
+    figure_style,
+    legend_columns,
+    new_stack,
+    save_figure,
+)
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
@@ -88,7 +95,7 @@ def draw_ratio_curves(table: pd.DataFrame, settings: RatioCurvesSettings) -> Fig
             axes.grid(True)
         panels[-1].set_xlabel("pruned fraction (%)")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(4, len(labels)))
+        figure.legend(handles, labels, loc="outside upper center", ncols=legend_columns(labels, COLUMN_WIDTH_INCHES, 4))
     return figure
 
 

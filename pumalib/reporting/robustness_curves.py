@@ -17,7 +17,14 @@ from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.evaluation.table import StoredNorms, read_shortest_norms
 from pumalib.reporting.colours import BASELINE_COLOUR, BASELINE_DASHES, LineStyle, run_line_styles
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.figures import (
+    COLUMN_WIDTH_INCHES,
+    FigurePaths,
+    figure_style,
+    legend_columns,
+    new_figure,
+    save_figure,
+)
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.settings import RobustnessCurvesSettings
 from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, half_width, spread
@@ -112,7 +119,7 @@ def draw_robustness(table: pd.DataFrame, settings: RobustnessCurvesSettings, thr
         axes.set_xlim(0, table["epsilon"].max())
         axes.set_ylim(0, 100)
         axes.grid(True)
-        figure.legend(loc="outside upper center", ncols=min(3, len(runs)), handlelength=2.6)
+        figure.legend(loc="outside upper center", ncols=legend_columns(runs, COLUMN_WIDTH_INCHES, 3), handlelength=2.6)
     return figure
 
 

@@ -13,7 +13,14 @@ from matplotlib.figure import Figure
 
 from pumalib.errors import ArtifactError, DataError
 from pumalib.reporting.colours import BASELINE_COLOUR, BASELINE_DASHES, LineStyle, run_line_styles
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, FigurePaths, figure_style, new_stack, save_figure
+from pumalib.reporting.figures import (
+    COLUMN_WIDTH_INCHES,
+    FigurePaths,
+    figure_style,
+    legend_columns,
+    new_stack,
+    save_figure,
+)
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.settings import TrainingCurvesSettings
 from pumalib.reporting.statistics import spread
@@ -106,7 +113,8 @@ def draw_curves(table: pd.DataFrame, settings: TrainingCurvesSettings) -> Figure
         panels[-1].set_xlabel(f"images seen{unit}")
         panels[-1].set_xlim(left=0)
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(3, len(runs)), handlelength=2.6)
+        ncols = legend_columns(labels, COLUMN_WIDTH_INCHES, 3)
+        figure.legend(handles, labels, loc="outside upper center", ncols=ncols, handlelength=2.6)
     return figure
 
 

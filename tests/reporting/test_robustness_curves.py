@@ -125,3 +125,14 @@ def test_all_files_are_equal_over_two_draws(
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]
     assert set(contents[0]) == {"f.csv", "f.md", "f.png", "f.svg"}
+
+
+def test_a_legend_of_long_names_stays_inside_its_figure(tmp_path: Path) -> None:
+    names = [f"natural-easycore-keep{share}0" for share in range(1, 6)]
+    files = [AttackFile(name, 0, write_table(tmp_path / f"{name}.h5", [0.05, 0.1])) for name in names]
+    settings = SETTINGS.model_copy(update={"runs": tuple(names[1:]), "baseline": names[0]})
+    figure = draw_robustness(robustness_table(files, 0.1, 2.0), settings, THREAT)
+    figure.canvas.draw()
+    legend = figure.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.x1
