@@ -42,3 +42,11 @@ rule all:
 
 onstart:
     start_run()
+
+
+onsuccess:
+    end_run()
+
+
+onerror:
+    end_run()

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import logging
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -47,6 +48,13 @@ def begin_run(logs: str | Path) -> None:
             f"expected a results folder that can be written, got: {error.strerror} at {error.filename}; "
             "change its owner, permissions or mount"
         ) from None
+
+
+def end_run() -> None:
+    """Cancel the timers of Snakemake's job rate limit, which would hold its exit for the limit's whole time span."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
 
 
 def join_run(logs: str | Path) -> None:

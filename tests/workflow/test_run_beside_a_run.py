@@ -82,7 +82,7 @@ def test_results_of_a_renamed_study_can_be_taken_along(finished, tmp_path):
         raw["attacks"]["cw"]["steps"] = 4
 
     planned = checkout.planned(checkout.study("edited.yaml", edit))
-    assert planned == {"attack trades", "attack puma", "results of renamed", "report table"}
+    assert planned == {"attack trades", "attack puma", "results of renamed", "report table", "page of renamed"}
 
 
 def test_no_more_jobs_are_started_than_there_are_devices(make_checkout, tmp_path):
