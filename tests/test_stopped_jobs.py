@@ -154,7 +154,7 @@ def test_shard_that_dies_again_and_again_ends_with_the_same_bytes(files: Path, e
     model = train_in(files, "model") / "model.safetensors"
     whole = score_in(files, "whole.h5", model, method)
     for _ in range(2):
-        die(ending, 45, lambda: score_in(files, "resumed.h5", model, method, place))
+        die(ending, 30, lambda: score_in(files, "resumed.h5", model, method, place))
         assert not (files / "resumed.h5").exists()
     assert score_in(files, "resumed.h5", model, method, place).read_bytes() == whole.read_bytes()
     assert list((files / "work").iterdir()) == []
