@@ -58,3 +58,11 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir(mode=0o500)
     refused = start(tmp_path, BEGIN)
     assert "expected a results folder that can be written, got: Permission denied at" in refused.communicate()[1]
+
+
+def test_timers_that_wait_do_not_hold_the_end_of_a_run():
+    code = "import threading; from pumalib.driver import end_run; threading.Timer(3600, print).start(); end_run()"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, timeout=60
+    )  # 60 s: far more than it takes

@@ -31,8 +31,8 @@ class InnerAttack:
         norm: `linf` or `l2`.
         num_steps: gradient steps.
         step_size: fixed step, pixel scale; None: 2 |epsilon_i| / 8.
-        in_bfloat16: whether passes through the network are in bfloat16 (autocast). What they give, and all else, is
-            float32.
+        in_bfloat16: whether passes through the network are in bfloat16 (autocast). What they give, and all else, has
+            the images' type.
     """
 
     norm: Norm
@@ -68,7 +68,7 @@ class InnerAttack:
         def signed(inputs: Tensor) -> Tensor:
             with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.in_bfloat16):
                 logits = model(inputs)
-            logits = logits.float()
+            logits = logits.to(inputs.dtype)
             if not some_are_negative:
                 return objective(logits)
             return torch.where(is_negative, -cross_entropy(logits, labels), objective(logits))
