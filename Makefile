@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SLURM_STAMP := .venv/.installed-slurm
 
-.PHONY: run studies perceptron test test-slow test-gpu test-slurm bench docs check format schema lock clean
+.PHONY: run studies perceptron test test-slow test-gpu test-slurm bench bench-gpu docs check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -79,6 +79,13 @@ $(SLURM_STAMP): $(STAMP)
 	touch $(SLURM_STAMP)
 
 # torchattacks asks for a requests of 2021 that nothing run here imports, so it comes without what it asks for.
+# The same on a CUDA device, with what makes a training faster there; PUMA_BENCH_IMAGES=FILE.npz takes other images than digits.
+# Needs neither Snakemake nor the constraints. --peak: dense bfloat16 of an H200, in TFLOP/s.
+bench-gpu:
+	python3 benchmarks/margins.py speed --device cuda --nets resnet-18 --count 10000 --rounds 1
+	python3 benchmarks/trades_step.py --device cuda --nets resnet-18 --batch 512 --count 20 --rounds 5 --faster --peak 790
+	python3 benchmarks/faster_options.py --device cuda --nets resnet-18 --epochs 5 --seeds 3
+
 .venv/.bench: $(STAMP)
 	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks
 	touch .venv/.bench
