@@ -1,6 +1,7 @@
 """Reports: tables and figures. Each is a target of its own name and builds only what it needs."""
 
 from pumalib.config_reports import runs_needed
+from pumalib.reporting.colours import run_styles
 
 RESULT_KINDS = ("comparison", "trade_off", "ratio_curves")
 HEAVY_KINDS = ("nearest_neighbours",)  # too much work for the machine that submits jobs
@@ -192,16 +193,24 @@ def cost_inputs(settings):
     return sorted(set(files))
 
 
+def styles_of(settings):
+    """Return colour and marker of the report's runs: theirs in every figure of the study."""
+    styles = run_styles(list(study.runs))
+    return {run: list(styles[run]) for run in runs_needed(study, settings)}
+
+
 def report_params(settings):
     """Return what a report depends on beside its files."""
     params = {"settings": settings.model_dump(), "study": study.name}
     if settings.kind in RESULT_KINDS:
-        return {**params, "files": run_files(runs_needed(study, settings))}
+        files = run_files(runs_needed(study, settings))
+        return {**params, "files": files, "styles": styles_of(settings)}
     if settings.kind == "training_curves":
-        return {**params, "files": history_files(settings)}
+        files = history_files(settings)
+        return {**params, "files": files, "styles": styles_of(settings)}
     if settings.kind == "robustness_curves":
-        threat = study.settings.threat.model_dump()
-        return {**params, "files": attack_tables(settings), "threat": threat}
+        params |= {"files": attack_tables(settings), "styles": styles_of(settings)}
+        return {**params, "threat": study.settings.threat.model_dump()}
     if settings.kind == "cost":
         return {**params, "parts": cost_parts(settings)}
     if settings.kind == "score_agreement":

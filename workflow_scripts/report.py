@@ -7,6 +7,7 @@ from pumalib.reporting.cost import CostPart
 from pumalib.reporting.robustness_curves import AttackFile
 from pumalib.reporting.stage import (
     ReportFiles,
+    read_styles,
     report_agreement,
     report_cost,
     report_curves,
@@ -23,12 +24,14 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
     output = ReportFiles(**{key: Path(path) for key, path in snakemake.output.items()})
     match params.settings["kind"]:
         case "comparison" | "trade_off" | "ratio_curves":
-            report_results(params.settings, params.study, [RunFiles.from_mapping(f) for f in params.files], output)
+            runs = [RunFiles.from_mapping(f) for f in params.files]
+            report_results(params.settings, params.study, runs, read_styles(params.styles), output)
         case "training_curves":
-            report_curves(params.settings, [HistoryFile.from_mapping(f) for f in params.files], output)
+            histories = [HistoryFile.from_mapping(f) for f in params.files]
+            report_curves(params.settings, histories, read_styles(params.styles), output)
         case "robustness_curves":
             tables = [AttackFile.from_mapping(f) for f in params.files]
-            report_robustness(params.settings, params.threat, tables, output)
+            report_robustness(params.settings, params.threat, tables, read_styles(params.styles), output)
         case "cost":
             report_cost(params.settings, [CostPart(**part) for part in params.parts], output)
         case "score_agreement":

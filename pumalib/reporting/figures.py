@@ -15,8 +15,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+from numpy.typing import ArrayLike
 
 from pumalib.artifacts import writing
+from pumalib.reporting.colours import LineStyle
 
 COLUMN_WIDTH_INCHES = 3.4
 """Width of one column of a two-column paper."""
@@ -97,6 +99,21 @@ def new_sheet(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
+
+
+def draw_line(axes: Axes, across: ArrayLike, up: ArrayLike, style: LineStyle, label: str) -> None:
+    """Draw the line of a run or group through many points [N]; markers, where its style has one, stand far apart."""
+    axes.plot(
+        across,
+        up,
+        color=style.colour,
+        linestyle=style.dashes,
+        linewidth=1.2,
+        marker=style.marker,
+        markersize=3.5,
+        markevery=0.12,
+        label=label,
+    )
 
 
 def legend_columns(labels: Sequence[str], width: float, most: int) -> int:

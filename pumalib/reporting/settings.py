@@ -140,7 +140,7 @@ class TrainingCurvesSettings(Settings):
     runs: Names
     """Runs of the figure, in this order."""
     baseline: Name | None = None
-    """Run drawn dashed and grey; it need not be among `runs`; null: none."""
+    """Run drawn dashed; it need not be among `runs`; null: none."""
 
 
 class RatioCurvesSettings(Settings):
@@ -171,7 +171,7 @@ class RobustnessCurvesSettings(Settings):
     runs: Names
     """Runs of the figure, in this order."""
     baseline: Name | None = None
-    """Run drawn dashed and grey; it need not be among `runs`; null: none."""
+    """Run drawn dashed; it need not be among `runs`; null: none."""
     attack: Name
     """Attack of method `minimum_norm` whose norms are drawn."""
     up_to: Annotated[float, Field(ge=1)] = 2.0

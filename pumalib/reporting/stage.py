@@ -12,6 +12,7 @@ import numpy as np
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.datasets import read_split
 from pumalib.data.pool import SOURCE_NAMES, SYNTHETIC, PoolRows, open_pool, read_pool_rows
+from pumalib.reporting.colours import PointStyle, RunStyles
 from pumalib.reporting.comparison import write_comparison
 from pumalib.reporting.cost import CostPart
 from pumalib.reporting.cost_page import write_cost
@@ -57,11 +58,18 @@ class ReportFiles:
         return FigurePaths(self.png, self.svg)
 
 
-def report_results(settings: Mapping[str, Any], study: str, files: Sequence[RunFiles], output: ReportFiles) -> None:
+def read_styles(styles: Mapping[str, Sequence[str]]) -> dict[str, PointStyle]:
+    """Read the colour and marker of each run from what a rule's params spell."""
+    return {run: PointStyle(*style) for run, style in styles.items()}
+
+
+def report_results(
+    settings: Mapping[str, Any], study: str, files: Sequence[RunFiles], styles: RunStyles, output: ReportFiles
+) -> None:
     """Write a comparison, a trade-off figure or ratio curves over the runs it names."""
     results = collect_results(study, files)
     check_results(results)
-    places = (output.csv, output.markdown, output.figure, negative_epsilon_warnings(files))
+    places = (styles, output.csv, output.markdown, output.figure, negative_epsilon_warnings(files))
     match settings["kind"]:
         case "comparison":
             write_comparison(results, ComparisonSettings.model_validate(settings), *places)
@@ -71,19 +79,25 @@ def report_results(settings: Mapping[str, Any], study: str, files: Sequence[RunF
             write_trade_off(results, TradeOffSettings.model_validate(settings), *places)
 
 
-def report_curves(settings: Mapping[str, Any], histories: Sequence[HistoryFile], output: ReportFiles) -> None:
+def report_curves(
+    settings: Mapping[str, Any], histories: Sequence[HistoryFile], styles: RunStyles, output: ReportFiles
+) -> None:
     """Write the training curves of the runs it names."""
     curves = TrainingCurvesSettings.model_validate(settings)
-    write_training_curves(histories, curves, output.csv, output.markdown, output.figure)
+    write_training_curves(histories, curves, styles, output.csv, output.markdown, output.figure)
 
 
 def report_robustness(
-    settings: Mapping[str, Any], threat: Mapping[str, Any], files: Sequence[AttackFile], output: ReportFiles
+    settings: Mapping[str, Any],
+    threat: Mapping[str, Any],
+    files: Sequence[AttackFile],
+    styles: RunStyles,
+    output: ReportFiles,
 ) -> None:
     """Write the accuracy of the runs it names at every epsilon."""
     curves = RobustnessCurvesSettings.model_validate(settings)
     bound = ThreatSettings.model_validate(threat)
-    write_robustness_curves(files, curves, bound, output.csv, output.markdown, output.figure)
+    write_robustness_curves(files, curves, bound, styles, output.csv, output.markdown, output.figure)
 
 
 def report_cost(settings: Mapping[str, Any], parts: Sequence[CostPart], output: ReportFiles) -> None:
