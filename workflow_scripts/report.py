@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pumalib.jobs import job
 from pumalib.reporting.cost import CostPart
+from pumalib.reporting.epsilon_distribution import SelectionFile
 from pumalib.reporting.robustness_curves import AttackFile
 from pumalib.reporting.stage import (
     ReportFiles,
@@ -11,8 +12,11 @@ from pumalib.reporting.stage import (
     report_agreement,
     report_cost,
     report_curves,
+    report_epsilons,
+    report_margin_classes,
     report_margins,
     report_neighbours,
+    report_pruned_rows,
     report_results,
     report_robustness,
 )
@@ -39,5 +43,12 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         case "margin_histogram":
             selection = files.get("selection")
             report_margins(params.settings, params.prune, params.epsilon, files.scores, selection, files.pool, output)
+        case "margin_classes":
+            report_margin_classes(params.settings, params.epsilon, files.scores[0], files.pool, output)
+        case "epsilon_distribution":
+            selections = [SelectionFile.from_mapping(f) for f in params.files]
+            report_epsilons(params.threat, selections, read_styles(params.styles), output)
+        case "pruned_rows":
+            report_pruned_rows(params.settings, files.selection, output)
         case "nearest_neighbours":
             report_neighbours(files.pool, files.dataset, output)

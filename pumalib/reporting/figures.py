@@ -25,6 +25,9 @@ COLUMN_WIDTH_INCHES = 3.4
 PAGE_WIDTH_INCHES = 7.0
 """Width of both columns."""
 
+NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
+"""How norms are written on axes."""
+
 _LEGEND_KEY_INCHES, _LEGEND_LETTER_INCHES = 0.5, 0.062
 """Widths of a legend's line with the space around it, and of a letter at 7 points."""
 _PNG_DPI = 200

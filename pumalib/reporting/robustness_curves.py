@@ -19,6 +19,7 @@ from pumalib.evaluation.table import StoredNorms, read_shortest_norms
 from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
+    NORM_NAMES,
     FigurePaths,
     draw_line,
     figure_style,
@@ -37,7 +38,6 @@ _TABLED_SHARES = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Shares of the threat's epsilon that stand on the page."""
 
 _BAND_ALPHA = 0.2
-_NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,11 @@ def draw_robustness(
         for run in runs:
             _draw_line(axes, run, table[table["run"] == run], lines[run])
         axes.axvline(threat.epsilon, color="#404040", linestyle=(0, (1, 1.5)), linewidth=0.9)
-        axes.set_xlabel(f"epsilon ({_NORM_NAMES[threat.norm]}, pixel scale)")
+        axes.set_xlabel(f"epsilon ({NORM_NAMES[threat.norm]}, pixel scale)")
         axes.set_ylabel("accuracy (%)")
         axes.set_xlim(0, table["epsilon"].max())
         axes.set_ylim(0, 100)
+        axes.locator_params(axis="x", nbins=6)
         axes.grid(True)
         figure.legend(loc="outside upper center", ncols=legend_columns(runs, COLUMN_WIDTH_INCHES, 3), handlelength=2.6)
     return figure
@@ -141,7 +142,7 @@ def robustness_page(table: pd.DataFrame, settings: RobustnessCurvesSettings, thr
     lines = [
         markdown_table(header, cells),
         f"Share of test images that are right when clean and whose shortest perturbation found ({settings.attack}, "
-        f"{_NORM_NAMES[threat.norm]}) is at least epsilon long; at 0 the clean accuracy. Dotted line: the threat's "
+        f"{NORM_NAMES[threat.norm]}) is at least epsilon long; at 0 the clean accuracy. Dotted line: the threat's "
         f"epsilon, {threat.epsilon:.4g}.{dashed} What is found is never shorter than the shortest, so that the lines "
         "are upper bounds; a model that masks its gradient looks robust here, which the attack `square` would show.",
         "Lines are means over seeds; bands, and brackets in the table, 95 % t-intervals, each alone (none for a single "
