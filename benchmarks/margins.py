@@ -15,6 +15,7 @@ import importlib.util
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -23,10 +24,18 @@ from rounds import Clocked, clock, print_conditions, print_table, ratio
 from torch import Tensor, nn
 
 from pumalib import deepfool_margins, fast_margins, refined_margins
-from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure
+from pumalib.reporting.colours import run_styles
+from pumalib.reporting.figures import (
+    COLUMN_WIDTH_INCHES,
+    PAGE_WIDTH_INCHES,
+    figure_style,
+    legend_columns,
+    new_figure,
+    save_figure,
+)
 
 BUDGETS = (2, 4, 8, 16, 32)
-DEEPFOOL, REFERENCE = "DeepFool", "FMN, 100 steps (foolbox)"
+DEEPFOOL, OURS, REFERENCE = "DeepFool", "DeepFool, refined", "FMN, 100 steps (foolbox)"
 Method = Callable[[Task, nn.Module], Tensor]
 """Maps a task and its model, counted, to points [N, ...] that should be across the boundary."""
 
@@ -177,31 +186,43 @@ def quality(task: Task, rounds: int) -> dict[str, Measured]:
     return results
 
 
-def draw(curves: dict[str, dict[str, Measured]], path: str) -> None:
+def draw(curves: dict[str, dict[str, Measured]], path: Path) -> None:
     """Draw mean margin against passes, a panel a network."""
+    width = COLUMN_WIDTH_INCHES if len(curves) == 1 else PAGE_WIDTH_INCHES
     with figure_style():
-        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.8, len(curves))
+        figure, panels = new_figure(width, 3.2, len(curves))
         for axes, (net, results) in zip(panels, curves.items(), strict=True):
             line = [result for name, result in results.items() if name == DEEPFOOL or name.startswith("refined")]
-            passes, margins = [point.passes for point in line], [point.margin for point in line]
-            axes.plot(passes, margins, marker="o", markersize=4, label="DeepFool, and refined with 2 to 32 steps")
-            others = [(name, result) for name, result in results.items() if result not in line]
-            for (name, result), marker in zip(others, "sD^v<>", strict=False):
-                axes.plot(result.passes, result.margin, marker=marker, markersize=4, linestyle="none", label=name)
-            axes.set(xscale="log", xlabel="forward and backward passes an image", title=net)
-            axes.set_xticks([20, 50, 100, 200], ["20", "50", "100", "200"])
+            others = {name: result for name, result in results.items() if result not in line}
+            styles = run_styles([OURS, *others])
+            axes.plot(
+                [point.passes for point in line],
+                [point.margin for point in line],
+                color=styles[OURS].colour,
+                marker=styles[OURS].marker,
+                markersize=4.5,
+                label=OURS,
+            )
+            for name, result in others.items():
+                style = styles[name]
+                axes.plot(result.passes, result.margin, style.marker, color=style.colour, markersize=6, label=name)
+            axes.set(xscale="log", xticks=[20, 50, 100, 200], xlabel="passes an image, either way", title=net)
             axes.minorticks_off()
+            axes.xaxis.set_major_formatter("{x:g}")
             axes.grid(True)
         panels[0].set_ylabel("mean margin (L-inf, pixel scale)")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        figure.savefig(path)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=legend_columns(labels, width, 3))
+    save_figure(figure, path, path.with_suffix(".svg"))
 
 
 def main() -> None:
     arguments = parser(__doc__, ("convnet", "resnet-18"), count=150, rounds=3)
     arguments.add_argument("parts", nargs="*", default=["speed", "quality"], help="speed, quality")
     arguments.add_argument("--epsilon", type=float, default=0.1, help="of the training")
-    arguments.add_argument("--figure", metavar="FILE.png", help="where to draw what quality cost")
+    arguments.add_argument(
+        "--figure", metavar="FILE.png", type=Path, help="where to draw what quality cost, also as SVG"
+    )
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")  # the peers' own
