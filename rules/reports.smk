@@ -261,10 +261,7 @@ for report_name, report_settings in study.settings.reports.items():
         input:
             **report_inputs(report_settings),
         output:
-            **{
-                key: f"{RESULTS}/reports/{report_name}.{suffix}"
-                for key, suffix in REPORT_SUFFIXES.items()
-            },
+            **report_outputs(report_name),
         log:
             f"{RESULTS}/logs/reports/{report_name}.log",
         localrule: report_settings.kind not in HEAVY_KINDS
