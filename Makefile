@@ -4,8 +4,9 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 SLURM_STAMP := .venv/.installed-slurm
+AUTOATTACK_STAMP := .venv/.installed-autoattack
 
-.PHONY: run studies perceptron test test-slow test-gpu test-slurm bench docs check format schema lock clean
+.PHONY: run studies perceptron test test-slow test-gpu test-slurm test-autoattack bench docs check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -35,6 +36,10 @@ test-gpu:
 # As root on a machine without a SLURM of its own: starts one, with two pretend GPUs; apt-get installs it where missing.
 test-slurm: $(SLURM_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm $(ARGS)
+
+# AutoAttack for real; its package is 40 MB of download and optional, so `make test` skips these.
+test-autoattack: $(AUTOATTACK_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/attacks/test_autoattack.py tests/evaluation/test_attack_files.py $(ARGS)
 
 # The documents as a site, in build/site.
 docs: $(STAMP)
@@ -78,12 +83,16 @@ $(SLURM_STAMP): $(STAMP)
 	$(BIN)/pip install --constraint constraints.txt --editable '.[slurm]'
 	touch $(SLURM_STAMP)
 
+$(AUTOATTACK_STAMP): $(STAMP)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[autoattack]'
+	touch $(AUTOATTACK_STAMP)
+
 # torchattacks asks for a requests of 2021 that nothing run here imports, so it comes without what it asks for.
 .venv/.bench: $(STAMP)
 	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks
 	touch .venv/.bench
 
-lock: $(SLURM_STAMP) .venv/.bench
+lock: $(SLURM_STAMP) $(AUTOATTACK_STAMP) .venv/.bench
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 
