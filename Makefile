@@ -10,6 +10,7 @@ AUTOATTACK_STAMP := .venv/.installed-autoattack
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
+	$(BIN)/python -m pumalib check $(STUDY)
 	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
 	$(BIN)/python -m pumalib summary $(STUDY)
 
