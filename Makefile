@@ -4,11 +4,13 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 SLURM_STAMP := .venv/.installed-slurm
+AUTOATTACK_STAMP := .venv/.installed-autoattack
 
-.PHONY: run studies perceptron test test-slow test-gpu test-slurm bench bench-gpu docs check format schema lock clean
+.PHONY: run studies perceptron test test-slow test-gpu test-slurm test-autoattack bench bench-gpu docs check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
+	$(BIN)/python -m pumalib check $(STUDY)
 	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
 	$(BIN)/python -m pumalib summary $(STUDY)
 
@@ -36,6 +38,10 @@ test-gpu:
 test-slurm: $(SLURM_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm $(ARGS)
 
+# AutoAttack for real; its package is 40 MB of download and optional, so `make test` skips these.
+test-autoattack: $(AUTOATTACK_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/attacks/test_autoattack.py tests/evaluation/test_attack_files.py $(ARGS)
+
 # The documents as a site, in build/site.
 docs: $(STAMP)
 	$(BIN)/python -m mkdocs build --strict
@@ -49,6 +55,13 @@ bench: .venv/.bench
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --nets resnet-18 --count 100 --rounds 2
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets convnet --count 3 --rounds 5
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets resnet-18 --count 1 --rounds 3 --batch 32
+
+# The same on a CUDA device, with what makes a training faster there; PUMA_BENCH_IMAGES=FILE.npz takes other images than digits.
+# Needs neither Snakemake nor the constraints. --peak: dense bfloat16 of an H200, in TFLOP/s.
+bench-gpu:
+	python3 benchmarks/margins.py speed --device cuda --nets resnet-18 --count 10000 --rounds 1
+	python3 benchmarks/trades_step.py --device cuda --nets resnet-18 --batch 512 --count 20 --rounds 5 --faster --peak 790
+	python3 benchmarks/faster_options.py --device cuda --nets resnet-18 --epochs 5 --seeds 3
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -78,19 +91,16 @@ $(SLURM_STAMP): $(STAMP)
 	$(BIN)/pip install --constraint constraints.txt --editable '.[slurm]'
 	touch $(SLURM_STAMP)
 
-# torchattacks asks for a requests of 2021 that nothing run here imports, so it comes without what it asks for.
-# The same on a CUDA device, with what makes a training faster there; PUMA_BENCH_IMAGES=FILE.npz takes other images than digits.
-# Needs neither Snakemake nor the constraints. --peak: dense bfloat16 of an H200, in TFLOP/s.
-bench-gpu:
-	python3 benchmarks/margins.py speed --device cuda --nets resnet-18 --count 10000 --rounds 1
-	python3 benchmarks/trades_step.py --device cuda --nets resnet-18 --batch 512 --count 20 --rounds 5 --faster --peak 790
-	python3 benchmarks/faster_options.py --device cuda --nets resnet-18 --epochs 5 --seeds 3
+$(AUTOATTACK_STAMP): $(STAMP)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[autoattack]'
+	touch $(AUTOATTACK_STAMP)
 
+# torchattacks asks for a requests of 2021 that nothing run here imports, so it comes without what it asks for.
 .venv/.bench: $(STAMP)
 	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks
 	touch .venv/.bench
 
-lock: $(SLURM_STAMP) .venv/.bench
+lock: $(SLURM_STAMP) $(AUTOATTACK_STAMP) .venv/.bench
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 

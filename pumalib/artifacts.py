@@ -7,7 +7,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,7 @@ def create_artifact(
     settings: Mapping[str, Any],
     inputs: Mapping[str, str],
     code: Mapping[str, str] | None = None,
+    packages: Sequence[str] = (),
 ) -> Iterator[h5py.File]:
     """Create an HDF5 artifact that appears at ``path`` only once it is complete.
 
@@ -118,6 +119,7 @@ def create_artifact(
         settings: the config slice that made it.
         inputs: content fingerprint of each input, by name.
         code: fingerprint of each module that made it, by module name.
+        packages: optional ones that made it, whose versions are recorded too.
     """
     with writing(path) as temporary:
         with h5py.File(temporary, "w", libver="latest", userblock_size=HEAD_BYTES) as file:
@@ -126,7 +128,7 @@ def create_artifact(
             file.attrs["settings"] = to_json(settings)
             file.attrs["inputs"] = to_json(inputs)
             file.attrs["code"] = to_json(dict(code or {}))
-            file.attrs["library_versions"] = to_json(library_versions())
+            file.attrs["library_versions"] = to_json(library_versions(*packages))
             yield file
         seal(temporary)
 

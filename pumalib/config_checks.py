@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from pumalib.attacks.settings import expect_attack_packages
 from pumalib.config import Study
 from pumalib.config_errors import expect_name
 from pumalib.config_pools import check_learned_pools, check_starts
@@ -309,6 +310,7 @@ def _check_attacks(study: Study) -> None:
             raise ConfigError(
                 f"expected another attack for norm {norm}, got square, which is for linf, at attacks.{name}"
             )
+        expect_attack_packages(attack.method, f"attacks.{name}")
         for index, run in enumerate(attack.runs or ()):
             expect_name(run, study.runs, "run", f"attacks.{name}.runs[{index}]")
         if attack.split == "validation":

@@ -50,9 +50,9 @@ def loaded_outside(fingerprints: Iterable[str]) -> list[str]:
     return sorted(name for name in sys.modules if _is_ours(name) and not _is_package(name) and name not in known)
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries whose change can change a number."""
-    names = ("pumalib", "torch", "torchvision", "numpy", "h5py")
+def library_versions(*packages: str) -> dict[str, str]:
+    """Return the versions of the libraries whose change can change a number, and of these packages."""
+    names = ("pumalib", "torch", "torchvision", "numpy", "h5py", *packages)
     return {name: _version(name) for name in names}
 
 

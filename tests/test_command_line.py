@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -48,6 +49,26 @@ def test_study_that_is_not_there_is_answered_with_the_nearest(capsys: Capture) -
         assert capsys.readouterr().err == f"Error: {told}\n"
 
 
+def test_study_of_the_name_given_is_found_in_its_folder(capsys: Capture) -> None:
+    write("studies/templates/flowers.yaml", "study: flowers\n")
+    assert main(["check", "flowers"]) == 1
+    assert capsys.readouterr().err.endswith("found nothing at flowers; did you mean studies/templates/flowers.yaml?\n")
+
+
+def test_file_of_a_study_that_has_not_run_is_told_so(capsys: Capture) -> None:
+    write("tests/x", "near to the name results\n")
+    assert main(["inspect", "results/digits/results.csv"]) == 1
+    told = "expected a file, found nothing at results/digits/results.csv; no study has run in this folder yet"
+    assert capsys.readouterr().err == f"Error: {told}\n"
+
+
+def test_version_is_that_of_the_package(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["--version"])
+    assert error.value.code == 0
+    assert capsys.readouterr().out == f"pumalib {importlib.metadata.version('pumalib')}\n"
+
+
 def test_bad_study_gives_no_traceback_from_the_shell(tmp_path: Path) -> None:
     write("config.yaml", "sedes: [1]\n")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -59,14 +80,18 @@ def test_bad_study_gives_no_traceback_from_the_shell(tmp_path: Path) -> None:
 
 
 def test_schema_is_printed_as_json(capsys: Capture) -> None:
-    assert main(["schema"]) == 0
+    assert main(["schema", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "PUMA study"
 
 
 def test_summary_before_the_first_run_says_what_to_do(capsys: Capture) -> None:
     write("config.yaml", "study: tiny\n")
     assert main(["summary"]) == 1
-    assert "expected results/tiny/results.csv, found none; run `snakemake --cores all" in capsys.readouterr().err
+    told = "Error: expected results/tiny/results.csv, found none; run `snakemake --cores all{}` first\n"
+    assert capsys.readouterr().err == told.format("")
+    write("mine.yaml", "study: tiny\n")
+    assert main(["summary", "mine.yaml"]) == 1
+    assert capsys.readouterr().err == told.format(" --configfile mine.yaml")
 
 
 def test_summary_prints_every_report_and_where_files_are(capsys: Capture) -> None:

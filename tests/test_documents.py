@@ -11,30 +11,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from document_blocks import ROOT, Block, blocks_of
 
-ROOT = Path(__file__).parents[1]
 PAGES = ["quick-start", "your-own"]
 COPIED = ("Snakefile", "rules", "workflow_scripts", "profiles", "pumalib", "config.yaml")
-
-
-class Block(NamedTuple):
-    """A fenced block of a page."""
-
-    language: str
-    text: str
-
-    @property
-    def path(self) -> str | None:
-        """The file that the block is, by its first line."""
-        found = re.match(r"# ([\w/-]+\.(?:py|yaml))\n", self.text)
-        return found[1] if found else None
-
-
-def blocks_of(page: Path) -> list[Block]:
-    return [Block(*found) for found in re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.M | re.S)]
 
 
 def carry_out(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:

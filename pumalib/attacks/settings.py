@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pumalib.errors import ConfigError
 from pumalib.settings import Name, PositiveAmount, Settings
 
 Norm = Literal["linf", "l2"]
@@ -88,6 +90,17 @@ class MinimumNormSettings(_AttackSettings, DeepfoolOptions):
     """The crossing is enclosed as narrowly as by so many halvings of the segment from the image to the point found."""
 
 
+class AutoattackSettings(_AttackSettings):
+    """AutoAttack (Croce & Hein 2020), standard version, from the optional package `pyautoattack`.
+
+    APGD on the cross-entropy, targeted APGD, targeted FAB, then Square with 5,000 queries, each on what withstood the
+    ones before. It has no parameters. Here `batch_size` does change the result: the package draws random numbers by
+    batch.
+    """
+
+    method: Literal["autoattack"]
+
+
 class CleanSettings(_AttackSettings):
     """No perturbation: clean accuracy alone."""
 
@@ -95,12 +108,40 @@ class CleanSettings(_AttackSettings):
 
 
 AttackSettings = Annotated[
-    CwPgdSettings | PgdSettings | SquareSettings | MinimumNormSettings | CleanSettings, Field(discriminator="method")
+    CwPgdSettings | PgdSettings | SquareSettings | MinimumNormSettings | AutoattackSettings | CleanSettings,
+    Field(discriminator="method"),
 ]
 
 
 NOT_THE_ATTACK = frozenset({"runs"})
 """Settings that change no number of an attack: another value makes no table again."""
+
+
+_PACKAGES = {"autoattack": "pyautoattack"}
+"""Attacks that are taken from an optional package; the extra of ours that installs it is named after the attack."""
+
+
+def attack_packages(method: str) -> tuple[str, ...]:
+    """Return the packages, beside torch, that an attack's numbers come from."""
+    return (_PACKAGES[method],) if method in _PACKAGES else ()
+
+
+def expect_attack_packages(method: str, where: str) -> None:
+    """Refuse an attack whose package is not installed.
+
+    Args:
+        method: of the attack.
+        where: what asks for it, for the message.
+
+    Raises:
+        ConfigError: with the command that installs it.
+    """
+    for package in attack_packages(method):
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f"expected the package {package} for method {method}, found none, at {where}; "
+                f'pip install "pumalib[{method}]"'
+            )
 
 
 def attack_module(method: str) -> str:

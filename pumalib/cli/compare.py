@@ -26,7 +26,8 @@ from pumalib.selection.stage import read_selection
 
 EXAMPLES = (
     "compare results/digits/selections/pe-20/seed0.h5 results/digits/selections/puma-20/seed0.h5",
-    "compare results/digits/scores/margin/seed0.h5 results/digits/scores/difficulty/seed0.h5 --out scatter.png",
+    "compare results/easycore-digits/scores/margin-natural/seed0.h5 "
+    "results/easycore-digits/scores/difficulty/seed0.h5 --out scatter.png",
 )
 
 
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     elif kinds == {"scores"}:
         _compare_scores(first, second, options)
     else:
-        raise ArtifactError(f"expected two selections or two score tables, got a {first.kind} and a {second.kind}")
+        raise ArtifactError(f"expected two selections or two score tables, got {first.noun} and {second.noun}")
     return 0
 
 

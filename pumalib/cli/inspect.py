@@ -37,7 +37,7 @@ _RANGE_WIDTH = 36
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the file."""
-    parser.add_argument("file", help="HDF5, safetensors or CSV file, or the folder of a model")
+    parser.add_argument("file", help="HDF5, safetensors, CSV or TSV file, or the folder of a model")
     parser.add_argument("--count", type=int, default=5, help="how many of the hardest, and of the easiest, rows (5)")
     add_json(parser)
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what the file holds."""
     path = existing(options.file)
     inspection = inspect_file(path, max(options.count, 0))
-    header = None if path.suffix == ".csv" else read_header(path)
+    header = None if path.suffix in (".csv", ".tsv") else read_header(path)
     if options.json:
         print_json(_as_json(path, header, inspection))
     else:
@@ -133,16 +133,19 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _quantiles(spreads: tuple[Distribution, ...]) -> Iterator[str]:
-    header = ["values", "left out", "mean", "min", *(f"{100 * share:g} %" for share in QUANTILES[1:-1]), "max"]
-    rows = [[each.num_values, each.num_not_finite, each.mean, *each.quantiles.tolist()] for each in spreads]
+    header = ["mean", "min", *(f"{100 * share:g} %" for share in QUANTILES[1:-1]), "max"]
+    rows = [_filled([each.mean, *each.quantiles.tolist()], len(header)) for each in spreads]
     yield ""
     yield "Quantiles"
     if len(rows) == 1:  # the name would take the room of the numbers
-        yield f"  {spreads[0].name}"
-        yield from aligned(header, [_filled(rows[0], len(header))])
+        (spread,) = spreads
+        yield from wrapped(f"{spread.name}: {spread.num_values} values, {spread.num_not_finite} left out", "  ", "    ")
+        yield from aligned(header, rows)
     else:
-        named = [[each.name, *_filled(row, len(header))] for each, row in zip(spreads, rows, strict=True)]
-        yield from aligned(["", *header], named, has_units=False)
+        named = [
+            [each.name, each.num_values, each.num_not_finite, *row] for each, row in zip(spreads, rows, strict=True)
+        ]
+        yield from aligned(["", "values", "left out", *header], named, has_units=False)
 
 
 def _filled(row: list[Any], length: int) -> list[Any]:
@@ -152,7 +155,7 @@ def _filled(row: list[Any], length: int) -> list[Any]:
 def _histogram(spread: Distribution) -> Iterator[str]:
     if len(spread.counts) > 1:
         yield ""
-        yield f"Histogram of {spread.name}"
+        yield from wrapped(f"Histogram of {spread.name}", "", "  ")
         width = max(min(line_width() - _RANGE_WIDTH, 60), 10)
         for line in text_histogram(spread.edges.tolist(), spread.counts.tolist(), width, has_unicode()):
             yield f"  {line}"

@@ -12,6 +12,7 @@ from types import ModuleType
 from pumalib.cli.usage import UsageError
 from pumalib.errors import PumaError
 from pumalib.jobs import reach_user_modules
+from pumalib.provenance import library_versions
 
 _COMMANDS = {
     "check": "check a study file without running anything",
@@ -52,6 +53,7 @@ def _parser(given: list[str]) -> argparse.ArgumentParser:
     """Return the parser; only the command that is given gets its arguments, so that the others are not imported."""
     program = "puma" if Path(sys.argv[0]).stem == "puma" else "python -m pumalib"
     parser = argparse.ArgumentParser(prog=program, description=__doc__, epilog=_STATUS)
+    parser.add_argument("--version", action="version", version=f"pumalib {library_versions()['pumalib']}")
     commands = parser.add_subparsers(dest="command", required=True)
     wanted = next((word for word in given if not word.startswith("-")), None)
     for name, help_text in _COMMANDS.items():

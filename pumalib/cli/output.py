@@ -66,6 +66,8 @@ def spell(value: Any) -> str:
 def aligned(header: Sequence[str], rows: Sequence[Sequence[Any]], has_units: bool = True) -> list[str]:
     """Return a table in columns: words to the left, numbers to the right.
 
+    Columns that do not fit the line follow in blocks below, each led by the columns that tell the rows apart.
+
     Args:
         header: names of the columns.
         rows: their cells.
@@ -75,14 +77,32 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[Any]], has_units: boo
     cells = [[_cell(cell, places) for cell, places in zip(row, decimals, strict=True)] for row in rows]
     widths = [max(len(line[index]) for line in [list(header), *cells]) for index in range(len(header))]
     is_left = [all(isinstance(row[index], str) for row in rows) for index in range(len(header))]
-    lines = []
-    for line in [list(header), *cells]:
-        parts = [
-            text.ljust(width) if left else text.rjust(width)
-            for text, width, left in zip(line, widths, is_left, strict=True)
-        ]
-        lines.append(("  " + "  ".join(parts)).rstrip())
+    lines: list[str] = []
+    for block in _blocks(widths, _num_leading(cells)):
+        lines += [""] if lines else []
+        for line in [list(header), *cells]:
+            parts = [line[at].ljust(widths[at]) if is_left[at] else line[at].rjust(widths[at]) for at in block]
+            lines.append(("  " + "  ".join(parts)).rstrip())
     return lines
+
+
+def _num_leading(cells: Sequence[Sequence[str]]) -> int:
+    """Return how many columns tell the rows apart; all of them if none do."""
+    width = len(cells[0]) if cells else 0
+    return next((num for num in range(width) if len({tuple(row[:num]) for row in cells}) == len(cells)), width)
+
+
+def _blocks(widths: Sequence[int], num_leading: int) -> Iterator[list[int]]:
+    """Yield the columns of each block that fits the line, one column at least, after those that lead each block."""
+    leading = list(range(num_leading))
+    block, room = list(leading), line_width()
+    for at in range(num_leading, len(widths)):
+        is_full = sum(2 + widths[column] for column in [*block, at]) > room
+        if is_full and len(block) > num_leading:
+            yield block
+            block = list(leading)
+        block.append(at)
+    yield block
 
 
 def _decimals(column: Sequence[Any]) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pumalib.errors import ArtifactError
 
 _NUM_NAMED = 6
+_LIKENESS = 0.7
 
 
 def existing(path: str) -> Path:
@@ -33,8 +34,10 @@ def nearest_path(path: Path) -> str:
         if part == ".." or (reached / part).exists():
             reached /= part
             continue
+        if (reached / part) == Path("results"):
+            return "; no study has run in this folder yet"
         names = sorted(entry.name for entry in reached.iterdir()) if reached.is_dir() else []
-        close = difflib.get_close_matches(part, names, n=1, cutoff=0.6)
+        close = difflib.get_close_matches(part, names, n=1, cutoff=_LIKENESS)
         if not close:
             return _contents(reached)
         reached /= close[0]

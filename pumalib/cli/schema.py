@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 
+from pumalib.cli.output import add_json
 from pumalib.config import json_schema
 
 EXAMPLES = ("schema > schemas/study.json",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add none."""
+    """Add `--json`, which changes nothing here."""
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.cli.output import add_json, print_json
+from pumalib.cli.output import add_json, print_json, wrapped
 from pumalib.cli.paths import existing
 from pumalib.cli.pictures import picture
 from pumalib.errors import DataError
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         print_json({"path": path, "picture": options.out, "groups": groups})
     else:
         counted = ", ".join(f"{len(positions)} {name}" for name, positions in chosen.items())
-        print(f"{options.out}: {counted}")
+        print("\n".join(wrapped(counted, f"{options.out}: ", "  ")))
     return 0
 
 

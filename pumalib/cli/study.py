@@ -20,13 +20,15 @@ def add_study(parser: argparse.ArgumentParser) -> None:
 
 
 def expect_study(path: str) -> None:
-    """Refuse the path of no file, with the nearest one.
+    """Refuse the path of no file, with the study of that name, or the nearest path.
 
     Raises:
         ConfigError: nothing is there.
     """
     if not Path(path).exists():
-        raise ConfigError(f"expected a study file, found nothing at {path}{nearest_path(Path(path))}")
+        named = [str(study) for study in sorted(Path("studies").rglob("*.yaml")) if study.stem == Path(path).stem]
+        hint = f"; did you mean {named[0]}?" if named else nearest_path(Path(path))
+        raise ConfigError(f"expected a study file, found nothing at {path}{hint}")
 
 
 def results_folder(path: str) -> Path:

@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
     kind = next((name for name in _FOLDERS if name in sections), "results")
     results = folder / f"{kind}.csv"
     if not results.is_file():
-        raise ConfigError(f"expected {results}, found none; run `snakemake --cores all` first")
+        study = "" if options.study == "config.yaml" else f" --configfile {options.study}"
+        raise ConfigError(f"expected {results}, found none; run `snakemake --cores all{study}` first")
     reports = sorted((folder / "reports").glob("*.md"))
     if options.json:
         print_json({"study": folder.name, "results": _lines(results), "reports": _files(reports)})

@@ -38,7 +38,7 @@ class EvaluationTable:
         adversarial_prediction: [N] int64; the clean prediction where that is wrong already.
         perturbation_norm: [N] float32, norm of the perturbation behind `adversarial_prediction`, pixel scale; 0
             where the clean prediction is wrong already. With `minimum_norm`, of the shortest perturbation found,
-            longer than epsilon or not, and inf where none was found.
+            longer than epsilon or not, and inf where none was found; with `autoattack`, 0 where none was found.
         success: [N] bool, rightly classified when clean and fooled by the attack.
     """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from pumalib.artifacts import create_artifact
-from pumalib.attacks.settings import NOT_THE_ATTACK, AttackSettings, ThreatSettings
+from pumalib.attacks.settings import NOT_THE_ATTACK, AttackSettings, ThreatSettings, attack_packages
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
 from pumalib.devices import enough_memory
 from pumalib.evaluation.evaluate import evaluate
@@ -49,7 +49,8 @@ def attack_model(
         table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
     inputs = {"model": trained.fingerprint, "dataset": split_fingerprint(dataset, settings.split)}
     resolved = {**settings.model_dump(exclude=set(NOT_THE_ATTACK)), "threat": threat.model_dump(), "seed": seed}
-    with create_artifact(output, "attack", settings=resolved, inputs=inputs, code=code) as file:
+    packages = attack_packages(settings.method)
+    with create_artifact(output, "attack", settings=resolved, inputs=inputs, code=code, packages=packages) as file:
         file.attrs["method"] = settings.method
         file.attrs["split"] = settings.split
         for column in fields(table):

@@ -16,13 +16,13 @@ def inspect_file(path: str | Path, count: int = 5) -> Inspection:
     """Say what a file of a study holds.
 
     Args:
-        path: an HDF5, safetensors or CSV file of a study; see docs/artifacts.md.
+        path: an HDF5, safetensors, CSV or TSV file of a study; see docs/artifacts.md.
         count: how many of the hardest and of the easiest rows.
 
     Raises:
         ArtifactError: missing, damaged or from elsewhere.
     """
-    if Path(path).suffix == ".csv":
+    if Path(path).suffix in (".csv", ".tsv"):
         from pumalib.inspection.kinds.csv_table import inspect_csv
 
         return inspect_csv(Path(path))
@@ -44,7 +44,7 @@ def read_samples(path: str | Path) -> Samples:
     module = importlib.import_module(_module(header.kind))
     if not hasattr(module, "samples"):
         raise ArtifactError(
-            f"expected a file about rows, such as a score table or a selection, got a {header.kind} at {path}"
+            f"expected a file about rows, such as a score table or a selection, got {header.noun} at {path}"
         )
     read: Callable[[Header], Samples] = module.samples
     return read(header)

@@ -20,6 +20,8 @@ WEIGHT_VERSIONS = {"model": 1, "generator": 1}
 
 _COMMON = ("schema", "schema_version", "settings", "inputs", "code", "library_versions")
 _WEIGHTS_KEY = "pumalib"
+_NOUNS = {"scores": "score table", "attack": "attack table", "synthetic": "synthetic set", "learned": "learned set"}
+_WITHOUT_HEADER = (".csv", ".json", ".log", ".md", ".png", ".svg", ".tsv", ".txt", ".yaml")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Header:
     library_versions: Mapping[str, str]
     attributes: Mapping[str, Any]
 
+    @property
+    def noun(self) -> str:
+        """Return the kind as a sentence names it, such as `an attack table`."""
+        name = _NOUNS.get(self.kind, self.kind)
+        return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
 
 def read_header(path: str | Path) -> Header:
     """Read what an HDF5 or weight file says about itself, without its data.
@@ -54,6 +62,10 @@ def read_header(path: str | Path) -> Header:
     path = Path(path)
     if not path.is_file():
         raise ArtifactError(f"expected a file of a study, found nothing at {path}")
+    if path.suffix in _WITHOUT_HEADER:
+        raise ArtifactError(
+            f"expected an HDF5 or safetensors file of a study, got {path}; a text editor or a viewer opens it"
+        )
     return _read_weights(path) if path.suffix == ".safetensors" else _read_hdf5(path)
 
 

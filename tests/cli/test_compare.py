@@ -118,7 +118,7 @@ def test_files_of_different_pools_are_refused_in_one_sentence(copied_study: Path
 def test_files_of_different_kinds_are_refused(in_study: Path, capsys: Capture) -> None:
     files = [str(in_study / f"{name}/seed0.h5") for name in ("scores/margin", "selections/puma")]
     assert main(["compare", *files]) == 1
-    assert "expected two selections or two score tables, got a scores and a selection" in capsys.readouterr().err
+    assert "expected two selections or two score tables, got a score table and a selection" in capsys.readouterr().err
 
 
 def test_without_its_pool_the_overlap_is_told_with_a_note(copied_study: Path, capsys: Capture) -> None:

@@ -41,9 +41,23 @@ def test_every_kind_of_file_is_told_in_lines_that_fit(in_study: Path, capsys: Ca
     assert captured.err == ""
     assert captured.out.startswith(str(in_study / path))
     assert "Note:" not in captured.out
+    assert max(map(len, captured.out.splitlines())) <= 100
     if not path.endswith(".csv"):
         assert "study small" in captured.out
         assert "libraries  h5py" in captured.out
+
+
+def test_a_table_wider_than_the_terminal_goes_on_below_with_the_columns_that_tell_its_rows_apart(
+    in_study: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    assert main(["inspect", str(in_study / "results.csv")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[1:])) <= 50
+    heads = [line.split() for line in lines if line.startswith("  run ")]
+    assert len(heads) > 1
+    assert all(head[:3] == ["run", "metric", "attack"] for head in heads)
+    assert [word for head in heads for word in head[3:]] == ["mean", "(%)", "deviation", "(%)", "seeds"]
 
 
 def test_selection_counts_what_each_cut_removed_by_class(in_study: Path, capsys: Capture) -> None:
@@ -158,15 +172,24 @@ def test_a_file_from_elsewhere_is_refused(tmp_path: Path, capsys: Capture) -> No
         file["x"] = [1]
     (tmp_path / "notes.h5").write_text("no HDF5")
     (tmp_path / "empty.csv").write_text("a,b\n")
+    (tmp_path / "notes.md").write_text("a page")
     for name, message in (
         ("other.h5", "expected one of the schemas puma.dataset"),
         ("notes.h5", "got a damaged or foreign file"),
         ("empty.csv", "expected lines of 2 cells"),
+        ("notes.md", "notes.md; a text editor or a viewer opens it"),
     ):
         assert main(["inspect", str(tmp_path / name)]) == 1
         captured = capsys.readouterr()
         assert message in captured.err
         assert captured.err.count("\n") == 1
+
+
+def test_what_a_job_cost_is_a_table_too(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "seed0.tsv").write_text("s\th:m:s\tmax_rss\n2.5\t0:00:02\t100.0\n")
+    told = inspected(capsys, tmp_path / "seed0.tsv")
+    assert (told["facts"]["lines"], told["distributions"]["max_rss"]["mean"]) == (1, 100)
+    assert told["tables"]["columns of words"][0]["values"] == "0:00:02"
 
 
 def test_distribution_leaves_out_what_is_not_finite() -> None:

@@ -172,7 +172,7 @@ IMPOSSIBLE_VALUES = [
      'got "score"'),
     ("runs|puma|epsilon", {"score": "margin"}, f"expected policy {POLICIES}, got none at runs.puma.epsilon"),
     ("datasets|digits|source", "digit", f"expected source {SOURCES}, got 'digit'; did you mean \"digits\"? at datasets.digits"),
-    ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd, square, minimum_norm or clean, got none at attacks.cw"),
+    ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd, square, minimum_norm, autoattack or clean, got none at attacks.cw"),
     ("attacks|cw", "pgd", "expected cw to be a mapping, got 'pgd' at attacks.cw"),
     ("scores|margin|method", "deepfol",
      "expected method deepfool, fast_margin, refined_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
@@ -299,6 +299,19 @@ def test_square_attack_needs_the_linf_norm(study: dict[str, Any]) -> None:
     with pytest.raises(
         ConfigError, match=r"another attack for norm l2, got square, which is for linf, at attacks\.square"
     ):
+        load_merged_study(study, [])
+
+
+def test_attack_of_an_optional_package_is_refused_without_it(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study["attacks"]["aa"] = {"method": "autoattack"}
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    sentence = (
+        r"expected the package pyautoattack for method autoattack, found none, at attacks\.aa; "
+        r'pip install "pumalib\[autoattack\]"'
+    )
+    with pytest.raises(ConfigError, match=sentence):
         load_merged_study(study, [])
 
 

@@ -12,7 +12,7 @@ from pumalib.config import json_schema
 from pumalib.settings import NAME_PATTERN, Settings
 
 ROOT = Path(__file__).parents[2]
-STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").rglob("*.yaml"))]
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from pumalib.artifacts import create_artifact
-from pumalib.attacks.settings import CleanSettings, CwPgdSettings, ThreatSettings
+from pumalib.attacks.settings import AutoattackSettings, CleanSettings, CwPgdSettings, ThreatSettings
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
+from pumalib.digests import seal
 from pumalib.errors import ArtifactError, DataError
 from pumalib.evaluation.evaluate import evaluate
 from pumalib.evaluation.stage import attack_model
@@ -82,6 +83,23 @@ def test_a_table_says_where_it_came_from_and_two_are_equal_byte_for_byte(study):
         assert inputs["dataset"] == dataset["test"].attrs["fingerprint"]
         assert set(file) == {"label", "clean_prediction", "adversarial_prediction", "perturbation_norm", "success"}
     assert (resolved["threat"]["epsilon"], resolved["seed"]) == (0.1, 3)
+
+
+def test_the_version_of_an_optional_package_behind_an_attack_is_recorded(study):
+    with h5py.File(attack(study, CleanSettings(method="clean"))) as file:
+        assert "pyautoattack" not in json.loads(file.attrs["library_versions"])
+    package = pytest.importorskip("pyautoattack", reason="the extra autoattack is not installed")
+    four = build_model(ARCHITECTURE, SHAPE, 4)
+    save_trained(four, study / "model", ARCHITECTURE, SHAPE, ("a", "b", "c", "d"), settings={}, inputs={})
+    with h5py.File(study / "data.h5", "a") as file:
+        file.attrs["class_names"] = ["a", "b", "c", "d"]
+    seal(study / "data.h5")
+    path = attack(study, AutoattackSettings(method="autoattack", num_images=10))
+    with h5py.File(path) as file:
+        assert json.loads(file.attrs["library_versions"])["pyautoattack"] == package.__version__
+    stored = read_attack(path)
+    assert stored.method == "autoattack"
+    assert stored.robust_accuracy <= stored.clean_accuracy
 
 
 def test_a_model_of_other_images_or_classes_is_refused(study):

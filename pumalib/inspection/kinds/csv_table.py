@@ -1,4 +1,4 @@
-"""Tables in CSV: results, histories, the tables of the theories and of reports."""
+"""Tables in CSV: results, histories, the tables of the theories and of reports; and in TSV: what jobs cost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def inspect_csv(path: Path) -> Inspection:
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            header, *lines = list(csv.reader(file))
+            header, *lines = list(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
     except (ValueError, csv.Error) as error:
         raise ArtifactError(f"expected a table with a line of names in {path}, got: {error}") from None
     if not lines or any(len(line) != len(header) for line in lines):
