@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
+from pumalib.models.checks import check_finite_weights
 from pumalib.randomness import derive_seed
 from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.averaging import WeightAverage
@@ -158,7 +159,7 @@ class Trainer:
             on_visit: called after each batch with its rows [B] and, [B] bool, which were misclassified.
 
         Raises:
-            DataError: a loss that is not finite, or no row that was kept; found at the end of the epoch.
+            DataError: a loss or a weight that is not finite, or no row that was kept; found at the end of the epoch.
         """
         self.model.train()
         for rows in self._batches_left():
@@ -176,6 +177,7 @@ class Trainer:
         steps: NDArray[np.float64] = self._losses.cpu().double().numpy()
         trained: NDArray[np.float64] = self._trained.cpu().double().numpy()
         summary = summarise_epoch(steps, trained, self._plan.batch_size, self.epoch)
+        self._check_weights()
         self.epoch, self._batch = self.epoch + 1, 0
         return summary
 
@@ -191,15 +193,11 @@ class Trainer:
         """Return all that the steps to come depend on, but data and settings; random numbers depend on the step alone.
 
         Raises:
-            DataError: a loss or a weight that is not finite: nothing good comes of going on from there.
+            DataError: a loss or a weight that is not finite.
         """
         losses: NDArray[np.float64] = self._losses[: self._batch, 0].cpu().double().numpy()
         check_finite(losses, self.epoch, self._plan.num_batches)
-        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
-            raise DataError(
-                f"expected finite weights, got others in epoch {self.epoch + 1} after its step {self._batch} of "
-                f"{self._plan.num_batches}; lower learning_rate"
-            )
+        self._check_weights()
         return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
@@ -211,6 +209,11 @@ class Trainer:
             "losses": self._losses,
             "trained": self._trained,
         }
+
+    def _check_weights(self) -> None:
+        check_finite_weights(
+            self.model, f"in epoch {self.epoch + 1} after its step {self._batch} of {self._plan.num_batches}"
+        )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
