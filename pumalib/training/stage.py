@@ -17,6 +17,7 @@ from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
 from pumalib.randomness import derive_seed
+from pumalib.ranks import ALONE, Ranks
 from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.selection.stage import read_selection
 from pumalib.states import StateFile, StatePlace, state_key
@@ -49,6 +50,7 @@ def train_run(
     online: OnlineEpsilonSettings | None = None,
     state: StatePlace | None = None,
     code: Mapping[str, str] | None = None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train one run of one seed and store its weights (averaged), its history, its track and its settings.
 
@@ -71,6 +73,7 @@ def train_run(
         online: the run's epsilon policy where it works during training.
         state: where to keep the state until all files are written; None: a kill loses everything.
         code: code fingerprint to record.
+        ranks: the processes that share the training, of which the first writes.
     """
     pool = open_pool(pool_path)
     selection = read_selection(selection_path, pool.fingerprint)
@@ -92,7 +95,7 @@ def train_run(
     inputs = {"pool": pool.fingerprint, "selection": selection.fingerprint}
     measured = split_fingerprint(dataset, "validation") if validation is not None else "none"
     facts = {**resolved, "inputs": {**inputs, "validation": measured}, "device": device, "code": dict(code or {})}
-    kept = StateFile(state, state_key(**facts))
+    kept = StateFile(state, state_key(**facts), ranks)
     with enough_memory(device, _ADVICE):
         result = train_on_rows(
             network,
@@ -106,7 +109,10 @@ def train_run(
             description=f"{name}/{seed}",
             online=online,
             state=kept,
+            ranks=ranks,
         )
+    if not ranks.is_first:
+        return
     save_trained(
         result.model,
         model,
