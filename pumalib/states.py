@@ -149,7 +149,10 @@ def _read(path: Path, key: str, device: str) -> dict[str, Any]:
     Raises:
         ArtifactError: damaged, of another schema, or of other work.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"expected a state at {path}, got: {error.strerror}") from None
     line, _, payload = content.partition(b"\n")
     try:
         head = json.loads(line)

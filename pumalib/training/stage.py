@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pumalib.artifacts import write_text, writing
+from pumalib.artifacts import write_text
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.datasets import has_split, read_split, split_fingerprint
 from pumalib.data.pool import open_pool
@@ -21,6 +21,7 @@ from pumalib.ranks import ALONE, Ranks
 from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.selection.stage import read_selection
 from pumalib.states import StateFile, StatePlace, state_key
+from pumalib.tables import write_table
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.track import write_track
 from pumalib.training.track_settings import TrackSettings
@@ -123,8 +124,7 @@ def train_run(
         inputs=inputs,
         code=code,
     )
-    with writing(history) as temporary:
-        result.history.to_csv(temporary, index=False)
+    write_table(history, result.history.to_csv(index=False, lineterminator="\n"))
     write_track(result.track, track, pool.fingerprint, settings=resolved, inputs=inputs, code=code)
     write_text(run, yaml.safe_dump({**resolved, "inputs": inputs}, sort_keys=False))
     kept.remove()

@@ -236,6 +236,22 @@ def test_name_that_yaml_does_not_read_as_text_is_refused(study: dict[str, Any], 
         load_merged_study(study, [])
 
 
+PLACES = ["study", "datasets", "generators", "pools", "scores", "runs", "attacks", "reports"]
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "../up", "/tmp/a", "a/b", "a\\b", ".hidden", "-a", "a\0b", "a b", "", "a" * 101, "{a}"]
+)
+@pytest.mark.parametrize("place", PLACES)
+def test_name_that_would_lead_out_of_the_results_is_refused(study: dict[str, Any], place: str, name: str) -> None:
+    if place == "study":
+        study["study"] = name
+    else:
+        study[place][name] = next(iter(study[place].values()))
+    with pytest.raises(ConfigError, match=rf"expected .* at {place}"):
+        load_merged_study(study, [])
+
+
 def test_unknown_key_is_told_before_the_problems_it_causes(study: dict[str, Any]) -> None:
     study["threat"] = {"norm": "linf", "epsilom": 0.2}
     with pytest.raises(
