@@ -1,20 +1,9 @@
 """Models: one training a run and seed. A margin model is a run like any other."""
 
 from pumalib.models.settings import architecture_module
-from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.settings import method_module as training_module
 from pumalib.training.settings import online_module
 from pumalib.training.track_settings import quantity_module
-
-
-def online_settings(run):
-    """Return the settings of an epsilon policy that works during training; others come through the selection."""
-    policy = study.runs[run].epsilon
-    return policy.model_dump() if isinstance(policy, OnlineEpsilonSettings) else {}
-
-
-def devices_of(wildcards):
-    return study.runs[wildcards.run].training.devices
 
 
 rule model:
