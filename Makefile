@@ -1,18 +1,21 @@
 # Plain verbs. Every command is printed as it runs; the README lists them for people who do not use make.
 STUDY ?= config.yaml
 ARGS ?=
+REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
-SLURM_STAMP := .venv/.installed-slurm
-AUTOATTACK_STAMP := .venv/.installed-autoattack
 
-.PHONY: run studies perceptron test test-slow test-gpu test-slurm test-autoattack bench docs check format schema lock clean
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-autoattack test-report bench bench-gpu docs check format schema lock clean
 
-# Run a study, then print its tables and where its files are; on failure the job's own message comes last.
+# Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
 	$(BIN)/python -m pumalib check $(STUDY)
 	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
 	$(BIN)/python -m pumalib summary $(STUDY)
+
+# A study that has run, as one HTML file that needs no network, neither to write it nor to read it.
+report: $(STAMP)
+	$(BIN)/snakemake --report $(REPORT) $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY))
 
 # The paper's tables and figures, on digits; see docs/reproduction.md.
 studies:
@@ -35,12 +38,16 @@ test-gpu:
 	python3 -m pytest -m gpu $(ARGS)
 
 # As root on a machine without a SLURM of its own: starts one, with two pretend GPUs; apt-get installs it where missing.
-test-slurm: $(SLURM_STAMP)
+test-slurm: .venv/.installed-slurm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm $(ARGS)
 
 # AutoAttack for real; its package is 40 MB of download and optional, so `make test` skips these.
-test-autoattack: $(AUTOATTACK_STAMP)
+test-autoattack: .venv/.installed-autoattack
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/attacks/test_autoattack.py tests/evaluation/test_attack_files.py $(ARGS)
+
+# Opens Snakemake's report of a tiny study in Chromium without a network; apt-get installs Chromium where it is missing, as root.
+test-report: .venv/.installed-browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser $(ARGS)
 
 # The documents as a site, in build/site.
 docs: $(STAMP)
@@ -55,6 +62,13 @@ bench: .venv/.bench
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --nets resnet-18 --count 100 --rounds 2
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets convnet --count 3 --rounds 5
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets resnet-18 --count 1 --rounds 3 --batch 32
+
+# The same on a CUDA device, with what makes a training faster there; PUMA_BENCH_IMAGES=FILE.npz takes other images than digits.
+# Needs neither Snakemake nor the constraints. --peak: dense bfloat16 of an H200, in TFLOP/s.
+bench-gpu:
+	python3 benchmarks/margins.py speed --device cuda --nets resnet-18 --count 10000 --rounds 1
+	python3 benchmarks/trades_step.py --device cuda --nets resnet-18 --batch 512 --count 20 --rounds 5 --faster --peak 790
+	python3 benchmarks/faster_options.py --device cuda --nets resnet-18 --epochs 5 --seeds 3
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -79,21 +93,17 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
-# Not among what developers install: every call of snakemake would load the plugin, a third of a second.
-$(SLURM_STAMP): $(STAMP)
-	$(BIN)/pip install --constraint constraints.txt --editable '.[slurm]'
-	touch $(SLURM_STAMP)
-
-$(AUTOATTACK_STAMP): $(STAMP)
-	$(BIN)/pip install --constraint constraints.txt --editable '.[autoattack]'
-	touch $(AUTOATTACK_STAMP)
+# What is not among what developers install: with SLURM's plugin, every call of snakemake would take a third of a second more.
+.venv/.installed-%: $(STAMP)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[$*]'
+	touch $@
 
 # torchattacks asks for a requests of 2021 that nothing run here imports, so it comes without what it asks for.
 .venv/.bench: $(STAMP)
 	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks
 	touch .venv/.bench
 
-lock: $(SLURM_STAMP) $(AUTOATTACK_STAMP) .venv/.bench
+lock: .venv/.installed-slurm .venv/.installed-autoattack .venv/.installed-browser .venv/.bench
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 

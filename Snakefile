@@ -6,6 +6,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/captions.smk"
 
 
 if "perceptron" in config:

@@ -4,9 +4,9 @@
 
 `speed`: DeepFool against foolbox's, as called (10 candidates, weights that ask for gradients) and tuned (5 candidates,
 frozen weights). `quality`: DeepFool, the fast margin and refined margins at several budgets against FMN (foolbox) and
-FAB (torchattacks, left out where it is not installed), all with frozen weights; passes are forward and backward ones
-of an image, counted. Rightly classified images, L-inf, mean margins of points seen to be across. The tables stand in
-docs/performance.md, with the date and the machine.
+FAB (torchattacks), all with frozen weights; passes are forward and backward ones of an image, counted. Peers that are
+not installed are left out; `quality` needs foolbox. Rightly classified images, L-inf, mean margins of points seen to
+be across. The tables stand in docs/performance.md, with the date and the machine.
 """
 
 from __future__ import annotations
@@ -15,19 +15,27 @@ import importlib.util
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import foolbox
-import matplotlib.pyplot as plt
 import torch
 from nets import Task, parser, prepare, rightly_classified
 from rounds import Clocked, clock, print_conditions, print_table, ratio
 from torch import Tensor, nn
 
 from pumalib import deepfool_margins, fast_margins, refined_margins
+from pumalib.reporting.colours import run_styles
+from pumalib.reporting.figures import (
+    COLUMN_WIDTH_INCHES,
+    PAGE_WIDTH_INCHES,
+    figure_style,
+    legend_columns,
+    new_figure,
+    save_figure,
+)
 
 BUDGETS = (2, 4, 8, 16, 32)
-DEEPFOOL, REFERENCE = "DeepFool", "FMN, 100 steps (foolbox)"
+DEEPFOOL, OURS, REFERENCE = "DeepFool", "DeepFool, refined", "FMN, 100 steps (foolbox)"
 Method = Callable[[Task, nn.Module], Tensor]
 """Maps a task and its model, counted, to points [N, ...] that should be across the boundary."""
 
@@ -53,12 +61,14 @@ class Counted(nn.Module):
 
 
 class Measured(NamedTuple):
-    """What a method reached: mean margin, share of images seen to be across, passes an image, seconds."""
+    """What a method reached: mean margin, share of images seen to be across, passes an image, seconds; images a second
+    of processor time (on a GPU of wall-clock time), in the fastest round."""
 
     margin: float
     crossed: float
     passes: float
     times: Clocked
+    rate: float
 
 
 def ours(estimate: Callable[..., Any], **options: Any) -> Method:
@@ -69,8 +79,11 @@ def ours(estimate: Callable[..., Any], **options: Any) -> Method:
     return attack
 
 
-def of_foolbox(attack: Any) -> Method:
+def of_foolbox(name: str, **options: Any) -> Method:
     def run(task: Task, model: nn.Module) -> Tensor:
+        import foolbox
+
+        attack = getattr(foolbox.attacks, name)(**options)
         peer = foolbox.PyTorchModel(model, bounds=(0, 1), device=task.images.device)
         points: Tensor = attack(peer, task.images, task.labels, epsilons=None)[1]
         return points.detach()
@@ -122,7 +135,9 @@ def verified(task: Task, points: Tensor, passes: float, times: Clocked) -> Measu
     assert points.max() <= 1
     across = task.model(points).argmax(1) != task.labels
     lengths = (points - task.images).flatten(1).abs().amax(1)
-    return Measured(float(lengths[across].mean()), float(across.float().mean()), passes, times)
+    seconds = times.process if task.images.device.type == "cpu" else times.wall
+    rate = len(task.images) / min(seconds)
+    return Measured(float(lengths[across].mean()), float(across.float().mean()), passes, times, rate)
 
 
 def print_results(title: str, results: dict[str, Measured], unit: str, is_peer_first: bool) -> None:
@@ -136,30 +151,28 @@ def print_results(title: str, results: dict[str, Measured], unit: str, is_peer_f
             f"{result.margin:.5f}",
             f"{result.crossed:.1%}",
             f"{result.passes:.1f}",
-            f"{result.times.process[0]:.2f}",
+            f"{result.rate:.1f}",
         ]
         rows.append([name, *cells, *ratios])
     compared = f"time / that of {unit}" if is_peer_first else f"time of {unit} / time"
     print(f"\n{title}\n")
-    header = ["method", "mean margin", "across", "passes an image", "CPU s", f"{compared}, wall", "the same, CPU"]
+    header = ["method", "mean margin", "across", "passes an image", "images / s", f"{compared}, wall", "the same, CPU"]
     print_table(header, rows)
 
 
 def speed(task: Task, rounds: int) -> None:
-    attack = foolbox.attacks.LinfDeepFoolAttack
-    methods = {
-        DEEPFOOL: ours(deepfool_margins),
-        "foolbox as called": of_foolbox(attack(steps=50)),
-        "foolbox tuned": frozen(of_foolbox(attack(steps=50, candidates=5))),
-    }
+    methods = {DEEPFOOL: ours(deepfool_margins)}
+    if importlib.util.find_spec("foolbox"):
+        methods |= {
+            "foolbox as called": of_foolbox("LinfDeepFoolAttack", steps=50),
+            "foolbox tuned": frozen(of_foolbox("LinfDeepFoolAttack", steps=50, candidates=5)),
+        }
     title = f"{task.name}, {len(task.images)} images, {rounds} rounds"
     print_results(title, measure(task, methods, rounds), DEEPFOOL, is_peer_first=True)
 
 
 def quality(task: Task, rounds: int) -> dict[str, Measured]:
-    peers = {
-        f"FMN, {steps} steps (foolbox)": of_foolbox(foolbox.attacks.LInfFMNAttack(steps=steps)) for steps in (30, 100)
-    }
+    peers = {f"FMN, {steps} steps (foolbox)": of_foolbox("LInfFMNAttack", steps=steps) for steps in (30, 100)}
     if importlib.util.find_spec("torchattacks"):
         peers |= {f"FAB, {steps} steps (torchattacks)": of_torchattacks(steps) for steps in (5, 10)}
     methods = {
@@ -173,35 +186,47 @@ def quality(task: Task, rounds: int) -> dict[str, Measured]:
     return results
 
 
-def draw(curves: dict[str, dict[str, Measured]], path: str) -> None:
+def draw(curves: dict[str, dict[str, Measured]], path: Path) -> None:
     """Draw mean margin against passes, a panel a network."""
-    figure, panels = plt.subplots(
-        1, len(curves), figsize=(4.2 * len(curves) + 2, 3.2), squeeze=False, layout="constrained"
-    )
-    for panel, (net, results) in zip(panels[0], curves.items(), strict=True):
-        line = [result for name, result in results.items() if name == DEEPFOOL or name.startswith("refined")]
-        panel.plot([point.passes for point in line], [point.margin for point in line], "o-", label="DeepFool, refined")
-        for name, result in results.items():
-            if result not in line:
-                panel.plot(result.passes, result.margin, "s", label=name)
-        panel.set(
-            xscale="log", xticks=[20, 50, 100, 200], xlabel="passes an image", ylabel="mean margin (L-inf)", title=net
-        )
-        panel.minorticks_off()
-        panel.xaxis.set_major_formatter("{x:g}")
-    figure.legend(*panels[0][-1].get_legend_handles_labels(), loc="outside right upper", fontsize=7)
-    figure.savefig(path, dpi=150)
+    width = COLUMN_WIDTH_INCHES if len(curves) == 1 else PAGE_WIDTH_INCHES
+    with figure_style():
+        figure, panels = new_figure(width, 3.2, len(curves))
+        for axes, (net, results) in zip(panels, curves.items(), strict=True):
+            line = [result for name, result in results.items() if name == DEEPFOOL or name.startswith("refined")]
+            others = {name: result for name, result in results.items() if result not in line}
+            styles = run_styles([OURS, *others])
+            axes.plot(
+                [point.passes for point in line],
+                [point.margin for point in line],
+                color=styles[OURS].colour,
+                marker=styles[OURS].marker,
+                markersize=4.5,
+                label=OURS,
+            )
+            for name, result in others.items():
+                style = styles[name]
+                axes.plot(result.passes, result.margin, style.marker, color=style.colour, markersize=6, label=name)
+            axes.set(xscale="log", xticks=[20, 50, 100, 200], xlabel="passes an image, either way", title=net)
+            axes.minorticks_off()
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.grid(True)
+        panels[0].set_ylabel("mean margin (L-inf, pixel scale)")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=legend_columns(labels, width, 3))
+    save_figure(figure, path, path.with_suffix(".svg"))
 
 
 def main() -> None:
     arguments = parser(__doc__, ("convnet", "resnet-18"), count=150, rounds=3)
     arguments.add_argument("parts", nargs="*", default=["speed", "quality"], help="speed, quality")
     arguments.add_argument("--epsilon", type=float, default=0.1, help="of the training")
-    arguments.add_argument("--figure", metavar="FILE.png", help="where to draw what quality cost")
+    arguments.add_argument(
+        "--figure", metavar="FILE.png", type=Path, help="where to draw what quality cost, also as SVG"
+    )
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")  # the peers' own
-    print_conditions("foolbox", *(["torchattacks"] if importlib.util.find_spec("torchattacks") else []))
+    print_conditions(*(peer for peer in ("foolbox", "torchattacks") if importlib.util.find_spec(peer)))
     curves = {}
     for net in options.nets:
         task = rightly_classified(prepare(net, options, options.epsilon))

@@ -31,7 +31,7 @@ import yaml
 
 from pumalib.artifacts import content_fingerprint, create_artifact
 from pumalib.data.pool import build_pool, open_pool
-from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure
+from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_stack
 from pumalib.scores.table import ScoreTable, join_scores, write_scores
 from pumalib.selection.cuts import Cut
 from pumalib.selection.epsilons import adaptive_epsilons
@@ -145,7 +145,7 @@ def store(group: h5py.Group, labels: np.ndarray, images: Callable[[int, int], np
         count = min(BLOCK, len(labels) - first)
         data[first : first + count] = images(first, count)
     group.create_dataset("labels", data=labels.astype(np.int64))
-    group.attrs["fingerprint"] = content_fingerprint(labels, str(len(labels)))  # of no consequence to the timing
+    group.attrs["fingerprint"] = content_fingerprint(labels.astype(np.int64), data)
 
 
 def numbered(images: np.ndarray, first: int) -> np.ndarray:
@@ -271,14 +271,15 @@ def main() -> None:
 
 def draw(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
     with figure_style():
-        figure, (seconds, memory) = new_figure(PAGE_WIDTH_INCHES, 2.6, 2)
+        figure, (seconds, memory) = new_stack(COLUMN_WIDTH_INCHES, 3.6)
         for name, results in curves.items():
             rows = [result["rows"] for result in results]
             seconds.plot(rows, [result["seconds"] for result in results], marker="o", label=name)
-            memory.plot(rows, [result["peak_mib"] - result["start_mib"] for result in results], marker="o", label=name)
+            memory.plot(rows, [result["peak_mib"] - result["start_mib"] for result in results], marker="o")
         for axes, label in ((seconds, "seconds"), (memory, "peak memory (MiB)")):
-            axes.set(xscale="log", yscale="log", xlabel="rows", ylabel=label)
+            axes.set(xscale="log", yscale="log", ylabel=label)
             axes.grid(True)
+        memory.set(xlabel="rows")
         seconds.legend()
         figure.savefig(path)
 

@@ -1,20 +1,25 @@
 """A TRADES step beside a plain loop written from the published recipe, in one process.
 
-    OMP_NUM_THREADS=1 python benchmarks/trades_step.py [--device cuda]
+    OMP_NUM_THREADS=1 python benchmarks/trades_step.py [--device cuda] [--faster] [--peak TFLOP/S]
 
 The plain loop (Zhang et al. 2019): PGD-10 on the KL from a start near the image, in eval mode, one loss a batch, then
 cross-entropy plus beta KL, a backward pass and a step of SGD; the clean prediction is taken once, not in every step of
 the attack as in the authors' code. As we attack with the statistics of the batch (Wang et al. 2023), which costs more
 than eval mode, the loop runs that way as well. Ours: a step of `Trainer`, same model, batch, steps and optimiser;
-no crops, flips or weight average on either side. Images a second; the table stands in docs/performance.md, with the
-date and the machine.
+no crops, flips or weight average on either side. On a GPU the plain loops run in float32 and in TF32, ours in float32.
+`--faster` adds our faster options one by one. Images a second, and with `--peak` the share that the operations of a
+step have of so many TFLOP/s. The tables stand in docs/performance.md, with the date and the machine.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +27,7 @@ import torch.nn.functional as F  # noqa: N812
 from nets import load_images, parser
 from rounds import clock, print_conditions, print_table, ratio
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from pumalib import ArchitectureSettings, ThreatSettings, TrainingSettings, build_model
 from pumalib.training.trainer import Trainer, TrainingRows
@@ -29,6 +35,8 @@ from pumalib.training.trainer import Trainer, TrainingRows
 BETA, ATTACK_STEPS, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 6.0, 10, 0.1, 0.9, 5e-4
 EPSILON = 0.1
 PLAIN, WITH_STATISTICS = "plain loop", "plain loop, attack with batch statistics"
+FASTER = ("attack in bfloat16", "and channels last", "and compiled")
+FASTER_OPTIONS = ({"attack_precision": "bfloat16"}, {"channels_last": True}, {"compile": True})
 
 
 def plain_loss(model: nn.Module, images: Tensor, labels: Tensor, in_eval_mode: bool) -> Tensor:
@@ -73,30 +81,65 @@ def endless_batches(count: int, batch_size: int, device: torch.device) -> Iterat
 
 
 def our_steps(
-    model: nn.Module, images: Tensor, labels: Tensor, batch_size: int, count: int, device: torch.device
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int,
+    count: int,
+    device: torch.device,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[], None]:
-    """Return a function that trains one epoch of so many steps."""
+    """Return a function that trains one epoch of so many steps, with other options of the recipe."""
     pixels = (images.cpu().permute(0, 2, 3, 1) * 255).round().byte().numpy()
     recipe = TrainingSettings(
         method="trades", beta=BETA, epochs=1000, samples_per_epoch=count * batch_size, batch_size=batch_size,
         learning_rate=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, schedule="constant",
         label_smoothing=0.0, averaging=0.0, attack_steps=ATTACK_STEPS, crop_padding=0, horizontal_flip=False,
+        **options,
     )  # fmt: skip
     rows = np.arange(len(pixels))
     epsilons = np.full(len(rows), EPSILON, np.float32)
     data = TrainingRows(pixels, labels.cpu().numpy(), np.zeros(len(rows), np.uint8), rows, epsilons, pixels.shape[1:])
     trainer = Trainer(model, data, recipe, ThreatSettings(epsilon=EPSILON), 0, device)
-    epochs = iter(range(1000))
-    return lambda: void(trainer.run_epoch(next(epochs), void, void))
+    return lambda: void(trainer.run_epoch(void, void, void))
 
 
 def void(*_: object) -> None:
     """Take what an epoch reports, and do nothing."""
 
 
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Let matrix products and convolutions in float32 round their factors to TF32, or not; no matter on a CPU."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def in_tf32(steps: Callable[[int], None], count: int, allowed: bool) -> None:
+    with tf32(allowed):
+        steps(count)
+
+
+def operations_an_image(model: nn.Module, images: Tensor) -> float:
+    """Return the floating-point operations of a step an image.
+
+    Those of a forward pass are counted by torch. A step makes one without gradients, two a step of the attack (the
+    pass back, to the images alone, costs as much), and six for two passes forward and back, weights included.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(images[:1])
+    return float(counter.get_total_flops() * (1 + 2 * ATTACK_STEPS + 6))
+
+
 def main() -> None:
     arguments = parser(__doc__, ("convnet", "resnet-18"), count=5, rounds=5)
     arguments.add_argument("--batch", type=int, default=128, help="images a step; --count is the steps a round")
+    arguments.add_argument("--faster", action="store_true", help="add attack_precision, channels_last and compile")
+    arguments.add_argument("--peak", type=float, metavar="TFLOP/S", help="what the device could do")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
@@ -107,23 +150,41 @@ def main() -> None:
     for net in options.nets:
         width = 16 if net == "convnet" else None
         model = build_model(ArchitectureSettings(name=net, width=width), shape, int(labels.max()) + 1).to(device)
-        loops = {
-            name: plain_steps(copy.deepcopy(model), images, labels, options.batch, in_eval_mode=name == PLAIN)
-            for name in (PLAIN, WITH_STATISTICS)
-        }
-        ours = our_steps(model, images, labels, options.batch, options.count, device)
-        for warm_up in (*[partial(loop, 1) for loop in loops.values()], ours):
+        operations = operations_an_image(model.eval(), images)
+        print(f"{net}: {operations / 1e9:.2f} GFLOP an image\n", flush=True)
+        methods = loops(model, images, labels, options)
+        for warm_up in [*methods.values()] * 2:  # a compiled network is compiled again when it is first seen anew
             warm_up()
-        methods: dict[str, Callable[[], object]] = {
-            **{name: partial(loop, options.count) for name, loop in loops.items()},
-            "ours": ours,
-        }
         times = clock(methods, options.rounds)
-        for name, seconds in times.items():
-            rate = options.count * options.batch / min(seconds.process)
-            ratios = [ratio(*pair) for pair in zip(seconds, times["ours"], strict=True)]
-            table.append([f"{net}, batch {options.batch}, {name}", f"{rate:.0f}", *ratios])
-    print_table(["loop", "images / CPU s", "time / ours, wall", "the same, CPU"], table)
+        for name, clocked in times.items():
+            seconds = clocked.process if device.type == "cpu" else clocked.wall
+            rate = options.count * options.batch / min(seconds)
+            share = [f"{rate * operations / (options.peak * 1e12):.1%}"] if options.peak else []
+            ratios = [ratio(*pair) for pair in zip(clocked, times["ours"], strict=True)]
+            table.append([f"{net}, batch {options.batch}, {name}", f"{rate:.0f}", *share, *ratios])
+    share = [f"of {options.peak:g} TFLOP/s"] if options.peak else []
+    unit = "images / CPU s" if device.type == "cpu" else "images / s"
+    print_table(["loop", unit, *share, "time / ours, wall", "the same, CPU"], table)
+
+
+def loops(
+    model: nn.Module, images: Tensor, labels: Tensor, options: argparse.Namespace
+) -> dict[str, Callable[[], object]]:
+    """Return what is clocked, each with a copy of the model."""
+    device, batch, count = images.device, options.batch, options.count
+    methods: dict[str, Callable[[], object]] = {}
+    for name in (PLAIN, WITH_STATISTICS):
+        for allowed, suffix in ((False, ""), (True, ", TF32"))[: 1 if device.type == "cpu" else 2]:
+            steps = plain_steps(copy.deepcopy(model), images, labels, batch, in_eval_mode=name == PLAIN)
+            methods[name + suffix] = partial(in_tf32, steps, count, allowed)
+    given: dict[str, Any] = {}
+    for name, more in zip(("ours", *FASTER), ({}, *FASTER_OPTIONS), strict=True):
+        given |= more
+        epoch = our_steps(copy.deepcopy(model), images, labels, batch, count, device, dict(given))
+        methods[name] = epoch
+        if not options.faster:
+            break
+    return methods
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ from pumalib.errors import ConfigError
 from pumalib.reporting.settings import (
     ComparisonSettings,
     CostSettings,
+    EpsilonDistributionSettings,
+    MarginClassesSettings,
     MarginHistogramSettings,
     NearestNeighboursSettings,
+    PrunedRowsSettings,
     RatioCurvesSettings,
     ReportSettings,
     RobustnessCurvesSettings,
@@ -19,6 +22,7 @@ from pumalib.reporting.settings import (
     TradeOffSettings,
 )
 from pumalib.scores.settings import MarginSettings
+from pumalib.selection.settings import OnlineEpsilonSettings
 
 
 def check_reports(study: Study) -> None:
@@ -34,6 +38,12 @@ def check_reports(study: Study) -> None:
         match report:
             case MarginHistogramSettings():
                 _check_histogram(study, report, where)
+            case MarginClassesSettings():
+                _check_margin_score(study, report.score, f"{where}.score")
+            case EpsilonDistributionSettings():
+                _check_epsilons(study, report, where)
+            case PrunedRowsSettings():
+                _check_pruned(study, report, where)
             case ScoreAgreementSettings():
                 _check_agreement(study, report, where)
             case NearestNeighboursSettings():
@@ -137,6 +147,21 @@ def _check_histogram(study: Study, report: MarginHistogramSettings, where: str) 
             f"expected margins in norm {norm}, as {report.score} has, got {other} from score {report.beside} "
             f"at {where}.beside"
         )
+
+
+def _check_epsilons(study: Study, report: EpsilonDistributionSettings, where: str) -> None:
+    for index, run in enumerate(report.runs):
+        policy = study.runs[run].epsilon
+        if isinstance(policy, OnlineEpsilonSettings):
+            raise ConfigError(
+                f"expected runs whose epsilons are known before training, got {run} ({policy.policy}) at "
+                f"{where}.runs[{index}]; its history.csv has mean_epsilon"
+            )
+
+
+def _check_pruned(study: Study, report: PrunedRowsSettings, where: str) -> None:
+    if not study.runs[report.run].prune:
+        raise ConfigError(f"expected a run that prunes, got {report.run} at {where}.run")
 
 
 def _check_agreement(study: Study, report: ScoreAgreementSettings, where: str) -> None:

@@ -3,7 +3,7 @@
 
 rule abstraction:
     output:
-        f"{RESULTS}/abstraction.csv",
+        shown_numbers(f"{RESULTS}/abstraction.csv", "the whole study"),
     log:
         f"{RESULTS}/logs/abstraction.log",
     threads: THREADS
@@ -30,10 +30,7 @@ for report_name, report_settings in study.settings.reports.items():
         input:
             rules.abstraction.output[0],
         output:
-            **{
-                key: f"{RESULTS}/reports/{report_name}.{suffix}"
-                for key, suffix in REPORT_SUFFIXES.items()
-            },
+            **report_outputs(report_name),
         log:
             f"{RESULTS}/logs/reports/{report_name}.log",
         localrule: True

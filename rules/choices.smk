@@ -62,6 +62,11 @@ def online_settings(run):
     return policy.model_dump() if isinstance(policy, OnlineEpsilonSettings) else {}
 
 
+def devices_of(wildcards):
+    """Return over how many devices a training runs."""
+    return study.runs[wildcards.run].training.devices
+
+
 def any_of(names):
     """Return a pattern of these names; of none, one that nothing matches."""
     return "|".join(map(re.escape, names)) or "(?!)"

@@ -69,6 +69,15 @@ wildcard_constraints:
     at=r"(/seed\d+)?",
 
 
+def sends_gpu_jobs():
+    """Return whether jobs run on other machines, whose GPUs this one cannot count, and are to use them."""
+    if (
+        workflow.is_main_process
+    ):  # what it sends away reads the rules again, and sends nothing
+        os.environ["PUMA_SENDS_JOBS"] = str(int(workflow.non_local_exec))
+    return study.settings.device != "cpu" and os.environ.get("PUMA_SENDS_JOBS") == "1"
+
+
 def start_run():
     """Take the study's lock, and forget the errors of the run before."""
     try:

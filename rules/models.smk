@@ -21,10 +21,12 @@ rule model:
         f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/models/{{run}}/seed{{seed}}.tsv"
-    threads: THREADS
+    threads: lambda w: THREADS * devices_of(w)
     resources:
-        gpu=GPUS_A_JOB,
-        mem_mb=memory,
+        gpu=lambda w: devices_of(w) if GPUS_A_JOB or sends_gpu_jobs() else 0,
+        nodes=1,  # all devices of a training are in one machine
+        cpus_per_task=lambda w, threads: threads,
+        mem_mb=lambda w, attempt: memory(w, attempt) * devices_of(w),
         runtime=24 * 60,
     params:
         architecture=lambda w: study.runs[w.run].architecture.model_dump(),

@@ -1,6 +1,4 @@
-"""The page of the study: README.md beside the results, with every report and links to the files."""
-
-from pumalib.study_words import describe_study
+"""The page of the study: README.md beside the results, with every report and links to the files; and the pages that a browser shows."""
 
 TABLE = next((kind for kind in ("perceptron", "abstraction") if kind in config), None)
 
@@ -10,12 +8,19 @@ rule page:
         table=f"{RESULTS}/{TABLE or 'results'}.csv",
         reports=[f"{RESULTS}/reports/{name}.md" for name in study.settings.reports],
     output:
-        f"{RESULTS}/README.md",
+        page=f"{RESULTS}/README.md",
+        settings=shown_settings(f"{RESULTS}/settings.html"),
+        web=[
+            shown_report(f"{RESULTS}/reports/{name}.html", name, "explained")
+            for name in study.settings.reports
+        ],
     log:
         f"{RESULTS}/logs/page.log",
     localrule: True
     params:
         about=describe_study(study),
+        study=study.name,
+        settings=lambda wildcards: study.settings.model_dump(mode="json"),
         folders=(
             ["logs"]
             if TABLE

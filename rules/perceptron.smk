@@ -40,7 +40,7 @@ rule perceptron:
             shard=range(GRID.shards),
         ),
     output:
-        f"{RESULTS}/perceptron.csv",
+        shown_numbers(f"{RESULTS}/perceptron.csv", "the whole study"),
     log:
         f"{RESULTS}/logs/perceptron.log",
     localrule: True
@@ -60,10 +60,7 @@ for report_name, report_settings in study.settings.reports.items():
         input:
             rules.perceptron.output[0],
         output:
-            **{
-                key: f"{RESULTS}/reports/{report_name}.{suffix}"
-                for key, suffix in REPORT_SUFFIXES.items()
-            },
+            **report_outputs(report_name),
         log:
             f"{RESULTS}/logs/reports/{report_name}.log",
         localrule: True

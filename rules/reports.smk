@@ -1,6 +1,7 @@
 """Reports: tables and figures. Each is a target of its own name and builds only what it needs."""
 
 from pumalib.config_reports import runs_needed
+from pumalib.reporting.colours import run_styles
 
 RESULT_KINDS = ("comparison", "trade_off", "ratio_curves")
 HEAVY_KINDS = ("nearest_neighbours",)  # too much work for the machine that submits jobs
@@ -22,6 +23,12 @@ def report_inputs(settings):
         return {"files": cost_inputs(settings)}
     if settings.kind == "score_agreement":
         return agreement_inputs(settings)
+    if settings.kind == "epsilon_distribution":
+        return {
+            "selections": [entry["selection"] for entry in selection_files(settings)]
+        }
+    if settings.kind == "pruned_rows":
+        return pruned_inputs(settings.run, report_seed(settings))
     return pool_report_inputs(settings, report_seed(settings))
 
 
@@ -51,17 +58,37 @@ def agreement_inputs(settings):
     }
 
 
+def selection_files(settings):
+    """Describe the selections of the runs of a report."""
+    return [
+        {"run": run, "seed": seed, "selection": selection_file(run, seed)}
+        for run in runs_needed(study, settings)
+        for seed in SEEDS
+    ]
+
+
+def pruned_inputs(run, seed):
+    """Return the selection of a run, and what its rows, images and scores stand in."""
+    pool = study.runs[run].pool
+    return {
+        "selection": selection_file(run, seed),
+        "pool": pool_file(pool, seed),
+        "sources": pool_sources(pool, seed),
+        "scores": [score_file(score, seed) for score in study.runs[run].scores],
+    }
+
+
 def pool_report_inputs(settings, seed):
-    """Return the input files of a report about a pool."""
-    is_histogram = settings.kind == "margin_histogram"
-    pool = study.score_pool(settings.score) if is_histogram else settings.pool
+    """Return the input files of a report about a pool or a score."""
+    is_of_score = settings.kind in ("margin_histogram", "margin_classes")
+    pool = study.score_pool(settings.score) if is_of_score else settings.pool
     files = {"pool": pool_file(pool, seed), "sources": pool_sources(pool, seed)}
-    if not is_histogram:
+    if not is_of_score:
         dataset = study.settings.pools[pool].dataset
         return {**files, "dataset": dataset_file(dataset, seed)}
-    scores = [score for score in (settings.score, settings.beside) if score is not None]
-    files["scores"] = [score_file(score, seed) for score in scores]
-    if settings.run is not None:
+    named = (settings.score, getattr(settings, "beside", None))
+    files["scores"] = [score_file(score, seed) for score in named if score is not None]
+    if getattr(settings, "run", None) is not None:
         files["selection"] = selection_file(settings.run, seed)
     return files
 
@@ -192,20 +219,33 @@ def cost_inputs(settings):
     return sorted(set(files))
 
 
+def styles_of(settings):
+    """Return colour and marker of the report's runs: theirs in every figure of the study."""
+    styles = run_styles(list(study.runs))
+    return {run: list(styles[run]) for run in runs_needed(study, settings)}
+
+
 def report_params(settings):
     """Return what a report depends on beside its files."""
     params = {"settings": settings.model_dump(), "study": study.name}
     if settings.kind in RESULT_KINDS:
-        return {**params, "files": run_files(runs_needed(study, settings))}
+        files = run_files(runs_needed(study, settings))
+        return {**params, "files": files, "styles": styles_of(settings)}
     if settings.kind == "training_curves":
-        return {**params, "files": history_files(settings)}
+        files = history_files(settings)
+        return {**params, "files": files, "styles": styles_of(settings)}
     if settings.kind == "robustness_curves":
-        threat = study.settings.threat.model_dump()
-        return {**params, "files": attack_tables(settings), "threat": threat}
+        params |= {"files": attack_tables(settings), "styles": styles_of(settings)}
+        return {**params, "threat": study.settings.threat.model_dump()}
     if settings.kind == "cost":
         return {**params, "parts": cost_parts(settings)}
     if settings.kind == "score_agreement":
         return {**params, "files": agreement_files(settings)}
+    if settings.kind == "epsilon_distribution":
+        params |= {"files": selection_files(settings), "styles": styles_of(settings)}
+        return {**params, "threat": study.settings.threat.model_dump()}
+    if settings.kind == "margin_classes":
+        return {**params, "epsilon": study.settings.threat.epsilon}
     if settings.kind == "margin_histogram":
         cuts = () if settings.run is None else study.runs[settings.run].prune
         params["prune"] = [cut.model_dump() for cut in cuts]
@@ -221,10 +261,7 @@ for report_name, report_settings in study.settings.reports.items():
         input:
             **report_inputs(report_settings),
         output:
-            **{
-                key: f"{RESULTS}/reports/{report_name}.{suffix}"
-                for key, suffix in REPORT_SUFFIXES.items()
-            },
+            **report_outputs(report_name),
         log:
             f"{RESULTS}/logs/reports/{report_name}.log",
         localrule: report_settings.kind not in HEAVY_KINDS

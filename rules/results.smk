@@ -5,7 +5,7 @@ rule results:
     input:
         result_inputs(study.runs),
     output:
-        f"{RESULTS}/results.csv",
+        shown_numbers(f"{RESULTS}/results.csv", "the whole study"),
     log:
         f"{RESULTS}/logs/results.log",
     localrule: True

@@ -1,15 +1,15 @@
-"""Write the page of the study beside its results."""
+"""Write the pages of the study beside its results."""
 
 from pathlib import Path
 
 from pumalib.jobs import job
 from pumalib.reporting.study_page import write_study_page
+from pumalib.reporting.web_page import write_settings_page, write_web_page
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
-    write_study_page(
-        snakemake.params.about,
-        Path(snakemake.input.table),
-        [Path(path) for path in snakemake.input.reports],
-        snakemake.params.folders,
-        Path(snakemake.output[0]),
-    )
+    params, output = snakemake.params, snakemake.output
+    reports = [Path(path) for path in snakemake.input.reports]
+    write_study_page(params.about, Path(snakemake.input.table), reports, params.folders, Path(output.page))
+    write_settings_page(params.study, params.settings, Path(output.settings))
+    for report, page in zip(reports, output.web, strict=True):
+        write_web_page(report.stem, report.read_text(encoding="utf-8"), report.parent, Path(page))

@@ -4,14 +4,19 @@ from pathlib import Path
 
 from pumalib.jobs import job
 from pumalib.reporting.cost import CostPart
+from pumalib.reporting.epsilon_distribution import SelectionFile
 from pumalib.reporting.robustness_curves import AttackFile
 from pumalib.reporting.stage import (
     ReportFiles,
+    read_styles,
     report_agreement,
     report_cost,
     report_curves,
+    report_epsilons,
+    report_margin_classes,
     report_margins,
     report_neighbours,
+    report_pruned_rows,
     report_results,
     report_robustness,
 )
@@ -23,12 +28,14 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
     output = ReportFiles(**{key: Path(path) for key, path in snakemake.output.items()})
     match params.settings["kind"]:
         case "comparison" | "trade_off" | "ratio_curves":
-            report_results(params.settings, params.study, [RunFiles.from_mapping(f) for f in params.files], output)
+            runs = [RunFiles.from_mapping(f) for f in params.files]
+            report_results(params.settings, params.study, runs, read_styles(params.styles), output)
         case "training_curves":
-            report_curves(params.settings, [HistoryFile.from_mapping(f) for f in params.files], output)
+            histories = [HistoryFile.from_mapping(f) for f in params.files]
+            report_curves(params.settings, histories, read_styles(params.styles), output)
         case "robustness_curves":
             tables = [AttackFile.from_mapping(f) for f in params.files]
-            report_robustness(params.settings, params.threat, tables, output)
+            report_robustness(params.settings, params.threat, tables, read_styles(params.styles), output)
         case "cost":
             report_cost(params.settings, [CostPart(**part) for part in params.parts], output)
         case "score_agreement":
@@ -36,5 +43,12 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         case "margin_histogram":
             selection = files.get("selection")
             report_margins(params.settings, params.prune, params.epsilon, files.scores, selection, files.pool, output)
+        case "margin_classes":
+            report_margin_classes(params.settings, params.epsilon, files.scores[0], files.pool, output)
+        case "epsilon_distribution":
+            selections = [SelectionFile.from_mapping(f) for f in params.files]
+            report_epsilons(params.threat, selections, read_styles(params.styles), output)
+        case "pruned_rows":
+            report_pruned_rows(params.settings, files.selection, output)
         case "nearest_neighbours":
             report_neighbours(files.pool, files.dataset, output)

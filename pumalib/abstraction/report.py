@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from pumalib.abstraction.settings import AbstractionCurvesSettings
 from pumalib.abstraction.table import MEASURES, read_table
-from pumalib.reporting.colours import LineStyle, group_line_styles
+from pumalib.reporting.colours import PointStyle, run_styles
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.statistics import half_width, spread
@@ -53,7 +53,7 @@ def chosen_lines(summary: pd.DataFrame, settings: AbstractionCurvesSettings) -> 
 
 def draw_abstraction(lines: pd.DataFrame) -> Figure:
     """Draw clean beside robust accuracy in per cent against epsilon, with 95 % t-intervals."""
-    styles = group_line_styles(list(_LABELS))
+    styles = run_styles(list(_LABELS))
     with figure_style():
         figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.9, len(_TITLES))
         for axes, (name, title) in zip(panels, _TITLES.items(), strict=True):
@@ -68,7 +68,7 @@ def draw_abstraction(lines: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_line(axes: Axes, label: str, rows: pd.DataFrame, name: str, style: LineStyle) -> None:
+def _draw_line(axes: Axes, label: str, rows: pd.DataFrame, name: str, style: PointStyle) -> None:
     mean, half = 100 * rows[f"{name}_mean"], 100 * (rows[f"{name}_high"] - rows[f"{name}_mean"]).fillna(0)
     axes.errorbar(
         rows["epsilon"],

@@ -1,4 +1,4 @@
-"""What a model must be before it is attacked: in eval mode, giving finite logits, parameters at rest."""
+"""What a model must be: finite to be kept; in eval mode, giving finite logits, parameters at rest to be attacked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from pumalib.errors import DataError
+
+
+def check_finite_weights(model: nn.Module, where: str) -> None:
+    """Refuse weights, or statistics of normalisations, with NaN or infinity: nothing good comes of going on from there.
+
+    Args:
+        model: in training.
+        where: the place in the training, for the message.
+
+    Raises:
+        DataError: there are some.
+    """
+    if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+        raise DataError(f"expected finite weights, got others {where}; lower learning_rate")
 
 
 @torch.no_grad()

@@ -1,9 +1,11 @@
-"""Colours and markers of runs: fixed per family of names, told apart by colour-blind readers."""
+"""Colours and markers of runs: fixed per family of names, the same in every figure of a study, told apart by
+colour-blind readers.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -13,6 +15,9 @@ class PointStyle(NamedTuple):
     colour: str
     marker: str
 
+
+RunStyles = Mapping[str, PointStyle]
+"""The style of each run of a study."""
 
 _FAMILIES = (
     (r"trades", PointStyle("#000000", "s")),
@@ -26,48 +31,57 @@ _FAMILIES = (
 """Start of a run's name, and its style; the first that fits counts. Colours of Okabe and Ito (2008)."""
 
 _OTHERS = tuple(
-    PointStyle(colour, marker) for marker in ("X", "p", "h") for colour in ("#cc79a7", "#882255", "#332288", "#999933")
+    PointStyle(colour, marker)
+    for colour, marker in (
+        ("#0072b2", "p"),
+        ("#d55e00", "X"),
+        ("#009e73", "h"),
+        ("#cc79a7", "<"),
+        ("#e69f00", ">"),
+        ("#56b4e9", "d"),
+        ("#882255", "X"),
+        ("#332288", "p"),
+        ("#999933", "h"),
+    )
 )
+"""Styles for other methods, in order, but for the colours of families that the study has: colours of Okabe and Ito
+(2008), then of Tol's muted scheme (2021)."""
+
+_AMOUNT = re.compile(r"[-_][a-z]*[-_]?\d[\d.]*$", re.IGNORECASE)
+"""What a name ends on where it tells how much of a method: `-20`, `-keep30`, `-eps-6`."""
 
 Dashes = str | tuple[int, tuple[float, ...]]
 """A line style of matplotlib."""
 
-SOLID: Dashes = "-"
 BASELINE_DASHES: Dashes = (0, (4, 2))
-BASELINE_COLOUR = "#4d4d4d"
-"""Of a baseline among lines of runs: darker than the grey of random cuts."""
 
-DASHES: tuple[Dashes, ...] = (SOLID, (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 1.5)))
+DASHES: tuple[Dashes, ...] = ("-", (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 1.5)))
 """Line styles of lines that share a colour, in order."""
 
-_GROUPS = tuple(
-    PointStyle(colour, marker)
-    for colour, marker in (
-        ("#0072b2", "o"),
-        ("#d55e00", "s"),
-        ("#009e73", "^"),
-        ("#cc79a7", "D"),
-        ("#e69f00", "v"),
-        ("#56b4e9", "P"),
-    )
-)
-"""Groups of runs, in order. Colours of Okabe and Ito (2008)."""
+_LINE_MARKERS = ("", "o", "s", "^", "D", "v")
+"""Markers of lines that share a colour, in order: the next one once all dashes are taken."""
+
+_GROUP_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 SOURCE_COLOURS = {"real": "#0072b2", "synthetic": "#d55e00", "held-out": "#0072b2"}
 """Colours of the two sources of a pool, and of rows that are in no pool."""
 
 
-def point_styles(runs: Sequence[str]) -> dict[str, PointStyle]:
-    """Return the style of each run: its family's, or for other names the next of a cycle, in order."""
-    styles: dict[str, PointStyle] = {}
-    num_others = 0
-    for run in runs:
-        style = _family_style(run)
-        if style is None:
-            style = _OTHERS[num_others % len(_OTHERS)]
-            num_others += 1
-        styles[run] = style
-    return styles
+def run_styles(runs: Sequence[str]) -> dict[str, PointStyle]:
+    """Return the style of each run of a study: its family's, or for other names one a method, in order.
+
+    Runs whose names differ in an amount at the end alone, such as `el2n-10` and `el2n-30`, are of one method. A name
+    added at the end changes the style of none before it, unless it is the first of its family.
+
+    Args:
+        runs: all runs of the study, so that each looks the same in every figure.
+    """
+    families = {run: _family_style(run) for run in runs}
+    taken = {style.colour for style in families.values() if style is not None}
+    free = [style for style in _OTHERS if style.colour not in taken]
+    methods = dict.fromkeys(_AMOUNT.sub("", run) for run, style in families.items() if style is None)
+    others = {method: free[place % len(free)] for place, method in enumerate(methods)}
+    return {run: style or others[_AMOUNT.sub("", run)] for run, style in families.items()}
 
 
 def _family_style(run: str) -> PointStyle | None:
@@ -78,27 +92,50 @@ def _family_style(run: str) -> PointStyle | None:
 
 
 class LineStyle(NamedTuple):
-    """How the line of a run or of a group is drawn: colour, matplotlib marker and dashes."""
+    """How the line of a run or of a group is drawn: colour, matplotlib marker (none: empty) and dashes."""
 
     colour: str
     marker: str
     dashes: Dashes
 
 
-def run_line_styles(runs: Sequence[str]) -> dict[str, LineStyle]:
-    """Return the line of each run: the colour and marker of its points, dashed anew for each run of one style."""
-    points = point_styles(runs)
-    used = dict.fromkeys(points.values(), 0)
-    styles = {}
-    for run, point in points.items():
-        styles[run] = LineStyle(*point, DASHES[used[point] % len(DASHES)])
-        used[point] += 1
-    return styles
+def run_line_styles(runs: Sequence[str], styles: RunStyles, baseline: str | None = None) -> dict[str, LineStyle]:
+    """Return the lines of a figure: the colours of the runs, told apart by dashes, and by markers beyond four a colour.
+
+    Args:
+        runs: of the figure, in order; the baseline may be among them.
+        styles: of the runs.
+        baseline: run whose dashes no other has; None: none.
+    """
+    lines, used = {}, dict.fromkeys((styles[run].colour for run in runs), 0)
+    for run in runs:
+        colour = styles[run].colour
+        if run == baseline:
+            lines[run] = LineStyle(colour, "", BASELINE_DASHES)
+            continue
+        turn, place = divmod(used[colour], len(DASHES))
+        lines[run] = LineStyle(colour, _LINE_MARKERS[turn % len(_LINE_MARKERS)], DASHES[place])
+        used[colour] += 1
+    return lines
 
 
-def group_line_styles(labels: Sequence[str]) -> dict[str, LineStyle]:
-    """Return the line of each group of runs, told apart by colour and marker, and from the seventh on by dashes."""
-    return {
-        label: LineStyle(*_GROUPS[index % len(_GROUPS)], DASHES[index // len(_GROUPS) % len(DASHES)])
-        for index, label in enumerate(labels)
-    }
+def group_line_styles(groups: Mapping[str, Sequence[str]], styles: RunStyles) -> dict[str, LineStyle]:
+    """Return the line of each group of runs: their colour where they share one, else that of its label as a name.
+
+    Groups of one colour are told apart by dashes, and by markers that change with each group.
+
+    Args:
+        groups: runs of each group, by label.
+        styles: of the runs.
+    """
+    named = run_styles(list(groups))
+    colours = {}
+    for label, runs in groups.items():
+        own = {styles[run].colour for run in runs}
+        colours[label] = own.pop() if len(own) == 1 else named[label].colour
+    lines, used = {}, dict.fromkeys(colours.values(), 0)
+    for place, (label, colour) in enumerate(colours.items()):
+        marker = _GROUP_MARKERS[place % len(_GROUP_MARKERS)]
+        lines[label] = LineStyle(colour, marker, DASHES[used[colour] % len(DASHES)])
+        used[colour] += 1
+    return lines

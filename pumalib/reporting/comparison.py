@@ -10,6 +10,7 @@ from statistics import mean
 import pandas as pd
 
 from pumalib.errors import DataError
+from pumalib.reporting.colours import RunStyles
 from pumalib.reporting.comparison_page import PUBLISHED, comparison_page
 from pumalib.reporting.difference_figure import FIGURE_NOTE, draw_differences
 from pumalib.reporting.figures import FigurePaths, save_figure
@@ -140,6 +141,7 @@ def _difference(results: pd.DataFrame, run: str, reference: str, metric: Metric,
 def write_comparison(
     results: pd.DataFrame,
     settings: ComparisonSettings,
+    styles: RunStyles,
     csv_path: Path,
     markdown_path: Path,
     figure: FigurePaths | None = None,
@@ -151,7 +153,7 @@ def write_comparison(
     count = num_comparisons(table["run"].tolist(), settings, len(metrics))
     page = comparison_page(table, metrics, settings, count, CONFIDENCE)
     if figure is not None:
-        save_figure(draw_differences(table, metrics, settings.baseline), figure.png, figure.svg)
+        save_figure(draw_differences(table, metrics, settings.baseline, styles), figure.png, figure.svg)
         image = markdown_image(markdown_path, figure.png, f"Differences to {settings.baseline}")
         page += f"\n\n{image}\n\nThe same differences and intervals. {FIGURE_NOTE}"
     write_csv(csv_path, table)

@@ -15,6 +15,7 @@ from pumalib.inspection.samples import Samples
 from pumalib.reporting.figures import figure_style, new_sheet, save_png
 
 _COLUMNS = 8
+"""Images a line, where nothing else is asked for."""
 _TILE_INCHES = 0.9
 _GAP_INCHES = 0.16
 _HEADING_INCHES = 0.26
@@ -40,15 +41,16 @@ class Block:
     names_groups: bool = False
 
 
-def draw_contact_sheet(samples: Samples, blocks: Sequence[Block], title: str) -> Figure:
-    """Draw rows as images, eight a line: row number and label, predictions (red if one is wrong), and values.
+def draw_contact_sheet(samples: Samples, blocks: Sequence[Block], title: str, columns: int = _COLUMNS) -> Figure:
+    """Draw rows as images: row number and label, predictions (red if one is wrong), and values.
 
     Args:
         samples: the rows.
         blocks: what to draw, none empty.
         title: above all.
+        columns: images a line, at most.
     """
-    columns = min(_COLUMNS, max(len(block.positions) for block in blocks))
+    columns = min(columns, max(len(block.positions) for block in blocks))
     tiles = [[_Tile.of(samples, int(at), block.names_groups) for at in block.positions] for block in blocks]
     caption = _LINE_INCHES * max(len(tile.lines) for block in tiles for tile in block) + 0.05
     line = _TILE_INCHES + caption + _GAP_INCHES / 2

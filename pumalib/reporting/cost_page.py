@@ -10,49 +10,87 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pumalib.reporting.colours import BASELINE_DASHES
 from pumalib.reporting.cost import EVALUATION, LEARNED_POOL, MARGIN_MODEL, SCORE, TRAINING, WHOLE, CostPart, cost_table
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.settings import CostSettings
 from pumalib.reporting.statistics import spread
 
-_MILLION = 1e6
+_MILLION, _THOUSAND = 1e6, 1e3
+_ROWS_COLOUR = "#999999"
 _BARS = {
     TRAINING: ("its training", "#0072b2"),
     MARGIN_MODEL: ("models behind its scores", "#e69f00"),
     SCORE: ("scores", "#000000"),
+    LEARNED_POOL: ("learned pools", "#56b4e9"),
 }
-"""Legend text and colour (Okabe and Ito 2008) of each part of a bar."""
+"""Legend text and colour (Okabe and Ito 2008) of each part of a bar; parts that no run has are left out."""
 
 
-def draw_cost(table: pd.DataFrame) -> Figure:
-    """Draw a bar per run, the first on top: passes of its training, of models behind its scores and of these."""
+def draw_cost(table: pd.DataFrame, settings: CostSettings) -> Figure:
+    """Draw a bar per run, the first on top: rows kept, passes by part, and seconds by part where they are asked for.
+
+    A dashed line stands at the baseline's bar; whiskers are one standard deviation of the seconds over seeds.
+    """
     runs = list(dict.fromkeys(table["run"]))
+    columns: dict[str, tuple[str, ...]] = {
+        "passes, forward and backward\n(millions of images)": ("forward_passes", "backward_passes")
+    }
+    if settings.seconds:
+        columns["time of its jobs (s)"] = ("seconds",)
     with figure_style():
-        figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 0.95 + 0.22 * len(runs))
-        starts = dict.fromkeys(runs, 0.0)
-        for part, (text, colour) in _BARS.items():
-            lengths = [_passes(table, run, part) for run in runs]
-            axes.barh(runs, lengths, 0.6, [starts[run] for run in runs], color=colour, label=text)
-            starts = {run: starts[run] + length for run, length in zip(runs, lengths, strict=True)}
-        _mark_unknown(axes, table, starts)
-        axes.invert_yaxis()
-        axes.tick_params(axis="y", length=0)
-        axes.grid(True, axis="x")
-        axes.set_xlabel("passes, forward and backward (millions of images)")
-        figure.legend(loc="outside upper center", ncols=3, handlelength=1.0, columnspacing=1.2)
+        figure, (first, *panels) = new_figure(PAGE_WIDTH_INCHES, 1.0 + 0.22 * len(runs), 1 + len(columns))
+        kept = [float(_part_of(table, run, TRAINING)["rows"]) / _THOUSAND for run in runs]
+        first.barh(runs, kept, 0.6, color=_ROWS_COLOUR)
+        first.set_xlabel("rows kept (thousands)")
+        _mark_baseline(first, dict(zip(runs, kept, strict=True)), settings)
+        for axes, (label, names) in zip(panels, columns.items(), strict=True):
+            scale = 1.0 if "seconds" in names else _MILLION
+            ends = _draw_parts(axes, table, runs, names, scale)
+            _mark_unknown(axes, table, ends, names)
+            _mark_baseline(axes, ends, settings)
+            axes.set_xlabel(label)
+        if settings.seconds:
+            deviations = [float(_part_of(table, run, WHOLE)["seconds_sd"]) for run in runs]
+            panels[-1].errorbar(list(ends.values()), runs, xerr=deviations, fmt="none", color="#4d4d4d", elinewidth=0.8)
+        for axes in (first, *panels):
+            axes.tick_params(axis="y", length=0)
+            axes.grid(True, axis="x")
+            axes.locator_params(axis="x", nbins=5)
+        first.invert_yaxis()
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=4, handlelength=1.0, columnspacing=1.2)
     return figure
 
 
-def _passes(table: pd.DataFrame, run: str, part: str) -> float:
-    """Return the known passes of a run's parts of one kind, in millions."""
+def _draw_parts(
+    axes: Axes, table: pd.DataFrame, runs: Sequence[str], names: Sequence[str], scale: float
+) -> dict[str, float]:
+    """Draw the known amounts of each run's parts one after another; return where the bars end."""
+    ends = dict.fromkeys(runs, 0.0)
+    found = set(table["part"])
+    for part, (text, colour) in ((part, look) for part, look in _BARS.items() if part in found):
+        lengths = [_amount(table, run, part, names) / scale for run in runs]
+        axes.barh(runs, lengths, 0.6, list(ends.values()), color=colour, label=text)
+        ends = {run: ends[run] + length for run, length in zip(runs, lengths, strict=True)}
+    return ends
+
+
+def _amount(table: pd.DataFrame, run: str, part: str, names: Sequence[str]) -> float:
+    """Return the known amounts of a run's parts of one kind."""
     rows = table[(table["run"] == run) & (table["part"] == part)]
-    return float(rows[["forward_passes", "backward_passes"]].sum().sum()) / _MILLION
+    return float(rows[list(names)].sum().sum())
 
 
-def _mark_unknown(axes: Axes, table: pd.DataFrame, ends: dict[str, float]) -> None:
+def _mark_baseline(axes: Axes, ends: dict[str, float], settings: CostSettings) -> None:
+    if settings.baseline is not None:
+        axes.axvline(ends[settings.baseline], color="#4d4d4d", linestyle=BASELINE_DASHES, linewidth=0.8)
+
+
+def _mark_unknown(axes: Axes, table: pd.DataFrame, ends: dict[str, float], names: Sequence[str]) -> None:
     for run, end in ends.items():
-        if math.isnan(_whole(table, run)):
+        if math.isnan(float(_part_of(table, run, WHOLE)[list(names)].sum(skipna=False))):
             axes.annotate(" + ?", (end, run), va="center", fontsize=7)
 
 
@@ -91,7 +129,38 @@ def cost_page(table: pd.DataFrame, parts: Sequence[CostPart], settings: CostSett
         f"histories. Means over seeds: {spread(table['num_seeds'])}.",
         *_unknown_notes(parts),
     ]
-    return "\n\n".join([*lines, _seconds_note()] if settings.seconds else lines)
+    lines += [_seconds_note()] if settings.seconds else []
+    lines += _saved_section(table, settings.baseline, settings.seconds) if settings.baseline else []
+    return "\n\n".join(lines)
+
+
+def _saved_section(table: pd.DataFrame, baseline: str, with_seconds: bool) -> list[str]:
+    """Return what each run saves of what the baseline costs, and what that means."""
+    header = ["saved (%)", "rows kept", "draws", "passes, training", "passes, whole"]
+    header += ["seconds, training", "seconds, whole"] if with_seconds else []
+    runs = [run for run in dict.fromkeys(table["run"]) if run != baseline]
+    reference = _costs(table, baseline, with_seconds)
+    cells = [
+        [f"`{run}`", *(_saved(*pair) for pair in zip(_costs(table, run, with_seconds), reference, strict=True))]
+        for run in runs
+    ]
+    return [
+        markdown_table(header, cells),
+        f"Share of what `{baseline}` costs that a run saves; below 0 it costs more. Dashed line: `{baseline}`.",
+    ]
+
+
+def _costs(table: pd.DataFrame, run: str, with_seconds: bool) -> list[float]:
+    """Return rows kept, draws, passes of the training and of the whole, and the seconds of both."""
+    own, whole = _part_of(table, run, TRAINING), _part_of(table, run, WHOLE)
+    passes = [float(each["forward_passes"] + each["backward_passes"]) for each in (own, whole)]
+    seconds = [float(each["seconds"]) for each in (own, whole)] if with_seconds else []
+    return [float(own["rows"]), float(own["draws"]), *passes, *seconds]
+
+
+def _saved(cost: float, reference: float) -> str:
+    share = 100 * (1 - cost / reference)
+    return "unknown" if math.isnan(share) else f"{share:.1f}"
 
 
 def _cells(table: pd.DataFrame, run: str, settings: CostSettings) -> list[str]:
@@ -138,7 +207,8 @@ def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:
 
 def _seconds_note() -> str:
     return (
-        "Seconds are means over seeds of the wall time of each job, with everything that it does, on the machine and "
+        "Seconds are means over seeds of the wall time of each job (GPU seconds where a job has a GPU), "
+        "whiskers one standard deviation of the whole over seeds (n - 1; none for a single seed), on the machine and "
         "beside the other jobs that it ran with: they differ from one run of the workflow to the next. `whole` sums "
         "jobs, whether they ran side by side or not; `evaluation` sums the attacks on the test images."
     )
@@ -149,7 +219,7 @@ def write_cost(
 ) -> None:
     """Write the figure (PNG, SVG), the costs part by part (CSV) and the page (Markdown)."""
     table = cost_table(parts)
-    save_figure(draw_cost(table), figure.png, figure.svg)
+    save_figure(draw_cost(table, settings), figure.png, figure.svg)
     write_csv(csv_path, table)
     image = markdown_image(markdown_path, figure.png, "Passes of each run and all that it depends on")
     write_text(markdown_path, f"{cost_page(table, parts, settings)}\n\n{image}")

@@ -15,13 +15,18 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+from numpy.typing import ArrayLike
 
 from pumalib.artifacts import writing
+from pumalib.reporting.colours import LineStyle
 
 COLUMN_WIDTH_INCHES = 3.4
 """Width of one column of a two-column paper."""
 PAGE_WIDTH_INCHES = 7.0
 """Width of both columns."""
+
+NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
+"""How norms are written on axes."""
 
 _LEGEND_KEY_INCHES, _LEGEND_LETTER_INCHES = 0.5, 0.062
 """Widths of a legend's line with the space around it, and of a letter at 7 points."""
@@ -97,6 +102,21 @@ def new_sheet(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
+
+
+def draw_line(axes: Axes, across: ArrayLike, up: ArrayLike, style: LineStyle, label: str) -> None:
+    """Draw the line of a run or group through many points [N]; markers, where its style has one, stand far apart."""
+    axes.plot(
+        across,
+        up,
+        color=style.colour,
+        linestyle=style.dashes,
+        linewidth=1.2,
+        marker=style.marker,
+        markersize=3.5,
+        markevery=0.12,
+        label=label,
+    )
 
 
 def legend_columns(labels: Sequence[str], width: float, most: int) -> int:

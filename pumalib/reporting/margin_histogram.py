@@ -9,7 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pumalib.reporting.figures import FigurePaths, figure_style, new_panels, save_figure
+from pumalib.reporting.figures import (
+    COLUMN_WIDTH_INCHES,
+    NORM_NAMES,
+    FigurePaths,
+    figure_style,
+    new_panels,
+    save_figure,
+)
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.histograms import binned, draw_shares, shared_edges
 from pumalib.reporting.margin_agreement import agreement_section, margin_agreement
@@ -20,8 +27,6 @@ MANY_NEGATIVE = 0.05
 
 MANY_NEGATIVE_IN_ALL = 0.1
 """Share of negative margins in the whole pool above which the caption warns. A choice of ours."""
-
-_NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
 
 
 def margin_bins(scores: Sequence[Margins], epsilon: float) -> pd.DataFrame:
@@ -56,13 +61,13 @@ def draw(scores: Sequence[Margins], epsilon: float) -> Figure:
     counts = [each.counts(epsilon) for each in scores]
     tables = _binned_each(scores, epsilon)
     with figure_style():
-        figure, panels = new_panels(5.2, 3.0 * len(scores), len(scores))
+        figure, panels = new_panels(COLUMN_WIDTH_INCHES, 2.5 * len(scores), len(scores))
         for (panel, axes), each, table, sources in zip(panels, scores, tables, counts, strict=True):
             draw_shares(axes, table, {source.source: _legend_text(source) for source in sources})
-            axes.set_xlabel(f"margin ({_NORM_NAMES.get(each.norm, each.norm)}, pixel scale)")
+            axes.set_xlabel(f"margin ({NORM_NAMES.get(each.norm, each.norm)}, pixel scale)")
             axes.margins(x=0)
             title = each.score if len(scores) > 1 else None
-            panel.legend(loc="outside upper left", ncols=2, title=title, alignment="left")
+            panel.legend(loc="outside upper left", title=title, alignment="left")
         top = 1.18 * max(axes.get_ylim()[1] for _, axes in panels)
         for (_, axes), each in zip(panels, scores, strict=True):
             axes.set_ylim(top=top)
@@ -71,11 +76,7 @@ def draw(scores: Sequence[Margins], epsilon: float) -> Figure:
 
 
 def _legend_text(counts: SourceCounts) -> str:
-    return (
-        f"{counts.source}: {counts.num_rows} rows\n"
-        f"negative: {counts.share(counts.num_negative)}\n"
-        f"|margin| < epsilon: {counts.share(counts.num_within_epsilon)}"
-    )
+    return f"{counts.source}: {counts.num_rows} rows, {100 * counts.num_negative / counts.num_rows:.1f} % negative"
 
 
 def _draw_lines(axes: Axes, epsilon: float, cuts: Cuts) -> None:
@@ -111,7 +112,7 @@ def margin_page(scores: Sequence[Margins], epsilon: float) -> str:
     rows = [[f"`{score}`", *_count_cells(each)] for score, sources in counts.items() for each in sources]
     lines = [
         markdown_table(header, rows),
-        f"Signed {_NORM_NAMES.get(scores[0].norm, scores[0].norm)} margins by source, each as a share of that source's "
+        f"Signed {NORM_NAMES.get(scores[0].norm, scores[0].norm)} margins by source, each as a share of that source's "
         "rows; negative where the margin model is wrong. Rows that did not converge are drawn at their bound. The "
         "drawn range leaves out at most half a per cent of a source at each end; the CSV counts every row.",
         f"Dotted lines: ±epsilon = ±{epsilon:.4g}.{_cut_sentence([cut for each in scores for cut in each.cuts])}",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pumalib.errors import DataError
-from pumalib.reporting.figures import FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, write_csv, write_text
 from pumalib.reporting.histograms import binned, draw_shares, shared_edges
 
@@ -69,7 +69,7 @@ def draw_nearest_neighbours(
         "synthetic": f"{len(synthetic)} synthetic rows",
     }
     with figure_style():
-        figure, (axes,) = new_figure(5.2, 2.9)
+        figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 2.5)
         draw_shares(axes, table, names)
         axes.axvline(
             counts.near_distance,
@@ -80,7 +80,7 @@ def draw_nearest_neighbours(
         )
         axes.set_xlabel("L2 distance to the nearest train image (pixel scale)")
         axes.margins(x=0)
-        figure.legend(loc="outside upper left", ncols=3)
+        figure.legend(loc="outside upper left", ncols=2)
     return figure
 
 

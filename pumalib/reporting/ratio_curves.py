@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pumalib.reporting.colours import BASELINE_DASHES, LineStyle, group_line_styles
+from pumalib.reporting.colours import BASELINE_DASHES, LineStyle, RunStyles, group_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     FigurePaths,
@@ -81,15 +81,15 @@ def _summary_columns(results: pd.DataFrame, run: str, name: str, metric: Metric)
     return {f"{name}_mean": summary.mean, f"{name}_sd": summary.standard_deviation}
 
 
-def draw_ratio_curves(table: pd.DataFrame, settings: RatioCurvesSettings) -> Figure:
+def draw_ratio_curves(table: pd.DataFrame, settings: RatioCurvesSettings, styles: RunStyles) -> Figure:
     """Draw `ratio_table` in per cent: clean accuracy above robust accuracy, baselines as horizontal lines."""
-    styles = group_line_styles(list(settings.lines))
+    lines = group_line_styles(settings.lines, styles)
     titles = ("clean accuracy (%)", f"robust accuracy, {settings.attack} (%)")
     with figure_style():
         figure, panels = new_stack(COLUMN_WIDTH_INCHES, 3.9)
         for axes, name, title in zip(panels, _NAMES, titles, strict=True):
             for label, rows in table.groupby("label", sort=False):
-                _draw_group(axes, str(label), rows, name, styles[str(label)])
+                _draw_group(axes, str(label), rows, name, lines[str(label)])
             axes.set_ylabel(title)
             axes.margins(x=0.04)
             axes.grid(True)
@@ -152,6 +152,7 @@ def _cell(mean: float, deviation: float) -> str:
 def write_ratio_curves(
     results: pd.DataFrame,
     settings: RatioCurvesSettings,
+    styles: RunStyles,
     csv_path: Path,
     markdown_path: Path,
     figure: FigurePaths,
@@ -159,7 +160,7 @@ def write_ratio_curves(
 ) -> None:
     """Write the figure (PNG, SVG), its numbers (CSV) and its page (Markdown)."""
     table = ratio_table(results, settings)
-    save_figure(draw_ratio_curves(table, settings), figure.png, figure.svg)
+    save_figure(draw_ratio_curves(table, settings, styles), figure.png, figure.svg)
     write_csv(csv_path, table)
     image = markdown_image(markdown_path, figure.png, "Accuracy against the pruned fraction")
     write_text(markdown_path, f"{image}\n\n{ratio_page(table, settings, warnings)}")

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.evaluation.table import StoredNorms, read_shortest_norms
-from pumalib.reporting.colours import BASELINE_COLOUR, BASELINE_DASHES, LineStyle, run_line_styles
+from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
+    NORM_NAMES,
     FigurePaths,
+    draw_line,
     figure_style,
     legend_columns,
     new_figure,
@@ -36,7 +38,6 @@ _TABLED_SHARES = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Shares of the threat's epsilon that stand on the page."""
 
 _BAND_ALPHA = 0.2
-_NORM_NAMES = {"linf": "L-inf", "l2": "L2"}
 
 
 @dataclass(frozen=True)
@@ -103,21 +104,22 @@ def _refuse_other_images(tables: Mapping[tuple[str, int], StoredNorms]) -> None:
             )
 
 
-def draw_robustness(table: pd.DataFrame, settings: RobustnessCurvesSettings, threat: ThreatSettings) -> Figure:
+def draw_robustness(
+    table: pd.DataFrame, settings: RobustnessCurvesSettings, threat: ThreatSettings, styles: RunStyles
+) -> Figure:
     """Draw `robustness_table` in per cent, a band a t-interval; a dotted line stands at the threat's epsilon."""
     runs = list(dict.fromkeys(table["run"]))
-    styles = run_line_styles(runs)
-    if settings.baseline is not None:
-        styles[settings.baseline] = LineStyle(BASELINE_COLOUR, "", BASELINE_DASHES)
+    lines = run_line_styles(runs, styles, settings.baseline)
     with figure_style():
         figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 2.9)
         for run in runs:
-            _draw_line(axes, run, table[table["run"] == run], styles[run])
+            _draw_line(axes, run, table[table["run"] == run], lines[run])
         axes.axvline(threat.epsilon, color="#404040", linestyle=(0, (1, 1.5)), linewidth=0.9)
-        axes.set_xlabel(f"epsilon ({_NORM_NAMES[threat.norm]}, pixel scale)")
+        axes.set_xlabel(f"epsilon ({NORM_NAMES[threat.norm]}, pixel scale)")
         axes.set_ylabel("accuracy (%)")
         axes.set_xlim(0, table["epsilon"].max())
         axes.set_ylim(0, 100)
+        axes.locator_params(axis="x", nbins=6)
         axes.grid(True)
         figure.legend(loc="outside upper center", ncols=legend_columns(runs, COLUMN_WIDTH_INCHES, 3), handlelength=2.6)
     return figure
@@ -127,7 +129,7 @@ def _draw_line(axes: Axes, run: str, rows: pd.DataFrame, style: LineStyle) -> No
     axes.fill_between(
         rows["epsilon"], 100 * rows["low"], 100 * rows["high"], color=style.colour, alpha=_BAND_ALPHA, linewidth=0
     )
-    axes.plot(rows["epsilon"], 100 * rows["mean"], color=style.colour, linestyle=style.dashes, linewidth=1.2, label=run)
+    draw_line(axes, rows["epsilon"], 100 * rows["mean"], style, run)
 
 
 def robustness_page(table: pd.DataFrame, settings: RobustnessCurvesSettings, threat: ThreatSettings) -> str:
@@ -136,11 +138,11 @@ def robustness_page(table: pd.DataFrame, settings: RobustnessCurvesSettings, thr
     groups = [(str(run), rows.iloc[places]) for run, rows in table.groupby("run", sort=False)]
     header = ["accuracy (%) at epsilon", *(f"{value:.4g}" for value in groups[0][1]["epsilon"])]
     cells = [[f"`{run}`", *(_cell(row) for row in rows.to_dict("records"))] for run, rows in groups]
-    dashed = f" Dashed grey: `{settings.baseline}`." if settings.baseline else ""
+    dashed = f" Dashed: `{settings.baseline}`." if settings.baseline else ""
     lines = [
         markdown_table(header, cells),
         f"Share of test images that are right when clean and whose shortest perturbation found ({settings.attack}, "
-        f"{_NORM_NAMES[threat.norm]}) is at least epsilon long; at 0 the clean accuracy. Dotted line: the threat's "
+        f"{NORM_NAMES[threat.norm]}) is at least epsilon long; at 0 the clean accuracy. Dotted line: the threat's "
         f"epsilon, {threat.epsilon:.4g}.{dashed} What is found is never shorter than the shortest, so that the lines "
         "are upper bounds; a model that masks its gradient looks robust here, which the attack `square` would show.",
         "Lines are means over seeds; bands, and brackets in the table, 95 % t-intervals, each alone (none for a single "
@@ -159,13 +161,14 @@ def write_robustness_curves(
     files: Sequence[AttackFile],
     settings: RobustnessCurvesSettings,
     threat: ThreatSettings,
+    styles: RunStyles,
     csv_path: Path,
     markdown_path: Path,
     figure: FigurePaths,
 ) -> None:
     """Write the figure (PNG, SVG), its numbers (CSV) and its page (Markdown)."""
     table = robustness_table(files, threat.epsilon, settings.up_to)
-    save_figure(draw_robustness(table, settings, threat), figure.png, figure.svg)
+    save_figure(draw_robustness(table, settings, threat, styles), figure.png, figure.svg)
     write_csv(csv_path, table)
     image = markdown_image(markdown_path, figure.png, "Accuracy against epsilon")
     write_text(markdown_path, f"{image}\n\n{robustness_page(table, settings, threat)}")

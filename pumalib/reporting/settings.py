@@ -106,6 +106,39 @@ Fractions = Annotated[
 """Shares of rows, each once."""
 
 
+class MarginClassesSettings(Settings):
+    """Histograms of the margins of a score by class and source."""
+
+    kind: Literal["margin_classes"]
+    """Which report this is."""
+    score: Name
+    """Score whose margins are drawn."""
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """Seed whose score table is drawn; null: the first seed of the study."""
+
+
+class EpsilonDistributionSettings(Settings):
+    """A figure of how epsilons are spread over the rows kept, one line a run."""
+
+    kind: Literal["epsilon_distribution"]
+    """Which report this is."""
+    runs: Names
+    """Runs of the figure, in this order; not those that find their epsilons during training."""
+
+
+class PrunedRowsSettings(Settings):
+    """A contact sheet of the easiest and hardest rows that a run prunes, and of those that it keeps."""
+
+    kind: Literal["pruned_rows"]
+    """Which report this is."""
+    run: Name
+    """Run that prunes."""
+    count: Annotated[int, Field(ge=1, le=60)] = 12
+    """How many of the easiest, and of the hardest, rows that each cut removed, and of those kept."""
+    seed: Annotated[int, Field(ge=0)] | None = None
+    """Seed whose selection is drawn; null: the first seed of the study."""
+
+
 class ScoreAgreementSettings(Settings):
     """Rank correlations of the scores of one pool, and overlaps of the rows that they keep."""
 
@@ -140,7 +173,7 @@ class TrainingCurvesSettings(Settings):
     runs: Names
     """Runs of the figure, in this order."""
     baseline: Name | None = None
-    """Run drawn dashed and grey; it need not be among `runs`; null: none."""
+    """Run drawn dashed; it need not be among `runs`; null: none."""
 
 
 class RatioCurvesSettings(Settings):
@@ -171,7 +204,7 @@ class RobustnessCurvesSettings(Settings):
     runs: Names
     """Runs of the figure, in this order."""
     baseline: Name | None = None
-    """Run drawn dashed and grey; it need not be among `runs`; null: none."""
+    """Run drawn dashed; it need not be among `runs`; null: none."""
     attack: Name
     """Attack of method `minimum_norm` whose norms are drawn."""
     up_to: Annotated[float, Field(ge=1)] = 2.0
@@ -195,6 +228,9 @@ ReportSettings = Annotated[
     ComparisonSettings
     | TradeOffSettings
     | MarginHistogramSettings
+    | MarginClassesSettings
+    | EpsilonDistributionSettings
+    | PrunedRowsSettings
     | ScoreAgreementSettings
     | NearestNeighboursSettings
     | TrainingCurvesSettings

@@ -12,14 +12,18 @@ import numpy as np
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.datasets import read_split
 from pumalib.data.pool import SOURCE_NAMES, SYNTHETIC, PoolRows, open_pool, read_pool_rows
+from pumalib.reporting.colours import PointStyle, RunStyles
 from pumalib.reporting.comparison import write_comparison
 from pumalib.reporting.cost import CostPart
 from pumalib.reporting.cost_page import write_cost
+from pumalib.reporting.epsilon_distribution import SelectionFile, write_epsilon_distribution
 from pumalib.reporting.figures import FigurePaths
+from pumalib.reporting.margin_classes import write_margin_classes
 from pumalib.reporting.margin_counts import Margins
 from pumalib.reporting.margin_histogram import write_margin_histogram
 from pumalib.reporting.nearest_neighbours import write_nearest_neighbours
 from pumalib.reporting.negative_epsilons import negative_epsilon_warnings
+from pumalib.reporting.pruned_rows import write_pruned_rows
 from pumalib.reporting.ratio_curves import write_ratio_curves
 from pumalib.reporting.results import check_results
 from pumalib.reporting.robustness_curves import AttackFile, write_robustness_curves
@@ -27,7 +31,9 @@ from pumalib.reporting.score_agreement import SeedScores, write_score_agreement
 from pumalib.reporting.settings import (
     ComparisonSettings,
     CostSettings,
+    MarginClassesSettings,
     MarginHistogramSettings,
+    PrunedRowsSettings,
     RatioCurvesSettings,
     RobustnessCurvesSettings,
     ScoreAgreementSettings,
@@ -57,11 +63,18 @@ class ReportFiles:
         return FigurePaths(self.png, self.svg)
 
 
-def report_results(settings: Mapping[str, Any], study: str, files: Sequence[RunFiles], output: ReportFiles) -> None:
+def read_styles(styles: Mapping[str, Sequence[str]]) -> dict[str, PointStyle]:
+    """Read the colour and marker of each run from what a rule's params spell."""
+    return {run: PointStyle(*style) for run, style in styles.items()}
+
+
+def report_results(
+    settings: Mapping[str, Any], study: str, files: Sequence[RunFiles], styles: RunStyles, output: ReportFiles
+) -> None:
     """Write a comparison, a trade-off figure or ratio curves over the runs it names."""
     results = collect_results(study, files)
     check_results(results)
-    places = (output.csv, output.markdown, output.figure, negative_epsilon_warnings(files))
+    places = (styles, output.csv, output.markdown, output.figure, negative_epsilon_warnings(files))
     match settings["kind"]:
         case "comparison":
             write_comparison(results, ComparisonSettings.model_validate(settings), *places)
@@ -71,19 +84,25 @@ def report_results(settings: Mapping[str, Any], study: str, files: Sequence[RunF
             write_trade_off(results, TradeOffSettings.model_validate(settings), *places)
 
 
-def report_curves(settings: Mapping[str, Any], histories: Sequence[HistoryFile], output: ReportFiles) -> None:
+def report_curves(
+    settings: Mapping[str, Any], histories: Sequence[HistoryFile], styles: RunStyles, output: ReportFiles
+) -> None:
     """Write the training curves of the runs it names."""
     curves = TrainingCurvesSettings.model_validate(settings)
-    write_training_curves(histories, curves, output.csv, output.markdown, output.figure)
+    write_training_curves(histories, curves, styles, output.csv, output.markdown, output.figure)
 
 
 def report_robustness(
-    settings: Mapping[str, Any], threat: Mapping[str, Any], files: Sequence[AttackFile], output: ReportFiles
+    settings: Mapping[str, Any],
+    threat: Mapping[str, Any],
+    files: Sequence[AttackFile],
+    styles: RunStyles,
+    output: ReportFiles,
 ) -> None:
     """Write the accuracy of the runs it names at every epsilon."""
     curves = RobustnessCurvesSettings.model_validate(settings)
     bound = ThreatSettings.model_validate(threat)
-    write_robustness_curves(files, curves, bound, output.csv, output.markdown, output.figure)
+    write_robustness_curves(files, curves, bound, styles, output.csv, output.markdown, output.figure)
 
 
 def report_cost(settings: Mapping[str, Any], parts: Sequence[CostPart], output: ReportFiles) -> None:
@@ -133,6 +152,47 @@ def _read_margins(name: str, path: str | Path, pool: PoolRows, marks: Sequence[t
         [(label, value) for by, label, value in marks if by == name],
         np.flatnonzero(table.valid),
     )
+
+
+def report_margin_classes(
+    settings: Mapping[str, Any], epsilon: float, score: str | Path, pool: str | Path, output: ReportFiles
+) -> None:
+    """Write the histograms of a margin score by class and source.
+
+    Args:
+        settings: the report's settings.
+        epsilon: of the threat, pixel scale.
+        score: score file.
+        pool: pool file.
+        output: where the report goes.
+    """
+    classes = MarginClassesSettings.model_validate(settings)
+    rows = read_pool_rows(pool)
+    margins = _read_margins(classes.score, score, rows, ())
+    assert margins.rows is not None
+    write_margin_classes(
+        margins,
+        rows.labels[margins.rows],
+        rows.class_names,
+        epsilon,
+        csv_path=output.csv,
+        markdown_path=output.markdown,
+        figure=output.figure,
+    )
+
+
+def report_epsilons(
+    threat: Mapping[str, Any], files: Sequence[SelectionFile], styles: RunStyles, output: ReportFiles
+) -> None:
+    """Write how the epsilons of the runs it names are spread."""
+    bound = ThreatSettings.model_validate(threat)
+    write_epsilon_distribution(files, bound, styles, output.csv, output.markdown, output.figure)
+
+
+def report_pruned_rows(settings: Mapping[str, Any], selection: str | Path, output: ReportFiles) -> None:
+    """Write the contact sheet of what the run it names prunes and keeps."""
+    sheet = PrunedRowsSettings.model_validate(settings)
+    write_pruned_rows(Path(selection), sheet, output.csv, output.markdown, output.figure)
 
 
 def report_agreement(settings: Mapping[str, Any], files: Sequence[Mapping[str, Any]], output: ReportFiles) -> None:

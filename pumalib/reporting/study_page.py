@@ -9,11 +9,12 @@ from pathlib import Path
 from pumalib.reporting.files import write_text
 
 _RELATIVE_LINK = re.compile(r"\]\((?!\w+:|/|#)([^)]+)\)")
+_WARNING = "**Warning:**"
 _FORMS = ("csv", "md", "png", "svg")
 
 
 def write_study_page(about: str, table: Path, reports: Sequence[Path], folders: Sequence[str], output: Path) -> None:
-    """Write the page: what the study is, every report with its figure, and where the files are.
+    """Write the page: what the study is, every report with its figure, each warning once, and where the files are.
 
     Args:
         about: a paragraph of Markdown.
@@ -22,10 +23,13 @@ def write_study_page(about: str, table: Path, reports: Sequence[Path], folders: 
         folders: names of the folders beside the page.
         output: the file to write.
     """
-    sections = [f"## {report.stem}\n\n{_embedded(report, output.parent)}" for report in reports]
+    sections = _without_repeated_warnings(
+        [f"## {report.stem}\n\n{_embedded(report, output.parent)}" for report in reports]
+    )
     links = [
         f"* [{table.name}]({table.name}): every number",
         *(f"* {report.stem}: {_forms(report, output.parent)}" for report in reports),
+        "* [settings.html](settings.html): every setting, defaults too; for a browser",
         *(f"* [{folder}/]({folder}/)" for folder in folders),
     ]
     parts = [f"# {output.parent.name}", about, *sections, "## Files", "\n".join(links)]
@@ -37,6 +41,17 @@ def _embedded(report: Path, folder: Path) -> str:
     inside = report.parent.relative_to(folder).as_posix()
     text = _RELATIVE_LINK.sub(rf"]({inside}/\1)", report.read_text(encoding="utf-8").strip())
     return re.sub(r"^(#+ )", r"##\1", text, flags=re.MULTILINE)
+
+
+def _without_repeated_warnings(sections: Sequence[str]) -> list[str]:
+    """Leave out each paragraph of warning that stands in a section above."""
+    seen: set[str] = set()
+    kept = []
+    for section in sections:
+        paragraphs = section.split("\n\n")
+        kept.append("\n\n".join(each for each in paragraphs if not (each.startswith(_WARNING) and each in seen)))
+        seen.update(paragraphs)
+    return kept
 
 
 def _forms(report: Path, folder: Path) -> str:

@@ -12,8 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pumalib.errors import DataError
-from pumalib.reporting.colours import DASHES, PointStyle, point_styles
-from pumalib.reporting.figures import FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.colours import DASHES, PointStyle, RunStyles
+from pumalib.reporting.figures import (
+    COLUMN_WIDTH_INCHES,
+    FigurePaths,
+    figure_style,
+    legend_columns,
+    new_figure,
+    save_figure,
+)
 from pumalib.reporting.files import markdown_image, write_csv, write_text
 from pumalib.reporting.frontiers import distances_by_seed, frontier_distances, frontier_section
 from pumalib.reporting.labels import LabelledPoint, place_labels
@@ -73,16 +80,17 @@ def _points_of_run(results: pd.DataFrame, run: str, attack: str) -> pd.DataFrame
     )
 
 
-def draw_trade_off(points: pd.DataFrame, settings: TradeOffSettings) -> Figure:
+def draw_trade_off(points: pd.DataFrame, settings: TradeOffSettings, styles: RunStyles) -> Figure:
     """Draw the points of `trade_off_points` in per cent: a marker per run, a faint dot per seed."""
     with figure_style():
-        figure, (axes,) = new_figure(4.6, 3.6)
+        figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 3.2)
         runs = list(dict.fromkeys(points["run"]))
         baseline_place = runs.index(settings.baseline)
-        styles = point_styles(runs)
         lines = _draw_frontiers(axes, points, settings)
         if lines:
-            figure.legend(loc="outside upper left", ncols=3, handlelength=2.6)
+            names = [f"frontier: {label}" for label in settings.frontiers]
+            ncols = legend_columns(names, COLUMN_WIDTH_INCHES, 3)
+            figure.legend(loc="outside upper left", ncols=ncols, handlelength=2.6)
         labels = [
             _draw_run(axes, run, points[points["run"] == run], styles[run], run == settings.baseline) for run in runs
         ]
@@ -182,6 +190,7 @@ def trade_off_caption(points: pd.DataFrame, settings: TradeOffSettings) -> str:
 def write_trade_off(
     results: pd.DataFrame,
     settings: TradeOffSettings,
+    styles: RunStyles,
     csv_path: Path,
     markdown_path: Path,
     figure: FigurePaths,
@@ -189,7 +198,7 @@ def write_trade_off(
 ) -> None:
     """Write the figure (PNG, SVG), its numbers (CSV) and its caption with further warnings (Markdown)."""
     points = trade_off_points(results, settings)
-    save_figure(draw_trade_off(points, settings), figure.png, figure.svg)
+    save_figure(draw_trade_off(points, settings, styles), figure.png, figure.svg)
     write_csv(csv_path, trade_off_table(points, settings))
     image = markdown_image(markdown_path, figure.png, "Clean accuracy against robust accuracy")
     write_text(markdown_path, "\n\n".join([image, trade_off_caption(points, settings), *warnings]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pumalib.errors import ArtifactError, DataError
-from pumalib.reporting.colours import BASELINE_COLOUR, BASELINE_DASHES, LineStyle, run_line_styles
+from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     FigurePaths,
+    draw_line,
     figure_style,
     legend_columns,
     new_stack,
@@ -24,6 +26,7 @@ from pumalib.reporting.figures import (
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.settings import TrainingCurvesSettings
 from pumalib.reporting.statistics import spread
+from pumalib.tables import read_table
 
 _ACCURACIES = ("clean_accuracy", "robust_accuracy")
 _NEEDED = ("images_seen", *_ACCURACIES, "split")
@@ -61,7 +64,7 @@ def read_histories(files: Sequence[HistoryFile]) -> pd.DataFrame:
 
 
 def _read_history(file: HistoryFile) -> pd.DataFrame:
-    history = pd.read_csv(file.path)
+    history = pd.read_csv(StringIO(read_table(file.path)))
     absent = [column for column in _NEEDED if column not in history]
     if absent:
         raise ArtifactError(f"expected the column {absent[0]}, found none in {file.path}; train this run again")
@@ -95,19 +98,17 @@ def curves_table(histories: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index()
 
 
-def draw_curves(table: pd.DataFrame, settings: TrainingCurvesSettings) -> Figure:
+def draw_curves(table: pd.DataFrame, settings: TrainingCurvesSettings, styles: RunStyles) -> Figure:
     """Draw `curves_table` in per cent: clean accuracy above robust accuracy, a band of one standard deviation."""
     runs = list(dict.fromkeys(table["run"]))
-    styles = run_line_styles(runs)
-    if settings.baseline is not None:
-        styles[settings.baseline] = LineStyle(BASELINE_COLOUR, "", BASELINE_DASHES)
+    lines = run_line_styles(runs, styles, settings.baseline)
     alpha = min(_BAND_ALPHA, _SHARED_ALPHA / len(runs))
     scale, unit = next(each for each in _SCALES if table["images_seen"].max() >= each[0])
     with figure_style():
         figure, panels = new_stack(COLUMN_WIDTH_INCHES, 3.9)
         for axes, name in zip(panels, _ACCURACIES, strict=True):
             for run in runs:
-                _draw_line(axes, run, table[table["run"] == run], name, styles[run], scale, alpha)
+                _draw_line(axes, run, table[table["run"] == run], name, lines[run], scale, alpha)
             axes.set_ylabel(f"{name.replace('_', ' ')} (%)")
             axes.grid(True)
         panels[-1].set_xlabel(f"images seen{unit}")
@@ -124,7 +125,7 @@ def _draw_line(
     seen = rows["images_seen"] / scale
     mean, deviation = 100 * rows[f"{name}_mean"], 100 * rows[f"{name}_sd"].fillna(0)
     axes.fill_between(seen, mean - deviation, mean + deviation, color=style.colour, alpha=alpha, linewidth=0)
-    axes.plot(seen, mean, color=style.colour, linestyle=style.dashes, linewidth=1.2, label=run)
+    draw_line(axes, seen, mean, style, run)
 
 
 def curves_page(table: pd.DataFrame, settings: TrainingCurvesSettings) -> str:
@@ -136,7 +137,7 @@ def curves_page(table: pd.DataFrame, settings: TrainingCurvesSettings) -> str:
         for row in last.to_dict("records")
     ]
     split = " and ".join(dict.fromkeys(table["split"]))
-    dashed = f" Dashed grey: `{settings.baseline}`." if settings.baseline else ""
+    dashed = f" Dashed: `{settings.baseline}`." if settings.baseline else ""
     return "\n\n".join(
         [
             f"At the end of training:\n\n{markdown_table(header, cells)}",
@@ -157,13 +158,14 @@ def _cell(row: Mapping[Any, Any], name: str) -> str:
 def write_training_curves(
     files: Sequence[HistoryFile],
     settings: TrainingCurvesSettings,
+    styles: RunStyles,
     csv_path: Path,
     markdown_path: Path,
     figure: FigurePaths,
 ) -> None:
     """Write the figure (PNG, SVG), its numbers (CSV) and its page (Markdown)."""
     table = curves_table(read_histories(files))
-    save_figure(draw_curves(table, settings), figure.png, figure.svg)
+    save_figure(draw_curves(table, settings, styles), figure.png, figure.svg)
     write_csv(csv_path, table)
     image = markdown_image(markdown_path, figure.png, "Accuracy against images seen")
     write_text(markdown_path, f"{image}\n\n{curves_page(table, settings)}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
@@ -79,14 +80,13 @@ def apply_cut(
         ValueError: an impossible cut.
     """
     _check_cut(cut)
-    generator = numpy_generator(seed, "cut")
-    tie_break = generator.permutation(num_rows)
     if cut.score is None:
-        score, valid = tie_break.astype(np.float64), np.ones(num_rows, bool)
+        score, valid = _random_order(num_rows, seed).astype(np.float64), np.ones(num_rows, bool)
     else:
         score, valid = _checked_score(cut, num_rows)
     if cut.fraction is None:
         return _apply_threshold(cut, valid)
+    tie_break = cache(partial(_random_order, num_rows, seed))  # most costly of all in a large pool, and seldom needed
     ease = score if (cut.higher_is == "easier") == (cut.drop != "hardest") else -score
     removed = np.zeros(num_rows, bool)
     for rows in _groups(cut.scope, num_rows, labels, source):
@@ -169,6 +169,10 @@ def _rounded_like(score: ArrayLike | None, value: float) -> float:
     return float(dtype.type(value)) if np.issubdtype(dtype, np.floating) else value
 
 
+def _random_order(num_rows: int, seed: int) -> NDArray[np.int64]:
+    return numpy_generator(seed, "cut").permutation(num_rows)
+
+
 def _groups(
     scope: str, num_rows: int, labels: NDArray[np.int64] | None, source: NDArray[np.uint8] | None
 ) -> Iterator[NDArray[np.int64]]:
@@ -185,7 +189,7 @@ def _groups(
 def _first_to_go(
     ease: NDArray[np.float64],
     valid: NDArray[np.bool_],
-    tie_break: NDArray[np.int64],
+    tie_break: Callable[[], NDArray[np.int64]],
     rows: NDArray[np.int64],
     fraction: float,
     label: str,
@@ -200,11 +204,12 @@ def _first_to_go(
         )
     if count == 0:
         return scored[:0]
-    boundary = np.partition(ease[scored], len(scored) - count)[len(scored) - count]
-    above = scored[ease[scored] > boundary]
-    tied = scored[ease[scored] == boundary]
-    chosen = tied[np.argsort(tie_break[tied])[: count - len(above)]]
-    return np.concatenate([above, chosen])
+    values = ease[scored]
+    boundary = np.partition(values, len(values) - count)[len(values) - count]
+    above, tied = scored[values > boundary], scored[values == boundary]
+    if len(above) + len(tied) > count:
+        tied = tied[np.argsort(tie_break()[tied])[: count - len(above)]]
+    return np.concatenate([above, tied])
 
 
 def _last_value(cut: Cut, score: NDArray[np.float64], ease: NDArray[np.float64], removed: NDArray[np.bool_]) -> float:

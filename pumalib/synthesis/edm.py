@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.errors import DataError
+from pumalib.models.checks import check_finite_weights
 from pumalib.randomness import derive_seed, normal_per_row
 from pumalib.states import NO_STATE, StateFile
 from pumalib.synthesis.networks import build_network
@@ -102,7 +103,7 @@ def train_generator(
         state: where the state is kept that a killed training goes on from.
 
     Raises:
-        DataError: images and labels that do not fit together, or a loss that is not finite.
+        DataError: images and labels that do not fit together, or a loss or a weight that is not finite.
     """
     _check_training_set(images, labels, num_classes)
     training = _Training(images, labels, num_classes, settings, seed, device)
@@ -114,6 +115,7 @@ def train_generator(
         loss = training.advance()
         if on_step is not None:
             on_step(training.step, loss)
+    training.check_weights()
     return training.average
 
 
@@ -160,8 +162,17 @@ class _Training:
         _update_average(self.average, self.denoiser, decay)
         return value
 
+    def check_weights(self) -> None:
+        """Refuse weights that are not finite: a loss shows those of the step before it alone."""
+        check_finite_weights(self.denoiser, f"after step {self.step} of {self._settings.steps}")
+
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the steps to come depend on, but data and settings."""
+        """Return all that the steps to come depend on, but data and settings.
+
+        Raises:
+            DataError: a weight that is not finite.
+        """
+        self.check_weights()
         return {
             "step": self.step,
             "denoiser": self.denoiser.state_dict(),

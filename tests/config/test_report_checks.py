@@ -50,6 +50,15 @@ REFUSED = [
         "expected runs of one dataset, got puma on digits and other on fashion at reports.r; make a report for each",
     ),
     ({**RATIO, "lines": {"1M": ["puma"], "5M": ["other"]}}, "expected runs of one dataset"),
+    ({"kind": "margin_classes", "score": "margn"}, 'a score, got "margn"; did you mean "margin"? at reports.r.score'),
+    ({"kind": "margin_classes", "score": "margin", "seed": 7}, "expected a seed among [0, 1], got 7"),
+    ({"kind": "pruned_rows", "run": "pumma"}, 'got "pumma"; did you mean "puma"? at reports.r.run'),
+    ({"kind": "pruned_rows", "run": "trades"}, "expected a run that prunes, got trades at reports.r.run"),
+    ({"kind": "epsilon_distribution", "runs": ["pumma"]}, 'did you mean "puma"? at reports.r.runs[0]'),
+    (
+        {"kind": "epsilon_distribution", "runs": ["puma", "online"]},
+        "expected runs whose epsilons are known before training, got online (online_margin) at reports.r.runs[1]",
+    ),
     ({**HISTOGRAM, "beside": "margn"}, 'a score, got "margn"; did you mean "margin"? at reports.r.beside'),
     (
         {**HISTOGRAM, "beside": "real-margin"},
@@ -85,7 +94,7 @@ def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }
     study["attacks"]["shortest"] = {"method": "minimum_norm"}
     study["pools"]["fashion"] = {"dataset": "fashion"}
-    study["runs"]["other"] = {"pool": "fashion"}
+    study["runs"] |= {"other": {"pool": "fashion"}, "online": {"epsilon": {"policy": "online_margin"}}}
 
     def make(report: dict[str, Any]) -> Study:
         study["reports"] = {"r": report}
@@ -110,7 +119,7 @@ def test_reports_of_what_is_not_there_or_cannot_stand_together_are_refused(
         ({"kind": "training_curves", "runs": ["puma"], "baseline": "trades"}, ["puma", "trades"]),
         (RATIO, ["puma", "trades"]),
         (ROBUSTNESS, ["puma", "trades"]),
-        ({"kind": "cost"}, ["trades", "pruned", "puma", "other"]),
+        ({"kind": "cost"}, ["trades", "pruned", "puma", "other", "online"]),
         ({"kind": "cost", "runs": ["puma"], "baseline": "puma"}, ["puma"]),
         (
             {
@@ -125,6 +134,9 @@ def test_reports_of_what_is_not_there_or_cannot_stand_together_are_refused(
         ({**HISTOGRAM, "beside": "fast"}, []),
         ({"kind": "score_agreement", "scores": ["margin", "entropy", "fast"]}, []),
         ({**HISTOGRAM, "run": "puma"}, ["puma"]),
+        ({"kind": "epsilon_distribution", "runs": ["puma", "trades"]}, ["puma", "trades"]),
+        ({"kind": "pruned_rows", "run": "pruned"}, ["pruned"]),
+        ({"kind": "margin_classes", "score": "margin"}, []),
     ],
 )
 def test_a_report_needs_the_runs_it_names_and_no_other(

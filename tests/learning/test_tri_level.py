@@ -197,7 +197,7 @@ def test_network_that_cannot_be_unrolled_is_refused(settings, inputs):
 
 def test_outer_loss_that_is_not_finite_is_an_error(settings, inputs):
     wild = settings.model_copy(update={"learning_rate": 1e30})
-    with pytest.raises(DataError, match=r"expected a finite outer loss, got (nan|inf)"):
+    with pytest.raises(DataError, match=r"expected a finite outer loss and gradient, got a loss of (nan|inf)"):
         learn(wild, inputs)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pumalib.errors import DataError
+from pumalib.reporting.colours import run_styles
 from pumalib.reporting.frontiers import (
     distances_by_seed,
     frontier_distances,
@@ -126,7 +127,7 @@ def test_runs_of_a_frontier_are_drawn_with_a_line_through_their_means(tidy: Call
     )
     points = trade_off_points(results, SETTINGS)
     assert list(dict.fromkeys(points["run"])) == ["small", "puma", "large"]
-    (axes,) = draw_trade_off(points, SETTINGS).axes
+    (axes,) = draw_trade_off(points, SETTINGS, run_styles(points["run"].tolist())).axes
     line = next(line for line in axes.lines if line.get_label() == "frontier: epsilon")
     assert [*line.get_xdata(), *line.get_ydata()] == pytest.approx([81, 91, 61, 50])
     assert "| epsilon | `puma` |" in trade_off_caption(points, SETTINGS)

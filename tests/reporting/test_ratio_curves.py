@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pumalib.errors import DataError
-from pumalib.reporting.colours import group_line_styles
+from pumalib.reporting.colours import run_styles
 from pumalib.reporting.figures import FigurePaths
 from pumalib.reporting.ratio_curves import draw_ratio_curves, ratio_page, ratio_table, write_ratio_curves
 from pumalib.reporting.settings import RatioCurvesSettings
@@ -16,11 +16,7 @@ SETTINGS = RatioCurvesSettings(
     baselines={"1M": "trades"},
     attack="cw",
 )
-
-
-def test_many_groups_are_told_apart() -> None:
-    styles = group_line_styles([f"group-{index}" for index in range(12)])
-    assert len(set(styles.values())) == 12
+STYLES = run_styles(["trades", "puma-0", "puma-40", "other-0"])
 
 
 @pytest.fixture
@@ -49,7 +45,7 @@ def test_lines_go_by_pruned_fraction_with_their_baseline_last(results: pd.DataFr
 
 
 def test_a_baseline_is_a_level_line_in_the_colour_of_its_line(results: pd.DataFrame) -> None:
-    figure = draw_ratio_curves(ratio_table(results, SETTINGS), SETTINGS)
+    figure = draw_ratio_curves(ratio_table(results, SETTINGS), SETTINGS, STYLES)
     for axes, level in zip(figure.axes, (91, 61), strict=True):
         levels = [line for line in axes.lines if list(line.get_ydata()) == pytest.approx([level] * 2)]
         curve = next(line for line in axes.lines if len(line.get_xdata()) == 2 and line not in levels)
@@ -81,8 +77,8 @@ def test_all_files_are_equal_over_two_draws(
     contents = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_ratio_curves(results, SETTINGS, folder / "f.csv", folder / "f.md", paths)
+        write_ratio_curves(results, SETTINGS, STYLES, folder / "f.csv", folder / "f.md", paths)
         is_drawn_well(paths)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]
-    assert set(contents[0]) == {"f.csv", "f.md", "f.png", "f.svg"}
+    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}

@@ -11,6 +11,7 @@ from pumalib.artifacts import create_artifact
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import ArtifactError, DataError
 from pumalib.evaluation.table import StoredNorms, read_shortest_norms
+from pumalib.reporting.colours import run_styles
 from pumalib.reporting.figures import FigurePaths
 from pumalib.reporting.robustness_curves import (
     AttackFile,
@@ -23,6 +24,7 @@ from pumalib.reporting.settings import RobustnessCurvesSettings
 
 SETTINGS = RobustnessCurvesSettings(kind="robustness_curves", runs=("puma",), baseline="trades", attack="shortest")
 THREAT = ThreatSettings(epsilon=0.1)
+STYLES = run_styles(["trades", "puma"])
 
 
 def write_table(
@@ -86,7 +88,7 @@ def test_accuracy_never_rises_with_epsilon_and_starts_at_the_clean_one(radii: li
 
 
 def test_each_run_is_a_line_and_the_threat_is_marked(files: list[AttackFile]) -> None:
-    figure = draw_robustness(robustness_table(files, 0.1, 2.0), SETTINGS, THREAT)
+    figure = draw_robustness(robustness_table(files, 0.1, 2.0), SETTINGS, THREAT, STYLES)
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert {"puma", "trades"} <= set(lines)
     assert lines["trades"].get_linestyle() == "--"
@@ -120,18 +122,18 @@ def test_all_files_are_equal_over_two_draws(
     contents = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_robustness_curves(files, SETTINGS, THREAT, folder / "f.csv", folder / "f.md", paths)
+        write_robustness_curves(files, SETTINGS, THREAT, STYLES, folder / "f.csv", folder / "f.md", paths)
         is_drawn_well(paths)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]
-    assert set(contents[0]) == {"f.csv", "f.md", "f.png", "f.svg"}
+    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}
 
 
 def test_a_legend_of_long_names_stays_inside_its_figure(tmp_path: Path) -> None:
     names = [f"natural-easycore-keep{share}0" for share in range(1, 6)]
     files = [AttackFile(name, 0, write_table(tmp_path / f"{name}.h5", [0.05, 0.1])) for name in names]
     settings = SETTINGS.model_copy(update={"runs": tuple(names[1:]), "baseline": names[0]})
-    figure = draw_robustness(robustness_table(files, 0.1, 2.0), settings, THREAT)
+    figure = draw_robustness(robustness_table(files, 0.1, 2.0), settings, THREAT, run_styles(names))
     figure.canvas.draw()
     legend = figure.legends[0].get_window_extent()
     assert legend.x0 >= 0

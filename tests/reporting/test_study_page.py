@@ -30,6 +30,18 @@ def test_page_holds_reports_in_order_with_links_from_its_own_place(tmp_path: Pat
     assert page.endswith("* [logs/](logs/)\n")
 
 
+def test_page_says_a_warning_once(tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    reports = [tmp_path / f"reports/{name}.md" for name in ("a", "b")]
+    reports[0].write_text("One.\n\n**Warning:** few seeds.\n")
+    reports[1].write_text("One.\n\n**Warning:** few seeds.\n\n**Warning:** wrong labels.\n")
+    write_study_page("About.", tmp_path / "results.csv", reports, [], tmp_path / "README.md")
+    page = (tmp_path / "README.md").read_text()
+    assert page.count("One.") == 2
+    assert re.findall(r"\*\*Warning:.*", page) == ["**Warning:** few seeds.", "**Warning:** wrong labels."]
+    assert page.index("few seeds") < page.index("## b") < page.index("wrong labels")
+
+
 def test_studies_are_told_in_a_paragraph() -> None:
     told = describe_study(load_study(ROOT / "config.yaml"))
     assert "7 runs (`trades`, `random-20`" in told

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pumalib.errors import DataError
-from pumalib.reporting.colours import point_styles
+from pumalib.reporting.colours import run_styles
 from pumalib.reporting.figures import FigurePaths, figure_style
 from pumalib.reporting.settings import TradeOffSettings
 from pumalib.reporting.trade_off import (
@@ -18,6 +18,7 @@ from pumalib.reporting.trade_off import (
 )
 
 SETTINGS = TradeOffSettings(kind="trade_off", baseline="trades", attack="cw")
+STYLES = run_styles(["trades", "random-20", "pe-20", "pd-12", "pe+pd", "puma-20", "control-20"])
 
 
 def test_plotted_numbers_equal_those_done_by_hand(three_runs: pd.DataFrame) -> None:
@@ -46,7 +47,7 @@ def test_what_is_missing_is_refused_with_the_nearest_name(three_runs: pd.DataFra
 
 
 def test_labels_of_seven_runs_do_not_cover_each_other_and_stay_inside(seven_runs: pd.DataFrame) -> None:
-    figure = draw_trade_off(trade_off_points(seven_runs, SETTINGS), SETTINGS)
+    figure = draw_trade_off(trade_off_points(seven_runs, SETTINGS), SETTINGS, STYLES)
     with figure_style():
         figure.canvas.draw()
         (axes,) = figure.axes
@@ -62,11 +63,11 @@ def test_all_files_are_equal_over_two_draws(
     contents = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_trade_off(seven_runs, SETTINGS, folder / "f.csv", folder / "f.md", paths)
+        write_trade_off(seven_runs, SETTINGS, STYLES, folder / "f.csv", folder / "f.md", paths)
         is_drawn_well(paths)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]
-    assert set(contents[0]) == {"f.csv", "f.md", "f.png", "f.svg"}
+    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}
 
 
 def test_caption_warns_of_few_seeds_only(tidy: Callable[..., pd.DataFrame]) -> None:
@@ -81,19 +82,5 @@ def test_a_single_run_of_a_single_seed_can_be_drawn(
 ) -> None:
     paths = FigurePaths(tmp_path / "f.png", tmp_path / "f.svg")
     results = tidy({"trades": {"clean": [0.9], "cw": [0.6]}})
-    write_trade_off(results, SETTINGS, tmp_path / "f.csv", tmp_path / "f.md", paths)
+    write_trade_off(results, SETTINGS, STYLES, tmp_path / "f.csv", tmp_path / "f.md", paths)
     is_drawn_well(paths)
-
-
-def test_families_keep_their_colours_whatever_else_is_drawn() -> None:
-    runs = ["trades", "random-20", "pe-20", "pd-12", "pe+pd", "puma-20", "control-20"]
-    alone = {run: point_styles([run])[run] for run in runs}
-    assert point_styles(["aign", *reversed(runs)]) | alone == point_styles(["aign", *reversed(runs)])
-    assert len(set(alone.values())) == len(runs)
-    assert point_styles(["puma-20", "puma-40"])["puma-40"] == alone["puma-20"]
-
-
-def test_other_names_get_colours_of_their_own() -> None:
-    names = ["aign", "el2n", "pdq", "perceptron"]
-    styles = point_styles([*names, "pe", "pd-1"])
-    assert len(set(styles.values())) == 6

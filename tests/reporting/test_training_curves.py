@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from pumalib.errors import ArtifactError, DataError
+from pumalib.reporting.colours import run_styles
 from pumalib.reporting.figures import FigurePaths
 from pumalib.reporting.settings import TrainingCurvesSettings
 from pumalib.reporting.training_curves import (
@@ -18,6 +19,7 @@ from pumalib.reporting.training_curves import (
 )
 
 SETTINGS = TrainingCurvesSettings(kind="training_curves", runs=("puma-20",), baseline="random-20")
+STYLES = run_styles(["puma-20", "random-20"])
 
 
 def write_history(path: Path, clean: list[float], split: str = "validation") -> Path:
@@ -49,7 +51,7 @@ def test_means_and_deviations_equal_those_done_by_hand(histories: list[HistoryFi
 
 
 def test_each_run_is_a_line_and_the_baseline_is_dashed(histories: list[HistoryFile]) -> None:
-    figure = draw_curves(curves_table(read_histories(histories)), SETTINGS)
+    figure = draw_curves(curves_table(read_histories(histories)), SETTINGS, STYLES)
     for axes in figure.axes:
         lines = {line.get_label(): line for line in axes.lines}
         assert set(lines) == {"puma-20", "random-20"}
@@ -84,8 +86,8 @@ def test_all_files_are_equal_over_two_draws(
     contents = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_training_curves(histories, SETTINGS, folder / "f.csv", folder / "f.md", paths)
+        write_training_curves(histories, SETTINGS, STYLES, folder / "f.csv", folder / "f.md", paths)
         is_drawn_well(paths)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]
-    assert set(contents[0]) == {"f.csv", "f.md", "f.png", "f.svg"}
+    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}

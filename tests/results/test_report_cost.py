@@ -13,7 +13,7 @@ from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
 from pumalib.errors import ArtifactError
 from pumalib.reporting.cost import CostPart, cost_table, read_seconds
-from pumalib.reporting.cost_page import cost_page
+from pumalib.reporting.cost_page import cost_page, draw_cost
 from pumalib.reporting.settings import CostSettings
 from pumalib.reporting.stage import ReportFiles, report_cost
 from pumalib.scores.table import ScoreTable, write_scores
@@ -117,7 +117,21 @@ def test_a_run_stands_whole_beside_its_baseline(parts: list[CostPart], tmp_path:
     ratio = (2 * DRAWS * 13 + 28 + 28) / (DRAWS * 13)
     assert f"| {ratio:.2f} | 11.0 | 26.0 |" in page
     assert "`trades`: 0.00168 + 0.00144" in page
+    assert f"| `puma` | 37.5 | 0.0 | 0.0 | {100 * (1 - ratio):.1f} | 0.0 | -136.4 |" in page
     assert list(pd.read_csv(output.csv)["part"]) == ["training", "whole", "training", "margin model", "score", "whole"]
+
+
+def test_the_figure_has_rows_passes_and_seconds_and_marks_the_baseline(parts: list[CostPart]) -> None:
+    table = cost_table(parts)
+    settings = CostSettings(kind="cost", baseline="trades", seconds=True)
+    rows, passes, seconds = draw_cost(table, settings).axes
+    assert [bar.get_width() for bar in rows.patches] == pytest.approx([0.008, 0.005])
+    whole = {axes: [max(bar.get_x() + bar.get_width() for bar in axes.patches)] for axes in (passes, seconds)}
+    assert whole[passes] == pytest.approx([(2 * DRAWS * 13 + 56) / 1e6])
+    assert whole[seconds] == pytest.approx([26.0])
+    for axes, baseline in ((rows, 0.008), (passes, DRAWS * 13 / 1e6), (seconds, 11.0)):
+        assert [baseline] * 2 in [pytest.approx(list(line.get_xdata())) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert len(draw_cost(table, CostSettings(kind="cost")).axes) == 2
 
 
 def test_nothing_unknown_is_counted_as_nothing(parts: list[CostPart], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
 from pumalib.errors import ArtifactError, DataError
+from pumalib.reporting.colours import run_styles
 from pumalib.reporting.stage import (
     ReportFiles,
     report_agreement,
@@ -25,6 +26,8 @@ from pumalib.reporting.stage import (
 from pumalib.reporting.training_curves import HistoryFile
 from pumalib.results.collect import RunFiles
 from pumalib.scores.table import ScoreTable, write_scores
+
+STYLES = run_styles(["trades", "puma"])
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def files(tmp_path: Path) -> Callable[..., list[RunFiles]]:
 
 
 def test_comparison_is_written_from_attack_tables(files: Any, output: ReportFiles) -> None:
-    report_results({"kind": "comparison", "baseline": "trades"}, "tiny", files(), output)
+    report_results({"kind": "comparison", "baseline": "trades"}, "tiny", files(), STYLES, output)
     assert is_written(output)
     table = pd.read_csv(output.csv).set_index("run")
     means = table["robust_accuracy_cw_mean"]
@@ -85,13 +88,13 @@ def test_comparison_is_written_from_attack_tables(files: Any, output: ReportFile
 
 
 def test_trade_off_is_written_from_attack_tables(files: Any, output: ReportFiles) -> None:
-    report_results({"kind": "trade_off", "baseline": "trades", "attack": "cw"}, "tiny", files(), output)
+    report_results({"kind": "trade_off", "baseline": "trades", "attack": "cw"}, "tiny", files(), STYLES, output)
     assert is_written(output)
 
 
 def test_report_of_a_run_that_is_not_there_is_refused_and_leaves_nothing(files: Any, output: ReportFiles) -> None:
     with pytest.raises(DataError, match='no run "trads"; did you mean "trades"'):
-        report_results({"kind": "comparison", "baseline": "trads"}, "tiny", files(), output)
+        report_results({"kind": "comparison", "baseline": "trads"}, "tiny", files(), STYLES, output)
     assert not output.csv.exists()
 
 
@@ -107,12 +110,12 @@ def test_pages_warn_of_runs_that_keep_many_rows_with_a_negative_epsilon(
     settings: dict[str, Any], files: Any, output: ReportFiles
 ) -> None:
     entries = files()
-    report_results(settings, "tiny", entries, output)
+    report_results(settings, "tiny", entries, STYLES, output)
     assert "negative epsilon" not in output.markdown.read_text(encoding="utf-8")
     with h5py.File(entries[-1].selection, "r+") as file:
         file["epsilons"][:1] = -0.1
     seal(entries[-1].selection)
-    report_results(settings, "tiny", entries, output)
+    report_results(settings, "tiny", entries, STYLES, output)
     page = output.markdown.read_text(encoding="utf-8")
     assert "have a negative epsilon in `puma` (25.0 %)" in page
     assert "`trades` (" not in page
@@ -124,7 +127,7 @@ def test_training_curves_are_written_from_histories(tmp_path: Path, output: Repo
         path = tmp_path / f"history{seed}.csv"
         path.write_text("epoch,images_seen,clean_accuracy,robust_accuracy,split\n1,100,0.5,0.25,validation\n")
         histories.append(HistoryFile("trades", seed, path))
-    report_curves({"kind": "training_curves", "runs": ["trades"]}, histories, output)
+    report_curves({"kind": "training_curves", "runs": ["trades"]}, histories, STYLES, output)
     assert is_written(output)
 
 

@@ -290,3 +290,15 @@ def test_loss_that_is_not_finite_names_its_step():
         DataError, match=r"expected a finite loss, got (nan|inf) at step \d+ of 20; lower learning_rate"
     ):
         train_generator(*toy_set(), 2, change(steps=20, learning_rate=1e30), seed=1)
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_weights_that_are_not_finite_are_no_result_and_no_state(tmp_path, steps):
+    """The loss of the step that breaks the weights is finite still; with one step, there is no other."""
+    place = StatePlace(tmp_path / "state", 0)
+    settings = change(steps=steps, learning_rate=1e39)
+    with pytest.raises(DataError, match=rf"expected finite weights, got others after step 1 of {steps}; lower learn"):
+        train_generator(*toy_set(), 2, settings, seed=1, state=StateFile(place, "key"))
+    state = StateFile(place, "key").load()
+    assert state["step"] == 0
+    assert all(weight.isfinite().all() for weight in state["denoiser"].values())

@@ -307,6 +307,21 @@ def test_a_loss_that_is_not_finite_stops_and_is_placed(at: int, epoch: int, step
         train(FailingNet(at), images, labels, settings=settings, threat=THREAT)
 
 
+class SteepNet(FailingNet):
+    """A network with large gradients."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return 1000 * super().forward(images)
+
+
+def test_weights_broken_by_the_last_step_are_no_result() -> None:
+    """The loss of that step is finite still."""
+    images, labels = blobs()
+    settings = recipe(method="natural", epochs=1, samples_per_epoch=16, learning_rate=1e38)
+    with pytest.raises(DataError, match=r"expected finite weights, got others in epoch 1 after its step 1 of 1; lower"):
+        train(SteepNet(at=0), images, labels, settings=settings, threat=THREAT)
+
+
 def test_a_diverging_training_stops() -> None:
     with pytest.raises(DataError, match="expected a finite loss"):
         fit(recipe(epochs=4, learning_rate=1e30))

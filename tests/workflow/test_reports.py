@@ -12,6 +12,9 @@ NEW = {
     "ratio": {"kind": "ratio_curves", "lines": {"all": ["trades", "puma"]}, "attack": "cw"},
     "frontier": {"kind": "trade_off", "baseline": "trades", "attack": "cw", "frontiers": {"knob": ["trades", "puma"]}},
     "cost": {"kind": "cost", "baseline": "trades", "seconds": True},
+    "classes": {"kind": "margin_classes", "score": "margin"},
+    "epsilons": {"kind": "epsilon_distribution", "runs": ["puma", "trades"]},
+    "pruned": {"kind": "pruned_rows", "run": "puma", "count": 4},
 }
 
 

@@ -193,7 +193,7 @@ class _Learning:
             ),
             settings.recompute_steps,
         )
-        self._expect_finite(found.loss)
+        self._expect_finite(found.loss, found.gradient)
         self._move(rows, found.gradient)
         self._population.keep(place, found.training)
         self._losses.append(found.loss)
@@ -202,10 +202,11 @@ class _Learning:
     def _draw(self, purpose: str, batch_size: int, count: int) -> NDArray[np.int64]:
         return draw_batches(self._inputs.seed, purpose, self.step, len(self._labels), batch_size, count)
 
-    def _expect_finite(self, loss: float) -> None:
-        if not np.isfinite(loss):
+    def _expect_finite(self, loss: float, gradient: Tensor) -> None:
+        if not np.isfinite(loss) or not gradient.isfinite().all():
             raise DataError(
-                f"expected a finite outer loss, got {loss} at step {self.step}; lower learning_rate or unrolled_steps"
+                f"expected a finite outer loss and gradient, got a loss of {loss} at step {self.step}; "
+                "lower learning_rate or unrolled_steps"
             )
 
     def _move(self, rows: Tensor, gradient: Tensor) -> None:

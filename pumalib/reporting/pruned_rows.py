@@ -1,0 +1,88 @@
+"""What a run prunes and what it keeps, as images: the easiest and the hardest rows of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pumalib.inspection.kinds.selection import KEPT, samples
+from pumalib.inspection.samples import Samples, ordered, row_table, spaced
+from pumalib.lineage.headers import read_header
+from pumalib.reporting.contact_sheet import Block, draw_contact_sheet
+from pumalib.reporting.figures import FigurePaths, save_figure
+from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.settings import PrunedRowsSettings
+
+_COLUMNS = 6
+"""Images a line: as many as the width of a page has room for."""
+
+
+def chosen_blocks(rows: Samples, count: int) -> list[Block]:
+    """Return the rows to draw: of those that each cut removed, and of those kept, the easiest and the hardest.
+
+    Groups without rows are left out; where no score says which rows are hard, rows are evenly spaced.
+
+    Args:
+        rows: of a selection.
+        count: how many at most of each.
+    """
+    groups = sorted(set(rows.groups.tolist()), key=lambda group: (group == KEPT, group))
+    blocks = []
+    for group in groups:
+        if rows.hardness is None:
+            blocks.append(Block(f"{group} (evenly spaced)", spaced(rows, count, group)))
+            continue
+        sides = [(side, ordered(rows, side, count, group)) for side in ("easiest", "hardest")]
+        blocks += [Block(f"{group} ({side} first)", positions) for side, positions in sides if len(positions)]
+    return blocks
+
+
+def rows_drawn(rows: Samples, blocks: list[Block]) -> pd.DataFrame:
+    """Return a row per image drawn: block, row, group, label, and the values known of it."""
+    tables = [row_table(block.heading, rows, block.positions) for block in blocks]
+    return pd.concat(
+        [pd.DataFrame(table.rows, columns=list(table.columns)).assign(block=table.name) for table in tables],
+        ignore_index=True,
+    )[["block", *tables[0].columns]]
+
+
+def pruned_page(rows: Samples, settings: PrunedRowsSettings) -> str:
+    """Return how many rows of each group there are, and what stands above an image."""
+    groups, counts = np.unique(rows.groups, return_counts=True)
+    cells = [[str(group), str(count)] for group, count in zip(groups, counts, strict=True)]
+    scores = [name for name in rows.values if name != "epsilon"]
+    order = f"by `{scores[0]}`" if scores else "evenly spaced, because no score orders them"
+    return "\n\n".join(
+        [
+            markdown_table(["rows", "how many"], cells),
+            f"What `{settings.run}` prunes and keeps: up to {settings.count} rows of each group, the easiest and the "
+            f"hardest {order}. Above an image: its row in the pool, its label, its values; epsilon (pixel scale) "
+            "where it is kept.",
+        ]
+    )
+
+
+def write_pruned_rows(
+    selection: Path, settings: PrunedRowsSettings, csv_path: Path, markdown_path: Path, figure: FigurePaths
+) -> None:
+    """Write the contact sheet (PNG, SVG), what is on it (CSV) and the page (Markdown).
+
+    Args:
+        selection: selection file of the run, in the folder of its study, which holds the pool and the scores.
+        settings: of the report.
+        csv_path: where the list of rows goes.
+        markdown_path: where the page goes.
+        figure: where the sheet goes.
+
+    Raises:
+        ArtifactError: If the selection, the pool or a score is missing or damaged.
+    """
+    rows = samples(read_header(selection))
+    blocks = chosen_blocks(rows, settings.count)
+    sheet = draw_contact_sheet(rows, blocks, f"rows of {settings.run}", columns=_COLUMNS)
+    save_figure(sheet, figure.png, figure.svg)
+    write_csv(csv_path, rows_drawn(rows, blocks))
+    image = markdown_image(markdown_path, figure.png, "Rows pruned and kept")
+    write_text(markdown_path, f"{image}\n\n{pruned_page(rows, settings)}")

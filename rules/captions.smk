@@ -1,0 +1,96 @@
+"""What `snakemake --report` shows of a study: its overview, its sections in reading order, and a caption of every file."""
+
+from pumalib.study_words import describe_study
+
+SECTIONS = {  # in reading order, with the kinds of reports that stand in each
+    "Accuracy": ("comparison", "trade_off", "ratio_curves", "robustness_curves"),
+    "Errors of students": ("error_curves", "decay"),
+    "Accuracy of students": ("abstraction_curves",),
+    "Margins and images": (
+        "margin_histogram",
+        "margin_classes",
+        "score_agreement",
+        "epsilon_distribution",
+        "pruned_rows",
+        "nearest_neighbours",
+    ),
+    "Training and cost": ("training_curves", "cost"),
+}
+
+
+def sections():
+    """Return the names of reports by numbered section, in the study's order; Snakemake sorts sections by name."""
+    reports = study.settings.reports.items()
+    named = {
+        section: [name for name, settings in reports if settings.kind in kinds]
+        for section, kinds in SECTIONS.items()
+    }
+    present = [(section, names) for section, names in named.items() if names]
+    return {
+        f"{place} {section}": names
+        for place, (section, names) in enumerate(present, start=1)
+    }
+
+
+REPORTS_BY_SECTION = sections()
+NUMBERS = f"{len(REPORTS_BY_SECTION) + 1} Numbers"
+SETTINGS = f"{len(REPORTS_BY_SECTION) + 2} Settings"
+
+config["told"] = {  # what the captions say of this study
+    "about": describe_study(study).replace("`", "``"),
+    "folder": RESULTS,
+    "sections": REPORTS_BY_SECTION,
+    "numbers_section": NUMBERS,
+    "settings_section": SETTINGS,
+    "seeds": f"{len(SEEDS)} seed{'s' if len(SEEDS) > 1 else ''}",
+    "numbers": f"Its numbers are in the CSV file of the same name: `{NUMBERS}`_, or ``{RESULTS}/reports/``.",
+}
+
+
+report: "captions/overview.rst"
+
+
+def shown_report(path, name, view):
+    """Mark a figure or page of a report."""
+    section, names = next(
+        (section, names)
+        for section, names in REPORTS_BY_SECTION.items()
+        if name in names
+    )
+    digits = len(str(len(names)))  # Snakemake sorts rows by their labels
+    return report(
+        path,
+        caption=f"captions/{study.settings.reports[name].kind}.rst",
+        category=section,
+        labels={"report": f"{names.index(name) + 1:0{digits}} {name}", "view": view},
+    )
+
+
+def shown_numbers(path, of):
+    """Mark a file of numbers."""
+    return report(
+        path,
+        caption="captions/numbers.rst",
+        category=NUMBERS,
+        labels={"numbers of": of},
+    )
+
+
+def shown_settings(path):
+    """Mark the page of settings."""
+    return report(
+        path,
+        caption="captions/settings.rst",
+        category=SETTINGS,
+        labels={"settings of": study.name},
+    )
+
+
+def report_outputs(name):
+    """Return the files of a report, by form."""
+    paths = dict(zip(REPORT_SUFFIXES, report_files(name), strict=True))
+    return {
+        **paths,
+        "csv": shown_numbers(paths["csv"], name),
+        "svg": shown_report(paths["svg"], name, "figure alone"),
+    }
