@@ -21,7 +21,8 @@ from pumalib.data.settings import (
 from pumalib.data.sources.npz import npz_image_shape
 from pumalib.errors import ConfigError, DataError
 from pumalib.models.settings import check_architecture
-from pumalib.scores.settings import MarginSettings, ModelReference, RandomSettings, TrackedScore
+from pumalib.scores.functions import load_function
+from pumalib.scores.settings import CustomScoreSettings, MarginSettings, ModelReference, RandomSettings, TrackedScore
 from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin, IaatEpsilon, OnlineEpsilonSettings
 
 ImageShape = tuple[int, int, int]
@@ -253,11 +254,20 @@ def _check_score_pools(study: Study) -> None:
             expect_name(study.score_pool(name), study.settings.pools, "pool", f"scores.{name}.pool")
 
 
+def _check_function(score: CustomScoreSettings, where: str) -> None:
+    try:
+        load_function(score)
+    except ConfigError as error:
+        raise ConfigError(f"{error} at {where}") from None
+
+
 def _check_scores(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) -> None:
     for name, score in study.settings.scores.items():
         where = f"scores.{name}"
         if isinstance(score, TrackedScore | RandomSettings):
             continue
+        if isinstance(score, CustomScoreSettings):
+            _check_function(score, f"{where}.method")
         if score.model.checkpoint is not None:
             _expect_file(score.model.checkpoint, f"{where}.model.checkpoint")
             dataset = study.dataset_of_pool(study.score_pool(name))

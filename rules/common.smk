@@ -74,7 +74,7 @@ def sends_gpu_jobs():
     if (
         workflow.is_main_process
     ):  # what it sends away reads the rules again, and sends nothing
-        os.environ["PUMA_SENDS_JOBS"] = str(int(workflow.non_local_exec))
+        os.environ.update(PUMA_SENDS_JOBS=str(int(workflow.non_local_exec)))
     return study.settings.device != "cpu" and os.environ.get("PUMA_SENDS_JOBS") == "1"
 
 

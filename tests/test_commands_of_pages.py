@@ -20,7 +20,7 @@ from pumalib.config import json_schema
 
 NEEDS_A_CLUSTER = {"squeue", "scancel", "sbatch"}
 RUN_BY_A_SHELL = {"source", "sed"}
-WRITTEN_BY_THE_READER = {"studies/mine.yaml", "studies/first.yaml", "studies/wrong.yaml", "tiny.yaml"}
+WRITTEN_BY_THE_READER = {"studies/mine.yaml", "studies/first.yaml", "studies/wrong.yaml", "tiny.yaml", "FILE"}
 COMMANDS = [
     pytest.param(page.name, command, id=f"{page.stem}: {' '.join(command)}")
     for page in PAGES
@@ -73,7 +73,7 @@ def expect_python(words: list[str]) -> None:
 
 def expect_puma(words: list[str]) -> None:
     name, *rest = words
-    assert name in _COMMANDS or name == "<command>"
+    assert name in (*_COMMANDS, "<command>", "--version")
     if name in ("check", "summary", "errors"):
         expect_study(*rest)
 

@@ -225,7 +225,7 @@ def load_user_class(name: str) -> Callable[..., Any]:
     except Exception as error:  # whatever the user's module raises, the message says where from
         raise ConfigError(
             f'cannot import module "{module_name}" of architecture "{name}" '
-            f"({type(error).__name__}: {error}); is its folder on PYTHONPATH?"
+            f"({type(error).__name__}: {error}); is {module_name}.py in the folder you run from?"
         ) from error
     found = getattr(module, attribute, None)
     if not callable(found):

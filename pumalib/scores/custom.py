@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pumalib.errors import ConfigError, DataError
+from pumalib.errors import DataError
 from pumalib.scores.estimates import Estimate, Question
+from pumalib.scores.functions import load_function
 from pumalib.scores.settings import CustomScoreSettings
-
-
-def load_function(method: str) -> Callable[..., Any]:
-    """Import `module:function`.
-
-    Raises:
-        ConfigError: no such module or function, or a module that fails when imported.
-    """
-    module_name, _, name = method.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), name)
-    except Exception as error:  # whatever the user's module raises, the message says where from
-        raise ConfigError(
-            f"expected a function {name} in a module {module_name} for score method {method}, "
-            f"got {type(error).__name__}: {error}; put the file in the folder you run from"
-        ) from error
-    if not callable(found):
-        raise ConfigError(f"expected a function {name} in module {module_name}, got a {type(found).__name__}")
-    function: Callable[..., Any] = found
-    return function
 
 
 def score(question: Question, settings: CustomScoreSettings) -> Estimate:
@@ -41,7 +20,7 @@ def score(question: Question, settings: CustomScoreSettings) -> Estimate:
     Raises:
         DataError: it gives another number of scores, NaN, infinity, or no numbers.
     """
-    function = load_function(settings.method)
+    function = load_function(settings)
     size = settings.batch_size
     batches = zip(torch.split(question.images, size), torch.split(question.labels, size), strict=True)
     blocks = [

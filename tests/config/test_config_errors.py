@@ -15,8 +15,8 @@ from pumalib.study_file import load_merged_study, load_study
 NAME_RULE = "letters, digits and + . _ = -, beginning with a letter or digit"
 SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, folder or npz"
 KINDS = (
-    "comparison, trade_off, margin_histogram, score_agreement, nearest_neighbours, training_curves, ratio_curves, "
-    "robustness_curves or cost"
+    "comparison, trade_off, margin_histogram, margin_classes, epsilon_distribution, pruned_rows, score_agreement, "
+    "nearest_neighbours, training_curves, ratio_curves, robustness_curves or cost"
 )
 POLICIES = "fixed, margin, mean_of_margin, shuffled_margin, online_margin or iaat"
 
@@ -309,6 +309,39 @@ def test_validation_attack_needs_validation_rows(study: dict[str, Any]) -> None:
     load_merged_study(study, [])
     del study["datasets"]["digits"]["validation_fraction"]
     message = r"expected validation_fraction above 0 in datasets\.digits for attacks\.cw\.split, got 0"
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"method": "no_such_file:entropy"},
+            "expected a function entropy in a module no_such_file .*, got ModuleNotFound",
+        ),
+        (
+            {"method": "user_scores:entropi"},
+            r'in module user_scores, got none; did you mean "entropy"\? at scores\.own',
+        ),
+        ({"method": "user_scores:TABLE"}, "expected a function TABLE in module user_scores, got a dict"),
+        (
+            {"options": {"warmth": 2}},
+            r"user_scores:entropy to be called with model, images, labels, warmth, got \(model,",
+        ),
+        ({"method": "user_scores:lonely"}, r"got \(model\): too many positional arguments; change the function"),
+    ],
+)
+def test_function_of_one_s_own_is_looked_for_before_any_job(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
+) -> None:
+    lines = ["TABLE = {}", "def entropy(model, images, labels, temperature=1.0): ...", "def lonely(model): ..."]
+    (tmp_path / "user_scores.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"method": "user_scores:entropy", "model": "trades", "higher_is": "harder", "options": {"temperature": 2.0}}
+    study["scores"]["own"] = own
+    load_merged_study(study, [])
+    study["scores"]["own"] = {**own, **change}
     with pytest.raises(ConfigError, match=message):
         load_merged_study(study, [])
 

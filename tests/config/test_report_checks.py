@@ -82,13 +82,15 @@ REFUSED = [
 
 
 @pytest.fixture
-def read(study: dict[str, Any], tmp_path: Path) -> Callable[[dict[str, Any]], Study]:
+def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], Study]:
     """Return a reader of a study with one report `r`, further scores, and a run on another dataset."""
+    (tmp_path / "scores_of_reports.py").write_text("def entropy(model, images, labels): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
     study["scores"] |= {
         "real-margin": {"method": "fast_margin", "model": "trades", "pool": "real"},
         "l2-margin": {"method": "fast_margin", "model": "trades", "norm": "l2"},
         "fast": {"method": "fast_margin", "model": "trades"},
-        "entropy": {"method": "my_scores:entropy", "model": "trades", "higher_is": "harder"},
+        "entropy": {"method": "scores_of_reports:entropy", "model": "trades", "higher_is": "harder"},
     }
     study["attacks"]["shortest"] = {"method": "minimum_norm"}
     study["pools"]["fashion"] = {"dataset": "fashion"}

@@ -18,9 +18,9 @@ from pumalib.errors import ArtifactError, ConfigError, DataError
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained, save_trained
-from pumalib.scores.custom import load_function
+from pumalib.scores.functions import load_function
 from pumalib.scores.join import join_shards
-from pumalib.scores.settings import ScoreSettings
+from pumalib.scores.settings import CustomScoreSettings, ModelReference, ScoreSettings
 from pumalib.scores.stage import score_shard
 from pumalib.scores.table import ScoreTable, read_scores
 from pumalib.training.settings import TrainingSettings
@@ -276,10 +276,10 @@ def test_results_that_are_no_scores_are_refused(
 def test_a_function_that_is_not_there_is_refused(tmp_path: Path, own: str) -> None:
     (tmp_path / f"broken_{own}.py").write_text("def loss(:")
     for method, message in [
-        ("no_such_module:loss", "got ModuleNotFoundError: .*put the file in the folder you run from"),
-        (f"{own}:no_such_function", "expected a function no_such_function in a module"),
+        ("no_such_module:loss", "got ModuleNotFoundError: .*; is no_such_module.py in the folder you run from"),
+        (f"{own}:no_such_function", "expected a function no_such_function in module"),
         (f"broken_{own}:loss", "got SyntaxError"),
         (f"{own}:constant", "expected a function constant .* got a int"),
     ]:
         with pytest.raises(ConfigError, match=message):
-            load_function(method)
+            load_function(CustomScoreSettings(method=method, model=ModelReference(run="trades"), higher_is="harder"))
