@@ -9,7 +9,7 @@ SLURM_STAMP := .venv/.installed-slurm
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
-	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
+	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS)
 	$(BIN)/python -m pumalib summary $(STUDY)
 
 # The paper's tables and figures, on digits; see docs/reproduction.md.

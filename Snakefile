@@ -50,3 +50,4 @@ onsuccess:
 
 onerror:
     end_run()
+    tell_errors_last(ERRORS)
