@@ -10,7 +10,7 @@ STAMP := .venv/.installed
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
 	$(BIN)/python -m pumalib check $(STUDY)
-	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
+	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS)
 	$(BIN)/python -m pumalib summary $(STUDY)
 
 # A study that has run, as one HTML file that needs no network, neither to write it nor to read it.

@@ -52,3 +52,4 @@ onsuccess:
 
 onerror:
     end_run()
+    tell_errors_last(ERRORS)

@@ -74,11 +74,16 @@ def enough_memory(device: str, advice: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        _, found, bytes_asked = str(error).partition(_NO_CPU_MEMORY)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not found:
+        if not ran_out_of_memory(error):
             raise
+        _, found, bytes_asked = str(error).partition(_NO_CPU_MEMORY)
         reason = (found + bytes_asked or str(error) or "no more is known").split(". ")[0].splitlines()[0]
         raise ResourceError(f"expected memory enough on {device}, ran out of it ({reason}); {advice}") from error
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error is for want of memory, of the machine or of a GPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or _NO_CPU_MEMORY in str(error)
 
 
 _NO_CPU_MEMORY = "DefaultCPUAllocator: can't allocate memory"

@@ -6,10 +6,12 @@ they end. Snakemake's own lock outlives a kill. And SIGTERM to the driver reache
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
 import logging
 import signal
+import sys
 import threading
 from pathlib import Path
 from types import FrameType
@@ -55,6 +57,18 @@ def end_run() -> None:
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
             thread.cancel()
+
+
+def errors_of_run(errors: str | Path) -> str:
+    """Return the messages of the jobs that failed in the last run, each with the place of its log; empty: none."""
+    path = Path(errors)
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+
+def tell_errors_last(errors: str | Path) -> None:
+    """Print the messages of the jobs that failed when this process exits: below everything that Snakemake says."""
+    text = errors_of_run(errors) or "a job ended without a message, as a killed one does; the lines above name its log"
+    atexit.register(print, f"\nError: {text}", file=sys.stderr)
 
 
 def join_run(logs: str | Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -69,9 +71,14 @@ def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: i
     frame = Frame(str(log), str(errors), code, threads)
     try:
         frame.enter()
+        started = time.monotonic()
+        logging.info("begin: process %d on %s", os.getpid(), platform.node())
         yield frame
         frame.leave()
+        logging.info("end, after %.1f s", time.monotonic() - started)
     except PumaError as error:
+        if error.__cause__ is not None:
+            logging.error("%s", "".join(traceback.format_exception(error.__cause__)))
         _fail(str(error), errors, log)
     except TerminationError as request:
         _fail(str(request), errors, log, STATUS_OF_SIGTERM)

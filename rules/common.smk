@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pumalib.config import Study
 from pumalib.device_locks import count_devices
-from pumalib.driver import begin_run, end_run, hand_on_sigterm
+from pumalib.driver import begin_run, end_run, hand_on_sigterm, tell_errors_last
 from pumalib.errors import ConfigError, ResourceError
 from pumalib.jobs import ERRORS_FILE, reach_user_modules
 from pumalib.provenance import code_fingerprint

@@ -66,3 +66,14 @@ def test_timers_that_wait_do_not_hold_the_end_of_a_run():
     subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, timeout=60
     )  # 60 s: far more than it takes
+
+
+@pytest.mark.parametrize("message", ["expected this, got that\n  log: x.log", ""])
+def test_messages_of_failed_jobs_are_the_last_words_of_the_driver(tmp_path: Path, message: str) -> None:
+    (tmp_path / "errors.txt").write_text(message)
+    code = "import sys; from pumalib.driver import tell_errors_last; tell_errors_last('errors.txt'); sys.exit('later')"
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ended.stderr.startswith("later\n\nError: ")
+    assert ended.stderr.strip().endswith(message or "the lines above name its log")

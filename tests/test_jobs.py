@@ -31,6 +31,8 @@ def test_job_that_succeeds_is_silent_and_keeps_a_log(tmp_path: Path) -> None:
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "went on\n", "")
     log = (tmp_path / "logs/x/job.log").read_text(encoding="utf-8")
     assert "INFO seen" in log
+    assert "INFO begin: process " in log
+    assert "INFO end, after " in log
     assert "UserWarning: careful" in log
     assert not (tmp_path / "logs/errors.txt").exists()
 
@@ -44,6 +46,13 @@ def test_error_of_the_input_ends_in_one_message_without_traceback(tmp_path: Path
     log = (tmp_path / "logs/x/job.log").read_text(encoding="utf-8")
     assert "ERROR expected this, got that" in log
     assert "Traceback" not in log
+
+
+def test_what_is_behind_an_error_of_the_input_stands_in_the_log_only(tmp_path: Path) -> None:
+    finished = run(tmp_path, "raise ArtifactError('expected this, got that') from KeyError('behind')")
+    assert finished.stderr.startswith("Error: expected this, got that\n  log: logs/x/job.log")
+    assert "behind" not in finished.stderr
+    assert "KeyError: 'behind'" in (tmp_path / "logs/x/job.log").read_text(encoding="utf-8")
 
 
 def test_unexpected_error_leaves_its_traceback_in_the_log_only(tmp_path: Path) -> None:

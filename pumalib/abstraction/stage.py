@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from pumalib.abstraction.adversarial import learn_adversarially
 from pumalib.abstraction.learning import learn_rows, learn_scales, robust_loss
@@ -31,7 +32,8 @@ def write_students(settings: Mapping[str, Any], seeds: Sequence[int], output: Pa
         device: `cpu` or `cuda`.
     """
     grid = AbstractionSettings.model_validate(settings)
-    lines = [line for seed in seeds for line in seed_lines(grid, seed, torch.device(device))]
+    places = tqdm(seeds, desc="training students", unit="seed", disable=None)
+    lines = [line for seed in places for line in seed_lines(grid, seed, torch.device(device))]
     write_table(pd.DataFrame(lines, columns=list(COLUMNS)), output)
 
 

@@ -7,6 +7,7 @@ import sys
 
 from pumalib.cli.output import print_json
 from pumalib.cli.study import add_study, results_folder
+from pumalib.driver import errors_of_run
 from pumalib.jobs import ERRORS_FILE
 
 EXAMPLES = ("errors", "errors studies/mine.yaml")
@@ -19,8 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the messages; status 1 if there are any."""
-    path = results_folder(options.study) / "logs" / ERRORS_FILE
-    text = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    text = errors_of_run(results_folder(options.study) / "logs" / ERRORS_FILE)
     if options.json:
         print_json({"errors": text})
     elif text:

@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from pumalib.perceptron.error_curves import METRIC_NAMES, draw_line, fit_cells, prepare_axes
@@ -86,16 +89,24 @@ def _record(line: FittedLine) -> dict[str, object]:
     }
 
 
+def epsilon_colours(count: int) -> list[str]:
+    """Return as many colours: those of Okabe and Ito (2008) where they are enough, else shades from light to dark."""
+    if count <= len(_COLOURS):
+        return list(_COLOURS[:count])
+    return [to_hex(shade) for shade in colormaps["viridis"](np.linspace(0.85, 0.0, count))]
+
+
 def draw_decay(groups: Sequence[Group], metric: Metric) -> Figure:
     """Draw no pruning (dashed) and the envelope of PE (solid), a colour an epsilon, without and with the filter."""
     epsilons = list(dict.fromkeys(group.epsilon for group in groups))
+    colours = dict(zip(epsilons, epsilon_colours(len(epsilons)), strict=True))
     with figure_style():
         filters = sorted({group.is_filtered for group in groups})
         figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.9, len(filters))
         for axes, is_filtered in zip(panels, filters, strict=True):
             for group in groups:
                 if group.is_filtered == is_filtered:
-                    _draw_group(axes, group, _COLOURS[epsilons.index(group.epsilon) % len(_COLOURS)])
+                    _draw_group(axes, group, colours[group.epsilon])
             axes.set_title("margins of at most epsilon removed" if is_filtered else "no filter")
             prepare_axes(axes)
         panels[0].set_ylabel(f"error {METRIC_NAMES[metric]}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from tqdm import tqdm
 
 from pumalib.perceptron.overlap import angle_errors, one_minus_overlap
 from pumalib.perceptron.sampling import curves_of, draw_signed_inputs
@@ -36,7 +37,8 @@ def write_shard(
         device: `cpu` or `cuda`.
     """
     grid = PerceptronSettings.model_validate(settings)
-    tables = [student_errors(grid, student, teacher, seed, torch.device(device)) for seed in seeds]
+    places = tqdm(seeds, desc=f"{student} student, {teacher} teacher", unit="seed", disable=None)
+    tables = [student_errors(grid, student, teacher, seed, torch.device(device)) for seed in places]
     write_errors(pd.concat(tables, ignore_index=True), output)
 
 

@@ -38,6 +38,8 @@ from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM,
 
 _AXIS_MARGIN = 0.12
 _NUM_LINE_POINTS = 100
+_FRONTIER_SHADES = ("#808080", "#404040", "#b0b0b0")
+"""Colours of frontiers, the next one once all dashes are taken."""
 
 
 def trade_off_points(results: pd.DataFrame, settings: TradeOffSettings) -> pd.DataFrame:
@@ -121,8 +123,9 @@ def _draw_frontiers(axes: Axes, points: pd.DataFrame, settings: TradeOffSettings
         chosen = 100 * points[points["run"].isin(runs)].set_index("run")[["clean_accuracy", "robust_accuracy"]]
         means = chosen.groupby("run").mean().sort_values("clean_accuracy")
         clean, robust = means["clean_accuracy"].to_numpy(), means["robust_accuracy"].to_numpy()
-        dashes = DASHES[place % len(DASHES)]
-        axes.plot(clean, robust, color="#808080", linestyle=dashes, linewidth=0.9, zorder=2, label=f"frontier: {label}")
+        turn, dashes = divmod(place, len(DASHES))
+        shade = _FRONTIER_SHADES[turn % len(_FRONTIER_SHADES)]
+        axes.plot(clean, robust, color=shade, ls=DASHES[dashes], linewidth=0.9, zorder=2, label=f"frontier: {label}")
         along, corners = np.linspace(0, len(means) - 1, _NUM_LINE_POINTS), np.arange(len(means))
         near += list(zip(np.interp(along, corners, clean), np.interp(along, corners, robust), strict=True))
     return near

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from pumalib.devices import ran_out_of_memory
 from pumalib.errors import DataError
 from pumalib.scores.estimates import Estimate, Question
 from pumalib.scores.functions import load_function
@@ -18,16 +22,32 @@ def score(question: Question, settings: CustomScoreSettings) -> Estimate:
     """Call the user's function batch by batch.
 
     Raises:
-        DataError: it gives another number of scores, NaN, infinity, or no numbers.
+        DataError: it raises, or gives another number of scores, NaN, infinity, or no numbers.
     """
     function = load_function(settings)
     size = settings.batch_size
     batches = zip(torch.split(question.images, size), torch.split(question.labels, size), strict=True)
     blocks = [
-        _as_numbers(function(question.model, images, labels, **settings.options), len(labels), settings.method)
+        _as_numbers(_call(function, question, images, labels, settings), len(labels), settings.method)
         for images, labels in batches
     ]
     return Estimate(np.concatenate(blocks), settings.higher_is, "as given by the function")
+
+
+def _call(
+    function: Callable[..., Any], question: Question, images: Tensor, labels: Tensor, settings: CustomScoreSettings
+) -> Any:
+    """Call the user's function; whatever it raises, the message says where."""
+    try:
+        return function(question.model, images, labels, **settings.options)
+    except Exception as error:
+        if ran_out_of_memory(error):
+            raise
+        place = traceback.extract_tb(error.__traceback__)[:2][-1]  # the function itself, if it was entered
+        raise DataError(
+            f"expected scores from {settings.method}, it raised {type(error).__name__}: {error} "
+            f"({place.filename}, line {place.lineno})"
+        ) from error
 
 
 def _as_numbers(values: Any, count: int, method: str) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 
 def nearest_distances(
@@ -27,7 +28,7 @@ def nearest_distances(
         raise ValueError("expected one or more reference images, got none")
     nearest = [
         _nearest_in_block(_flatten(queries[start : start + block]), references, block)
-        for start in range(0, len(queries), block)
+        for start in tqdm(range(0, len(queries), block), desc="measuring distances", unit="block", disable=None)
     ]
     return np.concatenate([np.empty(0, np.float32), *nearest])
 

@@ -43,6 +43,9 @@ def loss(model, images, labels, temperature=1.0):
     calls.append(len(labels))
     return F.cross_entropy(model(images) / temperature, labels, reduction="none")
 
+def raises(model, images, labels):
+    return missing_name
+
 def brightness(model, images, labels):
     assert images.dtype == torch.float32 and images.ndim == 4 and labels.dtype == torch.int64
     assert not model.training
@@ -258,6 +261,7 @@ def test_lists_and_gradients_are_welcome(pool: Path, model: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("function", "message"),
     [
+        ("raises", r"it raised NameError: name 'missing_name' is not defined \(.*my_scores_\d+\.py, line \d+\)"),
         ("too_few", r"expected 7 scores from my_scores_\d+:too_few, one an image, got shape \(6,\)"),
         ("one_a_class", r"one an image, got shape \(7, 10\)"),
         ("nothing", r"one an image, got shape \(\)|got NoneType"),

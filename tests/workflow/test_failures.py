@@ -1,6 +1,7 @@
 """A user's mistakes through the real command line: one clear error, a status other than 0, nothing half-written."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -39,6 +40,38 @@ def test_make_run_shows_the_message_of_a_failed_job_last(make_checkout):
     assert "Traceback" not in result.stdout + result.stderr
     assert not (checkout.folder / "results/tiny/selections/puma/seed0.h5").exists()
     assert not list((checkout.folder / "results").rglob("*.part"))
+
+
+def test_snakemake_too_shows_the_message_of_a_failed_job_last(make_checkout):
+    checkout = make_checkout()
+    (checkout.folder / "my_scores.py").write_text("def score(model, images, labels):\n    return unknown_name\n")
+
+    def change(raw):
+        raw["scores"]["margin"] = {"method": "my_scores:score", "model": "trades", "higher_is": "harder"}
+        raw["runs"]["puma"]["epsilon"] = {"policy": "fixed"}
+        del raw["reports"]["margins"]
+
+    result = checkout.run("results/tiny/scores/margin/seed0.h5", study=checkout.study("raises.yaml", change))
+    log = "results/tiny/logs/scores/margin/seed0/shard0.log"
+    lines = [line for line in result.stderr.splitlines() if line]
+    assert result.returncode != 0
+    assert lines[-2].startswith("Error: expected scores from my_scores:score, it raised NameError: name 'unknown_name'")
+    assert lines[-2].endswith("my_scores.py, line 2)")
+    assert lines[-1] == f"  log: {log}"
+    assert "Traceback" not in result.stdout + result.stderr
+    assert "image/s" not in result.stdout + result.stderr
+    assert "Traceback" in (checkout.folder / log).read_text()
+
+
+def test_a_training_shows_one_progress_line_in_a_terminal_and_none_elsewhere(make_checkout):
+    checkout = make_checkout()
+    command = " ".join(checkout.command("results/tiny/models/trades/seed0/model.safetensors", study="tiny.yaml"))
+    result = checkout.call(["script", "-qec", f"stty cols 100 rows 40; {command}", "/dev/null"])
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"trades/0: 100%.*\[.*<.*image/s", result.stdout)
+    assert "image/s" not in "".join(
+        path.read_text().replace("images/s", "") for path in (checkout.folder / "results/tiny/logs").rglob("*.log")
+    )
 
 
 def test_a_damaged_dataset_is_named_by_the_job_that_meets_it(make_checkout):

@@ -43,7 +43,8 @@ def _read(root: Path, settings: FolderSettings) -> tuple[tuple[str, ...], Labell
     shape = (len(folder), settings.image_size, settings.image_size, settings.channels)
     images = np.empty(shape, np.uint8)
     labels = np.empty(len(folder), np.int64)
-    for row, (path, label) in enumerate(tqdm(folder.samples, desc=f"reading {root}", unit="image", leave=False)):
+    samples = tqdm(folder.samples, desc=f"reading {root}", unit="image", disable=None)
+    for row, (path, label) in enumerate(samples):
         images[row], labels[row] = _read_image(path, settings), label
     return tuple(folder.classes), LabelledImages(images, labels)
 

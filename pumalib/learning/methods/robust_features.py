@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from pumalib.attacks.projection import norms, steepest
 from pumalib.errors import DataError
@@ -57,18 +58,20 @@ def learn(settings: RobustFeaturesSettings, inputs: LearningInputs, on_step: OnS
     def state_dict() -> dict[str, Any]:
         return {"done": done, "learned": torch.from_numpy(learned), "records": progress.state_dict()}
 
-    while done < len(learned):
-        rows = np.arange(done, min(done + settings.batch_size, len(learned)))
-        images, starts = inputs.images[rows], inputs.images[others[rows]]
-        with frozen_parameters(trained.model):
-            moved, share_left = match_features(
-                read, _on_device(starts, inputs.device), _on_device(images, inputs.device), settings
-            )
-        learned[rows] = to_bytes(moved, images, None)
-        done = int(rows[-1]) + 1
-        progress.add(done, share_left)
-        inputs.state.offer(state_dict)
-        on_step(done)
+    with tqdm(total=len(learned), initial=done, desc="learning", unit="image", disable=None) as bar:
+        while done < len(learned):
+            rows = np.arange(done, min(done + settings.batch_size, len(learned)))
+            images, starts = inputs.images[rows], inputs.images[others[rows]]
+            with frozen_parameters(trained.model):
+                moved, share_left = match_features(
+                    read, _on_device(starts, inputs.device), _on_device(images, inputs.device), settings
+                )
+            learned[rows] = to_bytes(moved, images, None)
+            done = int(rows[-1]) + 1
+            progress.add(done, share_left)
+            inputs.state.offer(state_dict)
+            bar.update(len(rows))
+            on_step(done)
     return learned
 
 

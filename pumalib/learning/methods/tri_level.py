@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
+from tqdm import tqdm
 
 from pumalib.attacks.gradient_ascent import ascend
 from pumalib.attacks.objectives import log_odds_against
@@ -53,12 +54,14 @@ def learn(settings: TriLevelSettings, inputs: LearningInputs, on_step: OnStep = 
         DataError: a network that cannot be unrolled, or an outer loss that is not finite.
     """
     learning = _Learning(settings, inputs)
-    while learning.step < settings.steps:
-        learning.advance()
-        if learning.step % settings.probe_every == 0 or learning.step == settings.steps:
-            learning.measure()
-        inputs.state.offer(learning.state_dict)
-        on_step(learning.step)
+    with tqdm(total=settings.steps, initial=learning.step, desc="learning", unit="step", disable=None) as bar:
+        while learning.step < settings.steps:
+            learning.advance()
+            if learning.step % settings.probe_every == 0 or learning.step == settings.steps:
+                learning.measure()
+            inputs.state.offer(learning.state_dict)
+            bar.update()
+            on_step(learning.step)
     return learning.levels()
 
 
