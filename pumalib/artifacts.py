@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,10 @@ def create_artifact(
         packages: optional ones that made it, whose versions are recorded too.
     """
     with writing(path) as temporary:
-        with h5py.File(temporary, "w", libver="latest", userblock_size=HEAD_BYTES) as file:
+        with (
+            _PatientFile(temporary) as disk,
+            h5py.File(disk, "w", libver="latest", userblock_size=HEAD_BYTES) as file,
+        ):
             file.attrs["schema"] = f"puma.{kind}"
             file.attrs["schema_version"] = SCHEMA_VERSIONS[kind]
             file.attrs["settings"] = to_json(settings)
@@ -131,6 +135,39 @@ def create_artifact(
             file.attrs["library_versions"] = to_json(library_versions(*packages))
             yield file
         seal(temporary)
+
+
+class _PatientFile(FileIO):
+    """A new file that takes everything, and raises the first error of the disk when it is closed.
+
+    HDF5 crashes the process where a disk fails it as it writes what it held back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+
+    def write(self, content: Any, /) -> int:
+        """Write all of it, unless something before it could not be written."""
+        left = memoryview(content).cast("B")
+        size = len(left)
+        try:
+            while len(left) and self._error is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def close(self) -> None:
+        """Close the file.
+
+        Raises:
+            OSError: something could not be written; once.
+        """
+        super().close()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
 
 def expect_readable(path: str | os.PathLike[str]) -> None:

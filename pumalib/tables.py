@@ -19,8 +19,12 @@ def write_table(path: str | Path, text: str) -> None:
     write_text(checksum_path(target), f"{_sha256(text.encode())}  {target.name}\n")
 
 
-def read_table(path: str | Path) -> str:
+def read_table(path: str | Path, what: str = "a table") -> str:
     """Read a table as text.
+
+    Args:
+        path: of the table.
+        what: it holds, for the message where there is none.
 
     Raises:
         ArtifactError: missing, not text, or other bytes than were written.
@@ -29,7 +33,7 @@ def read_table(path: str | Path) -> str:
     try:
         content = target.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"expected a table at {path}, got: {error.strerror}") from None
+        raise ArtifactError(f"expected {what} at {path}, got: {error.strerror}") from None
     if not is_as_written(target, content):
         raise ArtifactError(
             f"expected the table {path} as it was written, got one that was changed or cut short; "

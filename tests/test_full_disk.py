@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pumalib.artifacts import create_artifact, write_text, writing
+from pumalib.digests import is_whole
 from pumalib.errors import ResourceError
 from pumalib.models.checkpoint import save_weights
 from pumalib.states import StateFile, StatePlace
@@ -75,3 +76,25 @@ def test_disk_that_cannot_be_written_is_told(disk: Path, write: Callable[[Path],
         ResourceError, match=r"expected to write .*/disk/folder/file, got: Read-only file system; change"
     ):
         write(disk / "folder/file")
+
+
+@pytest.mark.parametrize("count", [500, 100_000], ids=["small columns", "large columns"])
+def test_disk_that_is_full_at_any_page_of_an_artifact_ends_no_process(disk: Path, count: int) -> None:
+    """HDF5 crashes where it finds no room for what it held back."""
+    told = 0
+    for pages in range(5, 100):
+        subprocess.run(["mount", "-o", f"remount,size={4 * pages}k", str(disk)], check=True)
+        reason = ""
+        try:
+            with create_artifact(disk / "file", "scores", settings={}, inputs={}) as file:
+                for column in range(20):
+                    file.create_dataset(f"column{column}", data=np.zeros(count, np.float32))
+        except ResourceError as error:
+            reason = str(error)
+        if reason:
+            told += "got a full disk or quota" in reason
+            assert list(disk.iterdir()) == []
+        else:
+            assert is_whole(disk / "file")
+            (disk / "file").unlink()
+    assert told > (90 if count > 500 else 4)

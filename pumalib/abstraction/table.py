@@ -23,7 +23,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         ArtifactError: missing, or not such a table.
     """
     try:
-        table = pd.read_csv(StringIO(tables.read_table(path)), keep_default_na=False)
+        table = pd.read_csv(StringIO(tables.read_table(path, "a table of students")), keep_default_na=False)
     except ValueError as error:
         raise ArtifactError(f"expected a table of students at {path} ({error}); delete it and run again") from None
     if tuple(table.columns) != COLUMNS or table.duplicated(list(KEYS)).any():

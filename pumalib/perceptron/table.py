@@ -55,7 +55,7 @@ def read_errors(path: str | Path) -> pd.DataFrame:
         ArtifactError: missing, or not such a table.
     """
     try:
-        table = pd.read_csv(StringIO(read_table(path)), keep_default_na=False)
+        table = pd.read_csv(StringIO(read_table(path, "a table of errors")), keep_default_na=False)
     except ValueError as error:
         raise ArtifactError(f"expected a table of errors at {path} ({error}); delete it and run again") from None
     if tuple(table.columns) != COLUMNS:
