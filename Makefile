@@ -1,18 +1,24 @@
 # Plain verbs. Every command is printed as it runs; the README lists them for people who do not use make.
 STUDY ?= config.yaml
 ARGS ?=
+REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
 SLURM_STAMP := .venv/.installed-slurm
 AUTOATTACK_STAMP := .venv/.installed-autoattack
+BROWSER_STAMP := .venv/.installed-browser
 
-.PHONY: run studies perceptron test test-slow test-gpu test-slurm test-autoattack bench bench-gpu docs check format schema lock clean
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-autoattack test-report bench bench-gpu docs check format schema lock clean
 
 # Run a study, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
 	$(BIN)/python -m pumalib check $(STUDY)
 	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
 	$(BIN)/python -m pumalib summary $(STUDY)
+
+# A study that has run, as one HTML file that needs no network, neither to write it nor to read it.
+report: $(STAMP)
+	$(BIN)/snakemake --report $(REPORT) $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY))
 
 # The paper's tables and figures, on digits; see docs/reproduction.md.
 studies:
@@ -41,6 +47,10 @@ test-slurm: $(SLURM_STAMP)
 # AutoAttack for real; its package is 40 MB of download and optional, so `make test` skips these.
 test-autoattack: $(AUTOATTACK_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/attacks/test_autoattack.py tests/evaluation/test_attack_files.py $(ARGS)
+
+# Opens Snakemake's report of a tiny study in Chromium without a network; apt-get installs Chromium where it is missing, as root.
+test-report: $(BROWSER_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser $(ARGS)
 
 # The documents as a site, in build/site.
 docs: $(STAMP)
@@ -95,12 +105,16 @@ $(AUTOATTACK_STAMP): $(STAMP)
 	$(BIN)/pip install --constraint constraints.txt --editable '.[autoattack]'
 	touch $(AUTOATTACK_STAMP)
 
+$(BROWSER_STAMP): $(STAMP)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[browser]'
+	touch $(BROWSER_STAMP)
+
 # torchattacks asks for a requests of 2021 that nothing run here imports, so it comes without what it asks for.
 .venv/.bench: $(STAMP)
 	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks
 	touch .venv/.bench
 
-lock: $(SLURM_STAMP) $(AUTOATTACK_STAMP) .venv/.bench
+lock: $(SLURM_STAMP) $(AUTOATTACK_STAMP) $(BROWSER_STAMP) .venv/.bench
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 

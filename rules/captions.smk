@@ -6,7 +6,14 @@ SECTIONS = {  # in reading order, with the kinds of reports that stand in each
     "Accuracy": ("comparison", "trade_off", "ratio_curves", "robustness_curves"),
     "Errors of students": ("error_curves", "decay"),
     "Accuracy of students": ("abstraction_curves",),
-    "Margins and images": ("margin_histogram", "score_agreement", "nearest_neighbours"),
+    "Margins and images": (
+        "margin_histogram",
+        "margin_classes",
+        "epsilon_distribution",
+        "score_agreement",
+        "pruned_rows",
+        "nearest_neighbours",
+    ),
     "Training and cost": ("training_curves", "cost"),
 }
 
