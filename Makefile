@@ -4,13 +4,10 @@ ARGS ?=
 REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
-SLURM_STAMP := .venv/.installed-slurm
-AUTOATTACK_STAMP := .venv/.installed-autoattack
-BROWSER_STAMP := .venv/.installed-browser
 
 .PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-autoattack test-report bench bench-gpu docs check format schema lock clean
 
-# Run a study, then print its tables and where its files are; on failure the job's own message comes last.
+# Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
 	$(BIN)/python -m pumalib check $(STUDY)
 	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS) || { $(BIN)/python -m pumalib errors $(STUDY); exit 1; }
@@ -41,15 +38,15 @@ test-gpu:
 	python3 -m pytest -m gpu $(ARGS)
 
 # As root on a machine without a SLURM of its own: starts one, with two pretend GPUs; apt-get installs it where missing.
-test-slurm: $(SLURM_STAMP)
+test-slurm: .venv/.installed-slurm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm $(ARGS)
 
 # AutoAttack for real; its package is 40 MB of download and optional, so `make test` skips these.
-test-autoattack: $(AUTOATTACK_STAMP)
+test-autoattack: .venv/.installed-autoattack
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/attacks/test_autoattack.py tests/evaluation/test_attack_files.py $(ARGS)
 
 # Opens Snakemake's report of a tiny study in Chromium without a network; apt-get installs Chromium where it is missing, as root.
-test-report: $(BROWSER_STAMP)
+test-report: .venv/.installed-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser $(ARGS)
 
 # The documents as a site, in build/site.
@@ -96,25 +93,17 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
-# Not among what developers install: every call of snakemake would load the plugin, a third of a second.
-$(SLURM_STAMP): $(STAMP)
-	$(BIN)/pip install --constraint constraints.txt --editable '.[slurm]'
-	touch $(SLURM_STAMP)
-
-$(AUTOATTACK_STAMP): $(STAMP)
-	$(BIN)/pip install --constraint constraints.txt --editable '.[autoattack]'
-	touch $(AUTOATTACK_STAMP)
-
-$(BROWSER_STAMP): $(STAMP)
-	$(BIN)/pip install --constraint constraints.txt --editable '.[browser]'
-	touch $(BROWSER_STAMP)
+# What is not among what developers install: with SLURM's plugin, every call of snakemake would take a third of a second more.
+.venv/.installed-%: $(STAMP)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[$*]'
+	touch $@
 
 # torchattacks asks for a requests of 2021 that nothing run here imports, so it comes without what it asks for.
 .venv/.bench: $(STAMP)
 	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks
 	touch .venv/.bench
 
-lock: $(SLURM_STAMP) $(AUTOATTACK_STAMP) $(BROWSER_STAMP) .venv/.bench
+lock: .venv/.installed-slurm .venv/.installed-autoattack .venv/.installed-browser .venv/.bench
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 

@@ -19,6 +19,7 @@ elif "abstraction" in config:
 
 else:
 
+    include: "rules/choices.smk"
     include: "rules/datasets.smk"
     include: "rules/synthetic.smk"
     include: "rules/learning.smk"

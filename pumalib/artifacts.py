@@ -133,38 +133,65 @@ def create_artifact(
         seal(temporary)
 
 
+def expect_readable(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that is there and may not be read, which libraries call missing or damaged.
+
+    Raises:
+        ResourceError: no right to read it.
+    """
+    try:
+        open(path, "rb").close()
+    except PermissionError as error:
+        raise ResourceError(
+            f"expected to read {path}, got: {error.strerror}; change its owner or permissions"
+        ) from None
+
+
 @contextmanager
-def open_artifact(path: str | os.PathLike[str], kind: str) -> Iterator[h5py.File]:
+def open_artifact(path: str | os.PathLike[str], kind: str | None) -> Iterator[h5py.File]:
     """Open an artifact for reading; refuse a missing, damaged or foreign file.
+
+    Args:
+        path: of the file.
+        kind: one of `SCHEMA_VERSIONS`; None: any.
 
     Raises:
         ArtifactError: not there, not HDF5, changed since it was written, another kind, or another schema version.
+        ResourceError: no right to read it.
     """
-    what = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} file"
+    what = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} file" if kind else "an HDF5 or safetensors file of a study"
     if not Path(path).is_file():
         raise ArtifactError(f"expected {what}, found nothing at {path}")
+    expect_readable(path)
     try:
         if not is_whole(path):
             raise OSError("other bytes than were written")
         file = h5py.File(path, "r")
     except OSError as error:
-        raise ArtifactError(
-            f"expected {what}, got a truncated or damaged HDF5 file at {path} ({error}); delete it and run again"
-        ) from None
+        damage = "a truncated or damaged HDF5 file" if kind else "a damaged or foreign file"
+        raise ArtifactError(f"expected {what}, got {damage} at {path} ({error}); delete it and run again") from None
     with file:
         try:
             _check_schema(file, path, kind)
             yield file
         except (OSError, RuntimeError, KeyError) as error:
             raise ArtifactError(
-                f"expected a readable {kind} file, reading {path} failed ({error}); delete it and run again"
+                f"expected a readable {kind or 'HDF5'} file, reading {path} failed ({error}); delete it and run again"
             ) from error
 
 
-def _check_schema(file: h5py.File, path: str | os.PathLike[str], kind: str) -> None:
-    found = file.attrs.get("schema", "none")
-    if found != f"puma.{kind}":
-        raise ArtifactError(f"expected schema puma.{kind}, got {found} at {path}; give the {kind} file")
+def kind_of(file: h5py.File) -> str:
+    """Return the kind that an artifact says it is, such as `scores`."""
+    return str(file.attrs.get("schema", "none")).removeprefix("puma.")
+
+
+def _check_schema(file: h5py.File, path: str | os.PathLike[str], wanted: str | None) -> None:
+    kind, schema = kind_of(file), file.attrs.get("schema", "none")
+    if wanted is None and kind not in SCHEMA_VERSIONS:
+        known = ", ".join(f"puma.{name}" for name in SCHEMA_VERSIONS)
+        raise ArtifactError(f"expected one of the schemas {known}, got {schema} at {path}; the file is from elsewhere")
+    if wanted not in (None, kind):
+        raise ArtifactError(f"expected schema puma.{wanted}, got {schema} at {path}; give the {wanted} file")
     version = file.attrs.get("schema_version", "none")
     if version != SCHEMA_VERSIONS[kind]:
         raise ArtifactError(

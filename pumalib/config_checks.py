@@ -179,6 +179,7 @@ def _check_runs(study: Study, shapes: dict[str, tuple[ImageShape, int | None]]) 
         for index, cut in enumerate(run.prune):
             if cut.by != RANDOM:
                 _expect_score(study, name, cut.by, f"{where}.prune[{index}].by", also=(RANDOM,))
+        _check_devices(study, name)
         _check_epsilon(study, name)
 
 
@@ -188,6 +189,20 @@ def _expect_score(study: Study, run: str, score: str, where: str, also: tuple[st
         raise ConfigError(
             f"expected a score of pool {study.runs[run].pool}, got {score}, a score of pool {study.score_pool(score)}, "
             f"at {where}"
+        )
+
+
+def _check_devices(study: Study, name: str) -> None:
+    training, where = study.runs[name].training, f"runs.{name}.training.devices"
+    if training.devices > training.batch_size:
+        raise ConfigError(
+            f"expected devices of at most the batch_size {training.batch_size}, a row each, got {training.devices} at "
+            f"{where}; lower it"
+        )
+    if training.devices > 1 and training.compile:
+        raise ConfigError(
+            f"expected devices 1 with compile, which does not work over several, got {training.devices} at {where}; "
+            "leave one of them out"
         )
 
 

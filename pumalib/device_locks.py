@@ -1,4 +1,4 @@
-"""One job a device: jobs on one machine agree through a lock file for each device, and wait where all are taken."""
+"""One job a device: jobs on one machine agree through a lock file for each device, and wait where too few are free."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import re
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pumalib.errors import ConfigError
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_GATE = "all"
+"""Name of the lock that is held for the moment of a look at the others."""
 
 
 def count_devices(visible: str | None, folder: Path = Path("/dev")) -> int:
@@ -34,18 +37,33 @@ def count_devices(visible: str | None, folder: Path = Path("/dev")) -> int:
     return min(shown, present)
 
 
+def check_device_count(wanted: int, found: int) -> None:
+    """Refuse a training over more devices than there are.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if wanted > found:
+        raise ConfigError(
+            f"expected training.devices of at most {found}, the CUDA devices that a job sees on this machine, got "
+            f"{wanted}; lower it, or let the job see more (docs/cluster.md)"
+        )
+
+
 def lock_folder() -> Path:
     """Return the folder of this user's lock files, in the temporary folder: a lock holds on one machine."""
     return Path(tempfile.gettempdir()) / f"puma-devices-{os.getuid()}"
 
 
-def hold_a_device(names: Sequence[str], folder: Path) -> int:
-    """Take a free device until this process ends, however it ends; return its index in `names`.
+def hold_devices(names: Sequence[str], count: int, folder: Path) -> list[int]:
+    """Take free devices until this process ends, however it ends; return their indices in `names`.
 
-    The kernel drops a lock with the process, so that a killed job leaves no device taken.
+    The kernel drops a lock with the process, so that a killed job leaves no device taken. A job takes all that it
+    needs at once, and none before: two that each want two never hold one each.
 
     Args:
         names: a name for each visible device, the same in every process, in the order of preference.
+        count: devices to take, no more than there are names.
         folder: where the lock files are; made where missing.
 
     Raises:
@@ -53,34 +71,39 @@ def hold_a_device(names: Sequence[str], folder: Path) -> int:
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files = [os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600) for name in names]
+        gate, *files = [os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600) for name in (_GATE, *names)]
     except OSError as error:
         raise ConfigError(
             f"expected a folder for the locks of devices that this user can write, got {error}; "
             "set TMPDIR to a folder of your own on this machine"
         ) from None
-    index = _wait_for_one(files, names, folder)
-    for other, file in enumerate(files):
-        if other != index:
-            os.close(file)
-    return index
-
-
-def _wait_for_one(files: Sequence[int], names: Sequence[str], folder: Path) -> int:
-    index = _take_a_free_one(files)
-    if index is None:
-        logging.info("waiting for a device: other jobs hold %s (locks in %s)", ", ".join(names), folder)
-    while index is None:
+    taken = _take(files, count, gate)
+    if not taken:
+        wanted, held = ("a device", "") if count == 1 else (f"{count} devices", "some of ")
+        logging.info("waiting for %s: other jobs hold %s%s (locks in %s)", wanted, held, ", ".join(names), folder)
+    while not taken:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
-        index = _take_a_free_one(files)
-    return index
-
-
-def _take_a_free_one(files: Sequence[int]) -> int | None:
+        taken = _take(files, count, gate)
     for index, file in enumerate(files):
-        try:
+        if index not in taken:
+            os.close(file)
+    os.close(gate)
+    return taken
+
+
+def _take(files: Sequence[int], count: int, gate: int) -> list[int]:
+    """Lock so many of the files, or none; one process at a time looks."""
+    fcntl.flock(gate, fcntl.LOCK_EX)
+    taken: list[int] = []
+    for index, file in enumerate(files):
+        with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        return index
-    return None
+            taken.append(index)
+        if len(taken) == count:
+            break
+    else:
+        for index in taken:
+            fcntl.flock(files[index], fcntl.LOCK_UN)
+        taken = []
+    fcntl.flock(gate, fcntl.LOCK_UN)
+    return taken

@@ -10,7 +10,8 @@ from typing import Literal
 
 import torch
 
-from pumalib.device_locks import hold_a_device, lock_folder
+from pumalib import device_locks
+from pumalib.device_locks import check_device_count
 from pumalib.errors import ConfigError, ResourceError
 
 DeviceChoice = Literal["auto", "cpu", "cuda"]
@@ -25,24 +26,33 @@ def resolve_device(choice: str) -> str:
     Raises:
         ConfigError: `cuda` was asked for and there is none.
     """
-    if choice == "cpu":
+    (device,) = hold_devices(choice, 1)
+    if device == "cpu":
         return "cpu"
-    if torch.cuda.is_available():
-        _take_cuda_device()
-        return "cuda"
-    if choice == "cuda":
-        raise ConfigError("expected a CUDA device (device: cuda), found none; use device: auto or cpu")
-    return "cpu"
+    torch.cuda.set_device(device)
+    return "cuda"
 
 
 @cache
-def _take_cuda_device() -> None:
-    """Make a free device the current one, which `cuda` means from then on; once a process."""
+def hold_devices(choice: str, count: int) -> tuple[str, ...]:
+    """Take the devices of a job, to its end: `cpu` so many times, or such as `cuda:0` and `cuda:2`; once a process.
+
+    Where other jobs of this user hold too many of those that are visible, this waits.
+
+    Raises:
+        ConfigError: there are not so many, or none where `cuda` was asked for.
+    """
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("expected a CUDA device (device: cuda), found none; use device: auto or cpu")
+    if choice == "cpu" or not torch.cuda.is_available():
+        return ("cpu",) * count
     # An index depends on CUDA_VISIBLE_DEVICES; the identifier does not.
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
-    index = hold_a_device(names, lock_folder())
-    torch.cuda.set_device(index)
-    logging.info("computing on device %d of %d, %s", index, len(names), torch.cuda.get_device_name(index))
+    check_device_count(count, len(names))
+    indices = device_locks.hold_devices(names, count, device_locks.lock_folder())
+    for index in indices:
+        logging.info("computing on device %d of %d, %s", index, len(names), torch.cuda.get_device_name(index))
+    return tuple(f"cuda:{index}" for index in indices)
 
 
 def use_threads(count: int) -> None:

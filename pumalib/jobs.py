@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pumalib.driver import join_run
@@ -21,30 +22,55 @@ STATUS_OF_SIGTERM = 128 + signal.SIGTERM
 """What a shell reports of a process that SIGTERM ended."""
 
 
-@contextmanager
-def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: int | None = None) -> Iterator[None]:
-    """Run a job: log to a file, fix torch's threads, end in order at SIGTERM, and report a failure as one message.
+@dataclass(frozen=True)
+class Frame:
+    """What surrounds the work of a job.
 
-    Args:
+    Attributes:
         log: the job's log file.
         errors: file that failed jobs append their message to, for `python -m pumalib errors`.
         code: the code fingerprint in the rule's params. With PUMA_CHECK_CLOSURE=1 in the environment (the tests set
             it) the job fails if it loaded a pumalib module that the fingerprint does not cover.
         threads: torch threads; None: the job does not use torch.
+    """
+
+    log: str
+    errors: str
+    code: Mapping[str, str]
+    threads: int | None = None
+
+    def enter(self, rank: int | None = None) -> None:
+        """Log to the file, fix torch's threads, and end in order at SIGTERM, from here on.
+
+        Args:
+            rank: number of the process among those that a job started, of which the first alone logs more than
+                warnings; None: the job itself.
+        """
+        answer_sigterm()
+        _open_log(self.log, rank)
+        join_run(Path(self.errors).parent)
+        reach_user_modules()
+        if self.threads is not None:
+            _use_threads(self.threads)
+
+    def leave(self) -> None:
+        """Look whether the code fingerprint was whole, where the environment asks for it."""
+        if os.environ.get("PUMA_CHECK_CLOSURE") == "1":
+            _check_closure(self.code)
+
+
+@contextmanager
+def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: int | None = None) -> Iterator[Frame]:
+    """Run a job in its frame, which see, and report a failure as one message.
 
     Raises:
         SystemExit: the job failed or was stopped; the message went to stderr, the log and the errors file.
     """
+    frame = Frame(str(log), str(errors), code, threads)
     try:
-        answer_sigterm()
-        _open_log(log)
-        join_run(Path(errors).parent)
-        reach_user_modules()
-        if threads is not None:
-            _use_threads(threads)
-        yield
-        if os.environ.get("PUMA_CHECK_CLOSURE") == "1":
-            _check_closure(code)
+        frame.enter()
+        yield frame
+        frame.leave()
     except PumaError as error:
         _fail(str(error), errors, log)
     except TerminationError as request:
@@ -54,12 +80,13 @@ def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: i
         _fail(f"unexpected {type(error).__name__}: {error}", errors, log)
 
 
-def _open_log(log: str | Path) -> None:
+def _open_log(log: str | Path, rank: int | None) -> None:
+    level, who = (logging.WARNING, f"rank {rank}: ") if rank else (logging.INFO, "")
     try:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
-        logging.basicConfig(
-            filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
-        )
+        if rank is None:
+            Path(log).write_bytes(b"")  # then all append
+        logging.basicConfig(filename=log, level=level, format=f"%(asctime)s %(levelname)s {who}%(message)s", force=True)
     except OSError as error:
         raise ResourceError(f"expected to write the log {log}, got: {error.strerror}") from error
     logging.captureWarnings(True)

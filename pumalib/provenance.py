@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -40,8 +40,37 @@ def code_fingerprint(script: str | Path, *modules: str | None) -> dict[str, str]
         if source is not None:
             fingerprints[name] = _tree_hash(source)
     fingerprints[path.name] = _tree_hash(path)
-    fingerprints["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
+    fingerprints["python"] = _python()
     return dict(sorted(fingerprints.items()))
+
+
+def changed_since(fingerprints: Mapping[str, str]) -> list[str]:
+    """Return what differs today from a code fingerprint: names of modules and scripts, ascending.
+
+    Modules of a user's package are left out, because finding them would import the package; so are scripts where the
+    workflow is not beside the library.
+
+    Args:
+        fingerprints: of `code_fingerprint`; of another minor version of Python nothing can be told, and `python` is
+            returned alone.
+    """
+    if fingerprints.get("python") != _python():
+        return ["python"]
+    scripts = Path(__file__).parents[1] / "workflow_scripts"
+    today = {name: _hash_today(name, scripts) for name in fingerprints if name != "python"}
+    return sorted(name for name, digest in today.items() if digest not in (None, fingerprints[name]))
+
+
+def _hash_today(name: str, scripts: Path) -> str | None:
+    """Return the hash of a module or script; None: it is not to be told."""
+    if name.endswith(".py"):
+        path = scripts / Path(name).name
+        return _tree_hash(path if path.is_file() else None) if scripts.is_dir() else None
+    return _tree_hash(_find(name)) if _is_ours(name) or "." not in name else None
+
+
+def _python() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def loaded_outside(fingerprints: Iterable[str]) -> list[str]:

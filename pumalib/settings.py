@@ -60,8 +60,8 @@ PositiveAmount = Annotated[
 ]
 """An amount above 0."""
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-"""A name that can stand in a path: letters, digits and + . _ = -, beginning with a letter or digit."""
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
+"""A name that can stand in a path: at most 100 letters, digits and + . _ = -, beginning with a letter or digit."""
 
 
 def _refuse_repeated_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ import torch
 from pumalib.artifacts import clear_parts, content_fingerprint, to_json, writing
 from pumalib.errors import ArtifactError
 from pumalib.provenance import library_versions
+from pumalib.ranks import ALONE, Ranks
 from pumalib.termination import TerminationError, defer_to_steps, is_requested
 
 log = logging.getLogger(__name__)
@@ -65,10 +66,11 @@ class StateFile:
     Args:
         place: where it is kept; None: nowhere, a kill loses everything.
         key: fingerprint of everything the numbers depend on; a state with another key is not used.
+        ranks: the processes that share the work; the first saves for all, when one of them is to save or to end.
     """
 
-    def __init__(self, place: StatePlace | None, key: str) -> None:
-        self._place, self._key = place, key
+    def __init__(self, place: StatePlace | None, key: str, ranks: Ranks = ALONE) -> None:
+        self._place, self._key, self._ranks = place, key, ranks
         self._saved_at = time.monotonic()
 
     def load(self, device: str = "cpu") -> dict[str, Any] | None:
@@ -108,10 +110,14 @@ class StateFile:
         """
         if self._place is None:
             return
-        is_last = is_requested()
-        if is_last or time.monotonic() - self._saved_at >= self._place.every_seconds:
-            self._save(self._place.path, values())
+        is_due = time.monotonic() - self._saved_at >= self._place.every_seconds
+        is_last, is_due = self._ranks.any(is_requested(), is_due)
+        if is_last or is_due:
+            if self._ranks.is_first:
+                self._save(self._place.path, values())
+            self._saved_at = time.monotonic()
         if is_last:
+            self._ranks.any(is_last)  # the others end when the first has saved
             raise TerminationError(
                 f"stopped by SIGTERM, the state is saved at {self._place.path}; "
                 "run the same command again to go on from it"
@@ -125,7 +131,6 @@ class StateFile:
         with writing(path) as temporary, open(temporary, "wb") as file:
             file.write(to_json(head).encode() + b"\n")
             file.write(payload)
-        self._saved_at = time.monotonic()
 
     def remove(self) -> None:
         """Remove the state, once the outputs are in place."""
@@ -144,7 +149,10 @@ def _read(path: Path, key: str, device: str) -> dict[str, Any]:
     Raises:
         ArtifactError: damaged, of another schema, or of other work.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"expected a state at {path}, got: {error.strerror}") from None
     line, _, payload = content.partition(b"\n")
     try:
         head = json.loads(line)

@@ -16,6 +16,9 @@ from pumalib.errors import ConfigError
 
 AnyStudy = Study | PerceptronStudy | AbstractionStudy
 
+_TEMPLATE_KEY = "__use_yte__"
+"""Where it is set, Snakemake takes a file for a template of the library yte, and evaluates the Python in it."""
+
 _KINDS = {type(None): "nothing", list: "a list"}
 
 
@@ -39,7 +42,7 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
     """Read a study file as a mapping.
 
     Raises:
-        ConfigError: missing, not YAML, a repeated key, or not a mapping.
+        ConfigError: missing, not YAML, a repeated key, not a mapping, or a template with code.
     """
     try:
         raw = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
@@ -55,6 +58,11 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"expected a YAML file in UTF-8: {reason} ({path})") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"expected a mapping of study keys, got {_KINDS.get(type(raw), 'a scalar')} ({path})")
+    if _TEMPLATE_KEY in raw:
+        raise ConfigError(
+            f"expected settings alone, got {_TEMPLATE_KEY}, with which Snakemake runs Python that stands in {path}; "
+            "write the settings out"
+        )
     return raw
 
 

@@ -43,7 +43,4 @@ for report_name, report_settings in study.settings.reports.items():
             "../workflow_scripts/abstraction_report.py"
 
 
-def every_file():
-    """Return every file of the study."""
-    reports = [path for name in study.settings.reports for path in report_files(name)]
-    return [*rules.abstraction.output, *reports]
+every_file = lambda: with_reports(*rules.abstraction.output)

@@ -9,8 +9,8 @@ SECTIONS = {  # in reading order, with the kinds of reports that stand in each
     "Margins and images": (
         "margin_histogram",
         "margin_classes",
-        "epsilon_distribution",
         "score_agreement",
+        "epsilon_distribution",
         "pruned_rows",
         "nearest_neighbours",
     ),

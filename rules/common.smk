@@ -27,7 +27,7 @@ except ConfigError as error:
 # Every job reads the study again. One edited meanwhile would give files that Snakemake holds for those of the old one.
 STUDY_KEY = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 if workflow.is_main_process:
-    os.environ["PUMA_STUDY_KEY"] = STUDY_KEY
+    os.environ.update(PUMA_STUDY_KEY=STUDY_KEY)
 elif os.environ.get("PUMA_STUDY_KEY", STUDY_KEY) != STUDY_KEY:
     sys.exit(
         f"Error: expected {STUDY_FILES[0]} as it was when this run began, got another; put it back, "
@@ -69,6 +69,15 @@ wildcard_constraints:
     at=r"(/seed\d+)?",
 
 
+def sends_gpu_jobs():
+    """Return whether jobs run on other machines, whose GPUs this one cannot count, and are to use them."""
+    if (
+        workflow.is_main_process
+    ):  # what it sends away reads the rules again, and sends nothing
+        os.environ["PUMA_SENDS_JOBS"] = str(int(workflow.non_local_exec))
+    return study.settings.device != "cpu" and os.environ.get("PUMA_SENDS_JOBS") == "1"
+
+
 def start_run():
     """Take the study's lock, and forget the errors of the run before."""
     try:
@@ -93,11 +102,19 @@ def memory(wildcards, attempt):
 
 def seed_of(at, otherwise):
     """Read the seed out of a path part such as `/seed3`."""
-    return int(at.removeprefix("/seed")) if at else otherwise
+    return int(at.rpartition("seed")[2]) if at else otherwise
 
 
 def report_files(name):
     return [f"{RESULTS}/reports/{name}.{suffix}" for suffix in REPORT_SUFFIXES.values()]
+
+
+def with_reports(*files):
+    """Return files, and those of every report."""
+    return [
+        *files,
+        *[path for name in study.settings.reports for path in report_files(name)],
+    ]
 
 
 def dataset_file(dataset, seed):

@@ -3,12 +3,6 @@
 from pumalib.data.settings import source_module
 
 
-def dataset_sources(wildcards):
-    """Return the user's own files behind a dataset; downloads are not inputs."""
-    settings = study.settings.datasets[wildcards.dataset].model_dump()
-    return [settings[key] for key in ("path", "train", "test") if settings.get(key)]
-
-
 rule dataset:
     input:
         dataset_sources,

@@ -1,26 +1,5 @@
 """Learned pools: other images for the rows of a pool, so that natural training on them gives robust models."""
 
-from pumalib.learning.settings import TriLevelSettings, learning_module
-from pumalib.models.settings import architecture_module
-
-
-def robust_model(pool, seed):
-    """Return the weights that a pool is learned through, if any."""
-    run = getattr(study.settings.pools[pool].learned, "model", None)
-    return model_file(run, seed) if run else []
-
-
-def learning_code(pool):
-    """Fingerprint the code of a learned pool, with the networks it is learned on or through."""
-    settings = study.settings.pools[pool].learned
-    networks = (
-        settings.architectures
-        if isinstance(settings, TriLevelSettings)
-        else [study.runs[settings.model].architecture]
-    )
-    modules = {architecture_module(network.name) for network in networks}
-    return code_of("learn_dataset.py", learning_module(settings.method), *modules)
-
 
 rule learn_dataset:
     input:

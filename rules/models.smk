@@ -1,16 +1,9 @@
 """Models: one training a run and seed. A margin model is a run like any other."""
 
 from pumalib.models.settings import architecture_module
-from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.settings import method_module as training_module
 from pumalib.training.settings import online_module
 from pumalib.training.track_settings import quantity_module
-
-
-def online_settings(run):
-    """Return the settings of an epsilon policy that works during training; others come through the selection."""
-    policy = study.runs[run].epsilon
-    return policy.model_dump() if isinstance(policy, OnlineEpsilonSettings) else {}
 
 
 rule model:
@@ -28,10 +21,12 @@ rule model:
         f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/models/{{run}}/seed{{seed}}.tsv"
-    threads: THREADS
+    threads: lambda w: THREADS * devices_of(w)
     resources:
-        gpu=GPUS_A_JOB,
-        mem_mb=memory,
+        gpu=lambda w: devices_of(w) if GPUS_A_JOB or sends_gpu_jobs() else 0,
+        nodes=1,  # all devices of a training are in one machine
+        cpus_per_task=lambda w, threads: threads,
+        mem_mb=lambda w, attempt: memory(w, attempt) * devices_of(w),
         runtime=24 * 60,
     params:
         architecture=lambda w: study.runs[w.run].architecture.model_dump(),

@@ -73,7 +73,4 @@ for report_name, report_settings in study.settings.reports.items():
             "../workflow_scripts/perceptron_report.py"
 
 
-def every_file():
-    """Return every file of the study."""
-    reports = [path for name in study.settings.reports for path in report_files(name)]
-    return [*rules.perceptron.input, *rules.perceptron.output, *reports]
+every_file = lambda: with_reports(*rules.perceptron.input, *rules.perceptron.output)

@@ -1,34 +1,6 @@
 """Results: every number of the study in one tidy table."""
 
 
-def run_files(runs):
-    """Describe the files that results of some runs are read from, in the study's order."""
-    return [
-        {
-            "run": run,
-            "seed": seed,
-            "pool": study.runs[run].pool,
-            "selection": selection_file(run, seed),
-            "attacks": {
-                attack: attack_file(run, seed, attack)
-                for attack in study.attacks_of(run)
-            },
-        }
-        for run in study.runs
-        if run in runs
-        for seed in SEEDS
-    ]
-
-
-def result_inputs(runs):
-    """Return the paths in `run_files`."""
-    return [
-        path
-        for entry in run_files(runs)
-        for path in (entry["selection"], *entry["attacks"].values())
-    ]
-
-
 rule results:
     input:
         result_inputs(study.runs),

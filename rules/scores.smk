@@ -1,39 +1,9 @@
 """Scores: the pool looked at through a trained model, in shards, then joined; or what runs gathered while training."""
 
-import re
-
 from pumalib.scores.settings import looks_through_a_model, score_module, user_module
-
-
-def any_of(names):
-    """Return a pattern of these names; of none, one that nothing matches."""
-    return "|".join(map(re.escape, names)) or "(?!)"
-
 
 LOOKING = [n for n, s in study.settings.scores.items() if looks_through_a_model(s)]
 TRACKED = [n for n in study.settings.scores if n not in LOOKING]
-
-
-def tracked_runs(score):
-    """Return the runs whose tracks a score reads."""
-    return getattr(study.settings.scores[score], "tracked", ())
-
-
-def scored_model(score, seed):
-    """Return the weights a score looks through."""
-    model = study.settings.scores[score].model
-    return model.checkpoint or model_file(
-        model.run, seed if model.seed is None else model.seed
-    )
-
-
-def scored_architecture(score):
-    """Return the module that defines the architecture looked through, where the study knows it."""
-    model = study.settings.scores[score].model
-    architecture = (
-        study.runs[model.run].architecture if model.run else model.architecture
-    )
-    return architecture_module(architecture.name) if architecture else None
 
 
 rule score_shard:

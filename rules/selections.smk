@@ -1,17 +1,6 @@
 """Selections: the rows a run keeps, and the epsilon of each."""
 
 
-def selection_settings(run):
-    """Return the slice of the study that a selection depends on."""
-    resolved = study.runs[run]
-    return {
-        "prune": [cut.model_dump() for cut in resolved.prune],
-        "epsilon": resolved.epsilon.model_dump(),
-        "threat": study.settings.threat.model_dump(),
-        "synthetic_fraction": resolved.training.synthetic_fraction,
-    }
-
-
 rule selection:
     input:
         pool=lambda w: pool_file(study.runs[w.run].pool, int(w.seed)),

@@ -4,20 +4,6 @@ from pumalib.synthesis.settings import SAMPLING_KEYS
 from pumalib.synthesis.synthetic import method_module
 
 
-def generator_of(pool):
-    """Return the name of the generator behind a pool, or None."""
-    return getattr(study.settings.pools[pool].synthetic, "generator", None)
-
-
-def generator_file(wildcards):
-    name = generator_of(wildcards.pool)
-    return (
-        rules.generator.output[0].format(generator=name, seed=seed_of(wildcards.at, 0))
-        if name
-        else []
-    )
-
-
 rule generator:
     input:
         dataset=lambda w: dataset_file(

@@ -3,20 +3,21 @@
 from pathlib import Path
 
 from pumalib.attacks.settings import ThreatSettings
-from pumalib.devices import resolve_device
 from pumalib.jobs import job
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.selection.settings import read_online
 from pumalib.states import StatePlace
+from pumalib.training.job import train_on_devices
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.stage import train_run
 from pumalib.training.track_settings import TrackSettings
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
-    train_run(
-        ArchitectureSettings.model_validate(snakemake.params.architecture),
-        TrainingSettings.model_validate(snakemake.params.training),
-        ThreatSettings.model_validate(snakemake.params.threat),
+with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads) as frame:
+    train_on_devices(
+        frame,
+        snakemake.config.get("device", "auto"),
+        architecture=ArchitectureSettings.model_validate(snakemake.params.architecture),
+        settings=TrainingSettings.model_validate(snakemake.params.training),
+        threat=ThreatSettings.model_validate(snakemake.params.threat),
         name=snakemake.wildcards.run,
         seed=int(snakemake.wildcards.seed),
         dataset=Path(snakemake.input.dataset),
@@ -26,10 +27,8 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         history=Path(snakemake.output.history),
         track=Path(snakemake.output.track),
         run=Path(snakemake.output.run),
-        device=resolve_device(snakemake.config.get("device", "auto")),
         tracked=TrackSettings.model_validate(snakemake.params.track),
         repetition=snakemake.params.repetition,
         online=read_online(snakemake.params.online),
         state=StatePlace.of_job(snakemake.log[0], snakemake.config),
-        code=snakemake.params.code,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
-from pumalib.artifacts import writing
+from pumalib import tables
 from pumalib.errors import ArtifactError
 
 KEYS = ("training", "student", "learned_for", "epsilon", "seed")
@@ -22,8 +23,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         ArtifactError: missing, or not such a table.
     """
     try:
-        table = pd.read_csv(path, keep_default_na=False)
-    except (OSError, ValueError) as error:
+        table = pd.read_csv(StringIO(tables.read_table(path)), keep_default_na=False)
+    except ValueError as error:
         raise ArtifactError(f"expected a table of students at {path} ({error}); delete it and run again") from None
     if tuple(table.columns) != COLUMNS or table.duplicated(list(KEYS)).any():
         raise ArtifactError(
@@ -34,5 +35,4 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 def write_table(table: pd.DataFrame, output: Path) -> None:
     """Write the table, numbers in full precision."""
-    with writing(output) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    tables.write_table(output, table.to_csv(index=False, lineterminator="\n"))

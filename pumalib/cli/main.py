@@ -46,6 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        place = f" at {error.filename}" if error.filename else ""
+        print(f"Error: expected to read and write files, got: {error.strerror or error}{place}", file=sys.stderr)
+        return 1
     return int(status)
 
 

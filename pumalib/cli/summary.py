@@ -10,6 +10,7 @@ from pumalib.cli.output import print_json
 from pumalib.cli.study import add_study, results_folder
 from pumalib.errors import ConfigError
 from pumalib.study_file import read_study_file
+from pumalib.tables import read_table
 
 EXAMPLES = ("summary", "summary studies/mine.yaml", "summary studies/mine.yaml --json")
 
@@ -53,5 +54,4 @@ def _files(reports: list[Path]) -> dict[str, dict[str, str]]:
 
 
 def _lines(results: Path) -> list[dict[str, str]]:
-    with open(results, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(read_table(results).splitlines()))

@@ -1,7 +1,8 @@
 """Follow a file, or a number of results.csv, back to the dataset.
 
 Prints every file on the way with its settings, seed, code and libraries, and holds the fingerprints that
-files recorded of each other to the files that lie there. What does not agree is listed last (status 1).
+files recorded of each other to the files that lie there. What does not agree is listed last (status 1). Code that
+changed since is named; that is no disagreement.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pumalib.cli.usage import UsageError
 from pumalib.errors import ArtifactError
 from pumalib.lineage.chain import Node, Tracer
 from pumalib.lineage.results_line import KEYS, TracedLine, trace_line
+from pumalib.provenance import changed_since
 
 EXAMPLES = (
     "trace results/digits/results.csv --run puma-20 --seed 0 --attack cw",
@@ -86,7 +88,8 @@ def _as_json(node: Node) -> dict[str, Any]:
     if header is None or node.is_repeated:
         return described
     names = ("settings", "code", "library_versions")
-    recorded = {"recorded_inputs": header.inputs}
+    recorded: dict[str, Any] = {"recorded_inputs": header.inputs}
+    recorded["changed_code"] = changed_since(header.code)
     return {**described, **recorded, **{name: getattr(header, name) for name in names}}
 
 
@@ -102,6 +105,7 @@ def _print(node: Node, traced: TracedLine | None, problems: Sequence[str]) -> No
     print()
     for versions, count in _libraries(node).items():
         print("\n".join(wrapped(versions, f"Libraries ({count} files): ", "  ")))
+    print(_code_today(node))
     if problems:
         print(f"\n{len(problems)} problem{'s' if len(problems) > 1 else ''}:")
         for problem in problems:
@@ -139,7 +143,23 @@ def _details(node: Node) -> Iterator[str]:
     yield from flat({key: value for key, value in header.settings.items() if key != "seed"})
     if header.code:
         code = content_fingerprint(to_json(header.code))
-        yield f"[code {code[:_SHOWN]}, {len(header.code) - 1} modules]"
+        yield f"[code {code[:_SHOWN]}, {len(header.code) - 1} modules{_changes(header.code)}]"
+
+
+def _changes(code: Mapping[str, str]) -> str:
+    changed = changed_since(code)
+    if changed == ["python"]:
+        return f", made with Python {code.get('python', '?')}: not to be compared with today's"
+    return f", changed since: {', '.join(changed)}" if changed else ""
+
+
+def _code_today(node: Node) -> str:
+    """Say of how many files of the chain the code is still what made them."""
+    codes = {each.path: each.header.code for each in node.walk() if each.header is not None and each.header.code}
+    num_changed = sum(bool(changed_since(code)) for code in codes.values())
+    if num_changed:
+        return f"The code that made {num_changed} of {len(codes)} files is not today's: a run may make them again."
+    return f"The code that made the {len(codes)} files is today's."
 
 
 def _libraries(node: Node) -> Mapping[str, int]:

@@ -47,7 +47,11 @@ def attack_model(
     labels = torch.from_numpy(split.labels[: settings.num_images])
     with enough_memory(device, "lower batch_size of the attack"):
         table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
-    inputs = {"model": trained.fingerprint, "dataset": split_fingerprint(dataset, settings.split)}
+    inputs = {
+        "model": trained.fingerprint,
+        "selection of model": trained.selection,
+        "dataset": split_fingerprint(dataset, settings.split),
+    }
     resolved = {**settings.model_dump(exclude=set(NOT_THE_ATTACK)), "threat": threat.model_dump(), "seed": seed}
     packages = attack_packages(settings.method)
     with create_artifact(output, "attack", settings=resolved, inputs=inputs, code=code, packages=packages) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,18 @@ from pumalib.errors import ArtifactError
 
 @dataclass(frozen=True)
 class StoredAttack:
-    """An attack table as results read it."""
+    """An attack table as results read it.
+
+    Attributes:
+        selection: fingerprint of the selection that its model was trained on; "": not recorded.
+    """
 
     label: NDArray[np.int64]
     clean_prediction: NDArray[np.int64]
     adversarial_prediction: NDArray[np.int64]
     method: str
     split: str
+    selection: str
 
     @property
     def clean_accuracy(self) -> float:
@@ -75,6 +81,7 @@ def read_attack(path: str | Path) -> StoredAttack:
         names = ("label", "clean_prediction", "adversarial_prediction")
         columns = {name: read_array(file, name, np.int64) for name in names}
         method, split = str(file.attrs["method"]), str(file.attrs["split"])
+        selection = str(json.loads(file.attrs["inputs"]).get("selection of model", ""))
     if len({len(column) for column in columns.values()}) != 1 or len(columns["label"]) == 0:
         raise ArtifactError(f"expected columns of one length above 0 in {path}; make it again")
-    return StoredAttack(method=method, split=split, **columns)
+    return StoredAttack(method=method, split=split, selection=selection, **columns)

@@ -7,18 +7,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import open_artifact
+from pumalib.artifacts import expect_images_as_written, open_artifact, read_array
 from pumalib.inspection.inspection import Distribution, distribution
 
 _NUM_LOOKED_AT = 1000
 
 
 def map_images(path: Path, kind: str, group: str) -> NDArray[np.uint8]:
-    """Return the images of a group [N, H, W, C] uint8, memory-mapped."""
+    """Return the images of a group [N, H, W, C] uint8, memory-mapped; each is read once, to be held to the fingerprint.
+
+    Raises:
+        ArtifactError: other images than were written.
+    """
     with open_artifact(path, kind) as file:
         images = file[group]["images"]
-        offset, shape = images.id.get_offset(), images.shape
-    return np.memmap(path, np.uint8, "r", offset, shape)
+        mapped = np.memmap(path, np.uint8, "r", images.id.get_offset(), images.shape)
+        expect_images_as_written(file[group], read_array(file[group], "labels", np.int64), mapped)
+    return mapped
 
 
 def pixel_distribution(images: NDArray[np.uint8]) -> Distribution:

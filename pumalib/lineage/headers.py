@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from pumalib.artifacts import SCHEMA_VERSIONS, open_artifact
+from pumalib.artifacts import expect_readable, kind_of, open_artifact
 from pumalib.errors import ArtifactError
+from pumalib.models.weight_digest import DIGEST, digest_of_file
 
 WEIGHT_VERSIONS = {"model": 1, "generator": 1}
 """Kinds of weight files, and their versions."""
@@ -70,26 +70,10 @@ def read_header(path: str | Path) -> Header:
 
 
 def _read_hdf5(path: Path) -> Header:
-    kind = _kind_of(path)
-    with open_artifact(path, kind) as file:
+    with open_artifact(path, None) as file:
         described = {name: json.loads(file.attrs[name]) for name in _COMMON[2:]}
         others = {name: _plain(value) for name, value in file.attrs.items() if name not in _COMMON}
-    return Header(path, kind, attributes=others, **described)
-
-
-def _kind_of(path: Path) -> str:
-    try:
-        with h5py.File(path, "r") as file:
-            schema = str(file.attrs.get("schema", "none"))
-    except OSError as error:
-        raise ArtifactError(
-            f"expected an HDF5 or safetensors file of a study, got a damaged or foreign file at {path} ({error})"
-        ) from None
-    kind = schema.removeprefix("puma.")
-    if kind not in SCHEMA_VERSIONS:
-        known = ", ".join(f"puma.{name}" for name in SCHEMA_VERSIONS)
-        raise ArtifactError(f"expected one of the schemas {known}, got {schema} at {path}; the file is from elsewhere")
-    return kind
+        return Header(path, kind_of(file), attributes=others, **described)
 
 
 def _plain(value: Any) -> Any:
@@ -102,6 +86,7 @@ def _plain(value: Any) -> Any:
 
 
 def _read_weights(path: Path) -> Header:
+    expect_readable(path)
     try:
         with safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get(_WEIGHTS_KEY)
@@ -109,7 +94,7 @@ def _read_weights(path: Path) -> Header:
         raise ArtifactError(f"expected a whole safetensors file at {path}, got: {error}") from None
     if text is None:
         raise ArtifactError(f'expected metadata "{_WEIGHTS_KEY}" in {path}, got none: the file is from elsewhere')
-    metadata = json.loads(text)
+    metadata = _whole_metadata(path, text)
     kind = str(metadata.get("schema", "none")).removeprefix("puma.")
     if WEIGHT_VERSIONS.get(kind) != metadata.get("schema_version"):
         raise ArtifactError(
@@ -119,3 +104,16 @@ def _read_weights(path: Path) -> Header:
     described = {name: metadata.get(name, {}) for name in _COMMON[2:]}
     others = {name: value for name, value in metadata.items() if name not in _COMMON}
     return Header(path, kind, attributes=others, **described)
+
+
+def _whole_metadata(path: Path, text: str) -> dict[str, Any]:
+    """Return the metadata of a weight file without its digest, which is held to the file."""
+    try:
+        metadata: dict[str, Any] = json.loads(text)
+        recorded = metadata.pop(DIGEST, None)
+        is_whole = recorded is None or recorded == digest_of_file(path, metadata)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ArtifactError(f"expected weights of this library at {path}, got a damaged file ({error!r})") from None
+    if not is_whole:
+        raise ArtifactError(f"expected the weights at {path} as they were written, got a damaged file; train it again")
+    return metadata

@@ -14,10 +14,12 @@ from pumalib.lineage.chain import Node, Tracer
 from pumalib.lineage.links import Link
 from pumalib.lineage.places import attack_path, selection_path
 from pumalib.selection.stage import StoredSelection, read_selection
+from pumalib.tables import is_as_written
 
 KEYS = ("run", "seed", "attack", "metric")
 """What tells one line of results.csv from another."""
 
+_NUMBERS = ("value", "num_samples", "num_kept", "pruned_fraction", "mean_epsilon")
 _COLUMNS = {*KEYS, "study", "pool", "value", "num_samples", "num_kept", "pruned_fraction", "mean_epsilon"}
 
 
@@ -49,12 +51,26 @@ def read_lines(path: Path) -> list[dict[str, str]]:
     """
     if not path.is_file():
         raise ArtifactError(f"expected results.csv of a study, found nothing at {path}")
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
+    try:
+        lines = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except (ValueError, csv.Error) as error:
+        raise ArtifactError(
+            f"expected results.csv of a study, got another file or a damaged one at {path}: {error}"
+        ) from None
     absent = sorted(_COLUMNS - set(lines[0] if lines else ()))
     if absent:
         raise ArtifactError(f"expected results.csv of a study, got a table without {', '.join(absent)} at {path}")
+    for number, line in enumerate(lines, 2):
+        if None in line or None in line.values() or not all(_is_number(line[key]) for key in _NUMBERS):
+            raise ArtifactError(f"expected a cell and a number for each column in line {number} of {path}, got others")
     return lines
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return cell == ""
 
 
 def find_line(path: Path, wanted: Mapping[str, str]) -> dict[str, str]:
@@ -91,9 +107,13 @@ def trace_line(path: Path, wanted: Mapping[str, str]) -> TracedLine:
         ArtifactError: no such line, or no attack table to read it from.
     """
     line = find_line(path, wanted)
+    if not line["seed"].isdecimal() or not line["value"]:
+        raise ArtifactError(f"expected a seed and a value in each line of {path}, got others")
     folder, seed = path.parent, int(line["seed"])
     table = _table_of(folder, line)
     problems = _wrong_numbers(line, table, selection_path(folder, line["run"], seed))
+    if not is_as_written(path, path.read_bytes()):
+        problems.append(f"expected {path} as it was written, got one that was changed or cut short")
     return TracedLine(line, Tracer().follow(Link("attack table", table)), tuple(problems))
 
 

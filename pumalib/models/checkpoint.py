@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -15,14 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pumalib.artifacts import writing
+from pumalib.artifacts import expect_readable, writing
 from pumalib.errors import ArtifactError
+from pumalib.models.weight_digest import DIGEST, add_tensor, start_digest
 
 _KEY = "pumalib"
 """The only metadata key: safetensors writes several in random order, and byte equality would be lost."""
-
-_DIGEST = "digest"
-"""The key, beside those of the caller, of a hash of everything else; a changed bit is noticed by it."""
 
 _NUM_NAMED = 3
 """How many tensors an error message names."""
@@ -41,19 +38,19 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], metadata: Mappi
         name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         for name, tensor in model.state_dict().items()
     }
-    text = json.dumps({**metadata, _DIGEST: _digest(metadata, tensors)}, sort_keys=True, allow_nan=False)
+    text = json.dumps({**metadata, DIGEST: _digest(metadata, tensors)}, sort_keys=True, allow_nan=False)
     with writing(path) as temporary:
         save_file(tensors, temporary, metadata={_KEY: text})
 
 
 def _digest(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """Hash metadata, and names, types, shapes and values of tensors on the CPU."""
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True, allow_nan=False).encode())
+    digest = start_digest(metadata)
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(f"{name}:{tensor.dtype}:{list(tensor.shape)}".encode())
+        add_tensor(digest, name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape))
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -85,7 +82,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with _open(path) as file:
         metadata = _metadata(file, path)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    digest = metadata.pop(_DIGEST, None)
+    digest = metadata.pop(DIGEST, None)
     if digest is not None and digest != _digest(metadata, tensors):
         raise ArtifactError(f"expected the weights at {path} as they were written, got a damaged file; train it again")
     return metadata, tensors
@@ -95,6 +92,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _open(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise ArtifactError(f"expected a weight file, found none at {path}")
+    expect_readable(path)
     try:
         with safe_open(path, framework="pt") as file:
             yield file

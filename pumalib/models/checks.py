@@ -1,4 +1,4 @@
-"""What a model must be before it is kept or attacked: finite; in eval mode, with finite logits, parameters at rest."""
+"""What a model must be: finite to be kept; in eval mode, giving finite logits, parameters at rest to be attacked."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from pumalib.artifacts import expect_readable
 from pumalib.errors import ArtifactError, ConfigError
 from pumalib.models.settings import CheckpointWeights
 
@@ -50,6 +51,7 @@ def read_state_dict(path: Path, weights: CheckpointWeights | None = None) -> Sta
     """
     if not path.is_file():
         raise ArtifactError(f"expected a checkpoint, found none at {path}")
+    expect_readable(path)
     payload = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     found = _state_dicts(payload)
     if not found:

@@ -28,12 +28,14 @@ class TrainedModel:
         image_shape: (H, W, C) of the images it was trained on.
         class_names: names in label order.
         fingerprint: hash of the weight file.
+        selection: fingerprint of the selection it was trained on; "": trained elsewhere.
     """
 
     model: nn.Module
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     fingerprint: str
+    selection: str = ""
 
 
 def save_trained(
@@ -76,11 +78,13 @@ def load_trained(path: str | Path, device: str) -> TrainedModel:
         height, width, channels = metadata["image_shape"]
         class_names = tuple(metadata["class_names"])
         architecture = ArchitectureSettings.model_validate(metadata["architecture"])
-    except (KeyError, TypeError, ValueError) as error:
+        selection = str(metadata["inputs"].get("selection", ""))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"expected image_shape, class_names and architecture in {path}, got: {error!r}") from error
     model = build_model(architecture, (height, width, channels), len(class_names))
     load_weights(model, path)
-    return TrainedModel(model.to(device).eval(), (height, width, channels), class_names, file_fingerprint(path))
+    shape, fingerprint = (height, width, channels), file_fingerprint(path)
+    return TrainedModel(model.to(device).eval(), shape, class_names, fingerprint, selection)
 
 
 def expect_images(trained: TrainedModel, image_shape: tuple[int, ...], num_classes: int, where: str | Path) -> None:

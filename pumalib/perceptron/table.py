@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pumalib.artifacts import writing
 from pumalib.errors import ArtifactError
 from pumalib.perceptron.settings import Metric
+from pumalib.tables import read_table, write_table
 
 COLUMNS = (
     "student",
@@ -54,8 +55,8 @@ def read_errors(path: str | Path) -> pd.DataFrame:
         ArtifactError: missing, or not such a table.
     """
     try:
-        table = pd.read_csv(path, keep_default_na=False)
-    except (OSError, ValueError) as error:
+        table = pd.read_csv(StringIO(read_table(path)), keep_default_na=False)
+    except ValueError as error:
         raise ArtifactError(f"expected a table of errors at {path} ({error}); delete it and run again") from None
     if tuple(table.columns) != COLUMNS:
         raise ArtifactError(
@@ -74,8 +75,7 @@ def join_errors(paths: Sequence[str | Path]) -> pd.DataFrame:
 
 def write_errors(table: pd.DataFrame, output: Path) -> None:
     """Write a table of errors, numbers in full precision."""
-    with writing(output) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_table(output, table.to_csv(index=False, lineterminator="\n"))
 
 
 def lines_of(

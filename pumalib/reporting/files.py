@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from pumalib.artifacts import writing
+from pumalib.tables import write_table
 
 
 def write_text(path: Path, text: str) -> None:
@@ -18,7 +19,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a frame without its index, numbers in full precision, missing values as `nan`."""
-    write_text(path, frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+    write_table(path, frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:

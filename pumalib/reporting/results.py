@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from pumalib.errors import DataError
 from pumalib.settings import nearest
+from pumalib.tables import read_table
 
 _TEXT_COLUMNS = ("study", "run", "pool", "attack", "metric")
 _NUMBER_COLUMNS = ("seed", "num_kept", "pruned_fraction", "mean_epsilon", "value", "num_samples")
@@ -59,7 +61,7 @@ def read_results(path: Path) -> pd.DataFrame:
     """Read `results.csv`; names such as `null` or `7` stay the text they are."""
     types = dict.fromkeys(_TEXT_COLUMNS, "str")
     missing = {column: ["", "nan", "NaN"] for column in _NUMBER_COLUMNS}
-    results = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing)
+    results = pd.read_csv(StringIO(read_table(path)), dtype=types, keep_default_na=False, na_values=missing)
     check_results(results)
     return results
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from pumalib.reporting.figures import (
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.settings import TrainingCurvesSettings
 from pumalib.reporting.statistics import spread
+from pumalib.tables import read_table
 
 _ACCURACIES = ("clean_accuracy", "robust_accuracy")
 _NEEDED = ("images_seen", *_ACCURACIES, "split")
@@ -62,7 +64,7 @@ def read_histories(files: Sequence[HistoryFile]) -> pd.DataFrame:
 
 
 def _read_history(file: HistoryFile) -> pd.DataFrame:
-    history = pd.read_csv(file.path)
+    history = pd.read_csv(StringIO(read_table(file.path)))
     absent = [column for column in _NEEDED if column not in history]
     if absent:
         raise ArtifactError(f"expected the column {absent[0]}, found none in {file.path}; train this run again")

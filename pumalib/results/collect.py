@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from pumalib.artifacts import writing
 from pumalib.errors import ArtifactError
 from pumalib.evaluation.table import StoredAttack, read_attack
 from pumalib.selection.stage import read_selection
+from pumalib.tables import write_table
 
 CLEAN_ATTACK = "none"
 
@@ -76,13 +76,18 @@ def collect_results(study: str, files: Sequence[RunFiles]) -> pd.DataFrame:
 
 def write_results(study: str, files: Sequence[RunFiles], output: Path) -> None:
     """Write results.csv."""
-    with writing(output) as temporary:
-        collect_results(study, files).to_csv(temporary, index=False)
+    write_table(output, collect_results(study, files).to_csv(index=False, lineterminator="\n"))
 
 
 def _rows(study: str, entry: RunFiles) -> Iterator[ResultRow]:
     selection = read_selection(entry.selection)
     tables = {name: read_attack(path) for name, path in entry.attacks.items()}
+    for name, table in tables.items():
+        if table.selection not in ("", selection.fingerprint):
+            raise ArtifactError(
+                f"expected attack {name} on the model of {entry.run}/seed{entry.seed}, got one on a model that was trained "
+                f"on another selection at {entry.attacks[name]}; delete it and run again"
+            )
     shared = {
         "study": study,
         "run": entry.run,

@@ -48,6 +48,7 @@ class InnerAttack:
         epsilons: Tensor,
         objective: Callable[[Tensor], Tensor],
         generator: torch.Generator,
+        rows: tuple[int, slice] | None = None,
     ) -> Tensor:
         """Return perturbed images, detached; the model's parameters and running statistics stay as they are.
 
@@ -58,10 +59,13 @@ class InnerAttack:
             epsilons: [B] float, signed radii.
             objective: maps logits [B, K] to [B] values to maximise for rows with epsilon of at least 0.
             generator: source of the random start, on the images' device.
+            rows: where the images are a share of a batch, how many rows that has and which are the share; the random
+                start is drawn for all. None: the images are all.
         """
+        count, share = (len(images), slice(None)) if rows is None else rows
         radii = epsilons.abs()
         steps = radii * _STEP_SHARE if self.step_size is None else torch.full_like(radii, self.step_size)
-        noise = torch.rand(images.shape, generator=generator, device=images.device) * 2 - 1
+        noise = torch.rand((count, *images.shape[1:]), generator=generator, device=images.device)[share] * 2 - 1
         is_negative = epsilons < 0
         some_are_negative = bool(is_negative.any())
 

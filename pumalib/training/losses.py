@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pumalib.ranks import ALONE, Ranks
 from pumalib.training.inner_attack import InnerAttack
 
 Objective = Callable[[Tensor], Tensor]
@@ -48,7 +49,7 @@ class OnlinePolicy(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One batch and all that a loss may need.
+    """One batch, or the share of it that is this rank's, and all that a loss may need.
 
     Attributes:
         model: in train mode.
@@ -61,7 +62,8 @@ class Step:
         beta: weight of the robust term of TRADES.
         online: the policy that finds epsilons during training; None: `epsilons` stand.
         epoch: counted from 0.
-        positions: [B] int64, places of the batch's rows among the selected rows.
+        positions: [N] int64, places of the whole batch's rows among the selected rows; N is B where one process trains.
+        ranks: the processes that share the batch.
     """
 
     model: nn.Module
@@ -75,6 +77,12 @@ class Step:
     online: OnlinePolicy | None = None
     epoch: int = 0
     positions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    ranks: Ranks = ALONE
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the whole batch."""
+        return len(self.images) if self.ranks.is_alone else len(self.positions)
 
     def perturb(self, objective: Objective) -> Perturbed:
         """Perturb each row inside its own epsilon, or as the online policy says."""
@@ -84,12 +92,13 @@ class Step:
 
     def attacked(self, epsilons: Tensor, objective: Objective) -> Tensor:
         """Return the images after one inner attack inside these signed radii, [B]."""
-        return self.attack.perturb(self.model, self.images, self.labels, epsilons, objective, self.generator)
+        rows = (self.num_rows, self.ranks.share(self.num_rows))
+        return self.attack.perturb(self.model, self.images, self.labels, epsilons, objective, self.generator, rows)
 
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """The loss of a batch: scalars, and what became of its rows.
+    """The loss of a batch: scalars, and what became of its rows. Of a share, its part of each scalar, and its rows.
 
     Attributes:
         total: what is minimised.
@@ -109,19 +118,35 @@ class BatchLoss:
 
 
 def smoothed_cross_entropy(logits: Tensor, step: Step, kept: Tensor | None) -> Tensor:
-    """Return the mean cross-entropy with label smoothing over the rows that are kept."""
-    if kept is None:
+    """Return the mean cross-entropy with label smoothing over the rows that are kept, or the share's part of it."""
+    if kept is None and step.ranks.is_alone:
         return F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing)
     rows = F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing, reduction="none")
-    return mean_over(rows, kept)
+    return mean_over(rows, step, kept)
 
 
-def mean_over(values: Tensor, kept: Tensor | None) -> Tensor:
-    """Return the mean of [B] values over the rows that are kept; 0 where none is.
+def mean_over(values: Tensor, step: Step, kept: Tensor | None) -> Tensor:
+    """Return the mean of [B] values over the rows that are kept, or the share's part of it; 0 where none is kept.
 
     Dropped rows leave the loss but not the forwards: BatchNorm's statistics stay those of a whole batch (a choice of
     ours; a single row that is left would have none).
     """
-    if kept is None:
-        return values.mean()
-    return torch.where(kept, values, 0).sum() / kept.sum().clamp(min=1)
+    if kept is not None:
+        return torch.where(kept, values, 0).sum() / step.ranks.total(kept.sum()).clamp(min=1)
+    return values.mean() if step.ranks.is_alone else values.sum() / step.num_rows
+
+
+def whole_loss(loss: BatchLoss, step: Step) -> BatchLoss:
+    """Return the loss of the whole batch, without a graph, from those of the shares."""
+    ranks = step.ranks
+    if ranks.is_alone:
+        return loss
+    total, natural, robust = ranks.total(torch.stack([loss.total.detach(), loss.natural, loss.robust]))
+    return BatchLoss(
+        total,
+        natural,
+        robust,
+        ranks.whole(loss.wrong, step.num_rows),
+        None if loss.epsilons is None else ranks.whole(loss.epsilons, step.num_rows),
+        None if loss.kept is None else ranks.whole(loss.kept, step.num_rows),
+    )

@@ -70,6 +70,8 @@ class TrainingSettings(Settings):
     """Images for the accuracies in the history (validation rows where the dataset has them, else train rows)."""
     history_every: int = Field(default=1, gt=0)
     """Epochs between measurements for the history."""
+    devices: int = Field(default=1, gt=0)
+    """Devices of one machine that share each batch; on a CPU, processes. The result is the same up to rounding."""
     device_images_gib: float = Field(default=4.0, ge=0)
     """Keep the selected images on the device as uint8 when they need no more than this, else memory-map them."""
 

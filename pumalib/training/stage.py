@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pumalib.artifacts import write_text, writing
+from pumalib.artifacts import write_text
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.datasets import has_split, read_split, split_fingerprint
 from pumalib.data.pool import open_pool
@@ -17,9 +17,11 @@ from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
 from pumalib.randomness import derive_seed
+from pumalib.ranks import ALONE, Ranks
 from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.selection.stage import read_selection
 from pumalib.states import StateFile, StatePlace, state_key
+from pumalib.tables import write_table
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.track import write_track
 from pumalib.training.track_settings import TrackSettings
@@ -49,6 +51,7 @@ def train_run(
     online: OnlineEpsilonSettings | None = None,
     state: StatePlace | None = None,
     code: Mapping[str, str] | None = None,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train one run of one seed and store its weights (averaged), its history, its track and its settings.
 
@@ -71,6 +74,7 @@ def train_run(
         online: the run's epsilon policy where it works during training.
         state: where to keep the state until all files are written; None: a kill loses everything.
         code: code fingerprint to record.
+        ranks: the processes that share the training, of which the first writes.
     """
     pool = open_pool(pool_path)
     selection = read_selection(selection_path, pool.fingerprint)
@@ -92,7 +96,7 @@ def train_run(
     inputs = {"pool": pool.fingerprint, "selection": selection.fingerprint}
     measured = split_fingerprint(dataset, "validation") if validation is not None else "none"
     facts = {**resolved, "inputs": {**inputs, "validation": measured}, "device": device, "code": dict(code or {})}
-    kept = StateFile(state, state_key(**facts))
+    kept = StateFile(state, state_key(**facts), ranks)
     with enough_memory(device, _ADVICE):
         result = train_on_rows(
             network,
@@ -106,7 +110,10 @@ def train_run(
             description=f"{name}/{seed}",
             online=online,
             state=kept,
+            ranks=ranks,
         )
+    if not ranks.is_first:
+        return
     save_trained(
         result.model,
         model,
@@ -117,8 +124,7 @@ def train_run(
         inputs=inputs,
         code=code,
     )
-    with writing(history) as temporary:
-        result.history.to_csv(temporary, index=False)
+    write_table(history, result.history.to_csv(index=False, lineterminator="\n"))
     write_track(result.track, track, pool.fingerprint, settings=resolved, inputs=inputs, code=code)
     write_text(run, yaml.safe_dump({**resolved, "inputs": inputs}, sort_keys=False))
     kept.remove()

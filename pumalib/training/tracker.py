@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
+from pumalib.ranks import ALONE, Ranks
 from pumalib.training.images import augment, to_model_input
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.look import Look, in_eval_mode
 from pumalib.training.settings import TrainingSettings, method_module
-from pumalib.training.track import Quantity, Track, Visits
+from pumalib.training.track import BOOLEAN, Quantity, Track, Visits
 from pumalib.training.track_settings import Kind, PassSettings, TrackSettings, quantity_module
 from pumalib.training.trainer import TrainingRows
 
@@ -39,6 +40,7 @@ class Tracker:
         threat: norm and epsilon of attacked inputs.
         seed: of the training.
         device: where batches go.
+        ranks: the processes that share the training; each looks at some batches of the pool.
 
     Raises:
         DataError: attacked inputs with natural training, which has no attack, or augmented ones with a training that
@@ -53,6 +55,7 @@ class Tracker:
         threat: ThreatSettings,
         seed: int,
         device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
         if settings.attacked and training.method == "natural":
             raise DataError(
@@ -65,7 +68,7 @@ class Tracker:
                 "got true"
             )
         self._settings, self._data, self._training = settings, data, training
-        self._threat, self._seed, self._device = threat, seed, device
+        self._threat, self._seed, self._device, self._ranks = threat, seed, device, ranks
         self._attack = InnerAttack(threat.norm, training.inner_steps, training.attack_step_size)
         self._measures: dict[str, Callable[[Look], Tensor]] = {
             name: partial(importlib.import_module(quantity_module(name)).measure, **wanted.options)
@@ -144,13 +147,16 @@ class Tracker:
         """Measure all due quantities in one pass; return [N] of each."""
         num_rows, size = len(self._data.labels), self._settings.batch_size
         kinds = {name: wanted.kind for name, wanted in due.items()}
-        blocks: dict[str, list[Tensor]] = {name: [] for name in due}
-        for start in range(0, num_rows, size):
+        values = {
+            name: torch.zeros(num_rows, dtype=torch.bool if name == BOOLEAN else torch.float32, device=self._device)
+            for name in due
+        }
+        for start in range(0, num_rows, size)[self._ranks.rank :: self._ranks.count]:
             rows = np.arange(start, min(start + size, num_rows))
             looks = self._looks(rows, epoch, set(kinds.values()), models)
             for name, kind in kinds.items():
-                blocks[name].append(self._measures[name](looks[kind]))
-        return {name: torch.cat(parts).cpu().numpy() for name, parts in blocks.items()}
+                values[name][start : start + size] = self._measures[name](looks[kind])
+        return {name: self._ranks.total(found).cpu().numpy() for name, found in values.items()}
 
     def _looks(
         self, rows: NDArray[np.int64], epoch: int, kinds: Iterable[Kind], models: Mapping[str, nn.Module]

@@ -16,11 +16,13 @@ from tqdm import tqdm
 
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.images import LabelledImages
-from pumalib.errors import DataError
+from pumalib.errors import ConfigError, DataError
 from pumalib.randomness import derive_seed
+from pumalib.ranks import ALONE, Ranks
 from pumalib.selection.policies import row_epsilons
 from pumalib.selection.settings import FixedEpsilon, OnlineEpsilonSettings
 from pumalib.states import NO_STATE, StateFile
+from pumalib.training.batch_norm import share_statistics
 from pumalib.training.history import EpochRecord, Probe, make_probe, to_frame
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.summary import EpochSummary
@@ -141,12 +143,23 @@ def train_on_rows(
     description: str = "training",
     online: OnlineEpsilonSettings | None = None,
     state: StateFile = NO_STATE,
+    ranks: Ranks = ALONE,
 ) -> TrainingResult:
-    """Train a model on selected rows of a pool, from the state of a killed job where there is one; see `train`."""
+    """Train a model on selected rows of a pool, from the state of a killed job where there is one; see `train`.
+
+    Raises:
+        ConfigError: settings for another number of ranks.
+    """
+    if settings.devices != ranks.count:
+        raise ConfigError(
+            f"expected training.devices {ranks.count}, as many as processes train here, got {settings.devices}; "
+            "the workflow starts the processes of a training over several devices"
+        )
     check_rows(data, settings, threat, online)
+    share_statistics(model, ranks)
     torch.manual_seed(derive_seed(seed, "torch"))
-    trainer = Trainer(model.to(device), data, settings, threat, seed, torch.device(device), online)
-    tracker = Tracker(track, data, settings, threat, seed, torch.device(device))
+    trainer = Trainer(model.to(device), data, settings, threat, seed, torch.device(device), online, ranks)
+    tracker = Tracker(track, data, settings, threat, seed, torch.device(device), ranks)
     probe = make_probe(
         _some_rows(data, settings.history_images) if validation is None else validation,
         settings.history_images,
@@ -159,7 +172,8 @@ def train_on_rows(
     if saved is not None:
         training.load_state_dict(saved)
     total = settings.num_steps * settings.batch_size
-    with tqdm(total=total, initial=trainer.images_seen, desc=description, unit="image", disable=None) as bar:
+    hidden = None if ranks.is_first else True  # None: where there is no terminal
+    with tqdm(total=total, initial=trainer.images_seen, desc=description, unit="image", disable=hidden) as bar:
         while trainer.epoch < settings.epochs:
             started, seen = time.monotonic(), trainer.images_seen
             summary = trainer.run_epoch(lambda: state.offer(training.state_dict), bar.update, tracker.visit)

@@ -17,12 +17,13 @@ from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.models.checks import check_finite_weights
 from pumalib.randomness import derive_seed
+from pumalib.ranks import ALONE, Ranks
 from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.averaging import WeightAverage
 from pumalib.training.batch_norm import set_momentum
 from pumalib.training.images import RowReader, SelectedImages, augment, to_model_input
 from pumalib.training.inner_attack import InnerAttack
-from pumalib.training.losses import BatchLoss, OnlinePolicy, Step
+from pumalib.training.losses import BatchLoss, OnlinePolicy, Step, whole_loss
 from pumalib.training.online.start import Start
 from pumalib.training.optimisation import make_optimizer, make_schedule
 from pumalib.training.sampling import BatchPlan, draw_batches
@@ -119,6 +120,7 @@ class Trainer:
         seed: int,
         device: torch.device,
         online: OnlineEpsilonSettings | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.model = model.to(memory_format=torch.channels_last) if settings.channels_last else model
         self.optimizer = make_optimizer(model, settings)
@@ -126,7 +128,7 @@ class Trainer:
         self.learning_rate = float("nan")
         self.epoch = 0
         self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * settings.num_steps))
-        self._settings, self._data, self._seed, self._device = settings, data, seed, device
+        self._settings, self._data, self._seed, self._device, self._ranks = settings, data, seed, device, ranks
         self._attack = InnerAttack(
             threat.norm, settings.inner_steps, settings.attack_step_size, settings.attacks_in_bfloat16
         )
@@ -233,24 +235,28 @@ class Trainer:
         images = augment(images, settings.crop_padding, settings.horizontal_flip, self._generator("augment", step))
         positions = np.searchsorted(self._data.rows, rows)
         set_momentum(self.model, step == 0)
-        loss = self._batch_loss(
-            Step(
-                model=self._network,
-                images=to_model_input(images).contiguous(memory_format=self._layout),
-                labels=torch.from_numpy(self._data.labels[rows]).to(self._device),
-                epsilons=torch.from_numpy(self._data.epsilons[positions]).to(self._device),
-                attack=self._attack,
-                generator=self._generator("attack", step),
-                label_smoothing=settings.label_smoothing,
-                beta=settings.robust_weight,
-                online=self._online,
-                epoch=epoch,
-                positions=positions,
-            )
+        own = self._ranks.share(len(rows))
+        batch = Step(
+            model=self._network,
+            images=to_model_input(images[own]).contiguous(memory_format=self._layout),
+            labels=torch.from_numpy(self._data.labels[rows[own]]).to(self._device),
+            epsilons=torch.from_numpy(self._data.epsilons[positions[own]]).to(self._device),
+            attack=self._attack,
+            generator=self._generator("attack", step),
+            label_smoothing=settings.label_smoothing,
+            beta=settings.robust_weight,
+            online=self._online,
+            epoch=epoch,
+            positions=positions,
+            ranks=self._ranks,
         )
+        with self._ranks.without_random_numbers(self._device):
+            part = self._batch_loss(batch)
+        loss = whole_loss(part, batch)
         self.optimizer.zero_grad(set_to_none=True)
         if loss.kept is None or loss.kept.any():  # else without gradients, the step below leaves the weights alone
-            loss.total.backward()  # type: ignore[no-untyped-call]
+            part.total.backward()  # type: ignore[no-untyped-call]
+            self._ranks.sum_gradients(self.model)
         self.optimizer.step()
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.average.update(self.model, step)

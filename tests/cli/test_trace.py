@@ -12,7 +12,9 @@ import pytest
 from pumalib.cli.main import main
 from pumalib.digests import seal
 from pumalib.lineage.chain import Tracer
+from pumalib.provenance import code_fingerprint
 
+SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 Capture = pytest.CaptureFixture[str]
 LINE = ["results/small/results.csv", "--run", "puma", "--attack", "cw"]
 
@@ -156,6 +158,35 @@ def test_a_number_that_its_files_do_not_give_is_named(copied_study: Path, capsys
     text = path.read_text()
     path.write_text(text.replace("small,puma,0,digits+20,", "small,puma,0,digits+20,1"))
     assert "expected num_kept " in " ".join(trace(capsys, *LINE, status=1).split())
+
+
+def record_code(path: Path, code: dict[str, str]) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["code"] = json.dumps(code)
+    seal(path)
+
+
+def test_code_that_changed_since_is_named_and_is_no_problem(copied_study: Path, capsys: Capture) -> None:
+    dataset = copied_study / "datasets/digits/seed0.h5"
+    assert "made with Python 3: not to be compared with today's]" in " ".join(
+        trace(capsys, str(dataset), status=0).split()
+    )
+    code = code_fingerprint(SCRIPTS / "dataset.py", "pumalib.data.sources.digits")
+    record_code(dataset, code)
+    assert "The code that made the 1 files is today's." in trace(capsys, str(dataset), status=0)
+    record_code(dataset, {**code, "pumalib.artifacts": "0123", "dataset.py": "0123", "pumalib.gone": "0123"})
+    out = " ".join(trace(capsys, str(dataset), status=0).split())
+    assert "modules, changed since: dataset.py, pumalib.artifacts, pumalib.gone]" in out
+    assert "The code that made 1 of 1 files is not today's: a run may make them again." in out
+    assert "Every recorded fingerprint agrees with the files." in out
+
+
+def test_results_that_were_cut_short_are_a_problem(copied_study: Path, capsys: Capture) -> None:
+    path = copied_study / "results.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]))
+    out = " ".join(trace(capsys, *LINE, status=1).split())
+    assert "expected results/small/results.csv as it was written, got one that was changed or cut short" in out
 
 
 @pytest.mark.parametrize(

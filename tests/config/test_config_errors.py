@@ -125,6 +125,11 @@ IMPOSSIBLE_VALUES = [
      "expected beta only with method trades, got method natural at runs.trades.training"),
     ("runs|trades|training", {"method": "trade"},
      """expected method natural, pgd_at or trades, got 'trade'; did you mean "trades"? at runs.trades.training.method"""),
+    ("runs|trades|training", {"batch_size": 2, "devices": 3},
+     "expected devices of at most the batch_size 2, a row each, got 3 at runs.trades.training.devices; lower it"),
+    ("runs|trades|training", {"compile": True, "devices": 2},
+     "expected devices 1 with compile, which does not work over several, got 2 at runs.trades.training.devices; leave"),
+    ("defaults|training|devices", 0, "expected devices to be greater than 0, got 0 at defaults.training.devices"),
     ("seeds", [], "expected at least 1 under seeds, got none at seeds"),
     ("seeds", [1, 1], "expected distinct seeds of at least 0, got [1, 1] at seeds"),
     ("seeds", [-1], "expected distinct seeds of at least 0, got [-1] at seeds"),
@@ -228,6 +233,22 @@ def test_missing_key_of_a_study_is_named(study: dict[str, Any], key: str, missin
 def test_name_that_yaml_does_not_read_as_text_is_refused(study: dict[str, Any], name: object) -> None:
     study["runs"][name] = {}
     with pytest.raises(ConfigError, match=f"expected a name that is text, got {name}; put it in quotes at runs"):
+        load_merged_study(study, [])
+
+
+PLACES = ["study", "datasets", "generators", "pools", "scores", "runs", "attacks", "reports"]
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "../up", "/tmp/a", "a/b", "a\\b", ".hidden", "-a", "a\0b", "a b", "", "a" * 101, "{a}"]
+)
+@pytest.mark.parametrize("place", PLACES)
+def test_name_that_would_lead_out_of_the_results_is_refused(study: dict[str, Any], place: str, name: str) -> None:
+    if place == "study":
+        study["study"] = name
+    else:
+        study[place][name] = next(iter(study[place].values()))
+    with pytest.raises(ConfigError, match=rf"expected .* at {place}"):
         load_merged_study(study, [])
 
 

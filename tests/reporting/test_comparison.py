@@ -192,7 +192,7 @@ def test_figure_is_linked_and_all_files_are_equal_over_two_draws(
         is_drawn_well(paths)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]
-    assert set(contents[0]) == {"table.csv", "table.md", "table.png", "table.svg"}
+    assert set(contents[0]) == {".table.csv.sha256", "table.csv", "table.md", "table.png", "table.svg"}
     assert b"](table.png)" in contents[0]["table.md"]
 
 

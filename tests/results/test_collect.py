@@ -11,15 +11,18 @@ from pumalib.artifacts import create_artifact
 from pumalib.errors import ArtifactError
 from pumalib.reporting.results import RESULT_COLUMNS, check_results, read_results
 from pumalib.results.collect import RunFiles, collect_results, write_results
+from pumalib.selection.stage import read_selection
 
 LABELS = [0, 1, 2, 0, 1]
 CLEAN = [0, 1, 2, 0, 2]  # 4 of 5 right
 ATTACKED = [0, 2, 2, 1, 2]  # 2 of 5 right
 
 
-def write_attack(path: Path, method: str = "pgd", split: str = "test", **columns: list[int]) -> Path:
+def write_attack(
+    path: Path, method: str = "pgd", split: str = "test", selection: str = "", **columns: list[int]
+) -> Path:
     values = {"label": LABELS, "clean_prediction": CLEAN, "adversarial_prediction": ATTACKED, **columns}
-    with create_artifact(path, "attack", settings={}, inputs={}) as file:
+    with create_artifact(path, "attack", settings={}, inputs={"selection of model": selection}) as file:
         file.attrs["method"], file.attrs["split"] = method, split
         for name, column in values.items():
             file[name] = np.array(column, np.int64)
@@ -118,6 +121,14 @@ def test_attacks_of_two_test_sets_are_refused(entry: Any) -> None:
 def test_attack_table_with_ragged_or_empty_columns_is_refused(entry: Any, columns: dict[str, list[int]]) -> None:
     with pytest.raises(ArtifactError, match=r"expected columns of one length above 0 in .*cw\.h5; make it again"):
         collect_results("tiny", [entry(cw=columns)])
+
+
+def test_attack_on_a_model_of_another_selection_is_refused(entry: Any) -> None:
+    files = entry(cw={})
+    collect_results("tiny", [entry(cw={"selection": read_selection(files.selection).fingerprint})])
+    message = r"expected attack cw on the model of puma/seed0, got one on a model that was trained on another selection at"
+    with pytest.raises(ArtifactError, match=message):
+        collect_results("tiny", [entry(cw={"selection": "of another run"})])
 
 
 def test_selection_that_contradicts_itself_is_refused(entry: Any) -> None:

@@ -27,9 +27,9 @@ rule job:
 JOB = """
 import logging, time
 from pathlib import Path
-from pumalib.device_locks import hold_a_device
+from pumalib.device_locks import hold_devices
 logging.basicConfig(level=logging.INFO, format="%(message)s")
-hold_a_device(["a", "b"], Path("locks"))
+hold_devices(["a", "b"], 1, Path("locks"))
 time.sleep(0.5)
 """
 

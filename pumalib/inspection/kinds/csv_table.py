@@ -10,6 +10,7 @@ from statistics import mean, stdev
 
 from pumalib.errors import ArtifactError
 from pumalib.inspection.inspection import Distribution, Inspection, Table, distribution
+from pumalib.tables import read_table
 
 _RESULTS = {"run", "seed", "attack", "metric", "value"}
 _MOST_NAMED = 8
@@ -23,7 +24,7 @@ def inspect_csv(path: Path) -> Inspection:
     """
     header, lines = _read(path)
     columns = {name: [line[index] for line in lines] for index, name in enumerate(header)}
-    if set(columns) >= _RESULTS:
+    if set(columns) >= _RESULTS and _numbers(columns["value"]) is not None:
         facts = {"runs": len(set(columns["run"])), "seeds": sorted(set(columns["seed"])), "lines": len(lines)}
         return Inspection(f"the results of study {columns['study'][0]}, one line a number", facts, (_by_run(columns),))
     tables, spread = _columns(columns)
@@ -32,8 +33,8 @@ def inspect_csv(path: Path) -> Inspection:
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            header, *lines = list(csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+        lines_read = read_table(path).splitlines()
+        header, *lines = list(csv.reader(lines_read, delimiter="	" if path.suffix == ".tsv" else ","))
     except (ValueError, csv.Error) as error:
         raise ArtifactError(f"expected a table with a line of names in {path}, got: {error}") from None
     if not lines or any(len(line) != len(header) for line in lines):

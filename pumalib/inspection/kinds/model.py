@@ -7,6 +7,7 @@ import csv
 from pumalib.inspection.inspection import Inspection
 from pumalib.inspection.weights import describe_weights
 from pumalib.lineage.headers import Header
+from pumalib.tables import read_table
 
 
 def describe(header: Header, count: int) -> Inspection:
@@ -14,8 +15,7 @@ def describe(header: Header, count: int) -> Inspection:
     history = header.path.with_name("history.csv")
     last: dict[str, str] = {}
     if history.is_file():
-        with open(history, encoding="utf-8", newline="") as file:
-            last = list(csv.DictReader(file))[-1]
+        last = next(reversed(list(csv.DictReader(read_table(history).splitlines()))), last)
     name = header.attributes["architecture"]["name"]
     ended = {f"last {key}": _number(value) for key, value in last.items() if value}
     return describe_weights(header, f"a trained model, architecture {name}", {"architecture": name, **ended})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 
-from pumalib.training.losses import BatchLoss, Step
+from pumalib.training.losses import BatchLoss, Step, smoothed_cross_entropy
 
 
 def batch_loss(step: Step) -> BatchLoss:
     """Return the cross-entropy of the clean images; epsilons play no part."""
     logits = step.model(step.images)
-    natural = F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing)
+    natural = smoothed_cross_entropy(logits, step, None)
     return BatchLoss(natural, natural.detach(), torch.zeros_like(natural.detach()), logits.argmax(1) != step.labels)

@@ -25,7 +25,7 @@ def batch_loss(step: Step) -> BatchLoss:
     clean_logits = step.model(step.images)
     natural = smoothed_cross_entropy(clean_logits, step, perturbed.kept)
     logits = step.model(perturbed.images)
-    robust = mean_over(divergence(logits, clean_logits), perturbed.kept)
+    robust = mean_over(divergence(logits, clean_logits), step, perturbed.kept)
     total = natural + step.beta * robust
     wrong = logits.argmax(1) != step.labels
     return BatchLoss(total, natural.detach(), robust.detach(), wrong, perturbed.epsilons, perturbed.kept)

@@ -56,11 +56,13 @@ class Policy:
         Predictions use the statistics of the batch, unrecorded. A row that stands twice in a batch moves once.
         """
         positions = torch.from_numpy(step.positions).to(self.epsilons.device)
+        own = positions[step.ranks.share(step.num_rows)]
         if step.epoch >= self._settings.warmup_epochs:
             _, first = np.unique(step.positions, return_index=True)
             chosen = torch.from_numpy(first).to(self.epsilons.device)
-            self.epsilons[positions[chosen]] = self._moved(step, self.epsilons[positions])[chosen]
-        epsilons = self.epsilons[positions]
+            moved = step.ranks.whole(self._moved(step, self.epsilons[own]), step.num_rows)
+            self.epsilons[positions[chosen]] = moved[chosen]
+        epsilons = self.epsilons[own]
         return Perturbed(step.attacked(epsilons, objective), epsilons)
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -1,0 +1,122 @@
+"""What the rules of the corridor ask the study: files, settings and code behind one output."""
+
+import re
+
+from pumalib.learning.settings import TriLevelSettings, learning_module
+from pumalib.models.settings import architecture_module
+from pumalib.selection.settings import OnlineEpsilonSettings
+
+
+def dataset_sources(wildcards):
+    """Return the user's own files behind a dataset; downloads are not inputs."""
+    settings = study.settings.datasets[wildcards.dataset].model_dump()
+    return [settings[key] for key in ("path", "train", "test") if settings.get(key)]
+
+
+def generator_of(pool):
+    """Return the name of the generator behind a pool, or None."""
+    return getattr(study.settings.pools[pool].synthetic, "generator", None)
+
+
+def generator_file(wildcards):
+    name = generator_of(wildcards.pool)
+    return (
+        rules.generator.output[0].format(generator=name, seed=seed_of(wildcards.at, 0))
+        if name
+        else []
+    )
+
+
+def robust_model(pool, seed):
+    """Return the weights that a pool is learned through, if any."""
+    run = getattr(study.settings.pools[pool].learned, "model", None)
+    return model_file(run, seed) if run else []
+
+
+def learning_code(pool):
+    """Fingerprint the code of a learned pool, with the networks it is learned on or through."""
+    settings = study.settings.pools[pool].learned
+    networks = (
+        settings.architectures
+        if isinstance(settings, TriLevelSettings)
+        else [study.runs[settings.model].architecture]
+    )
+    modules = {architecture_module(network.name) for network in networks}
+    return code_of("learn_dataset.py", learning_module(settings.method), *modules)
+
+
+def selection_settings(run):
+    """Return the slice of the study that a selection depends on."""
+    resolved = study.runs[run]
+    return {
+        "prune": [cut.model_dump() for cut in resolved.prune],
+        "epsilon": resolved.epsilon.model_dump(),
+        "threat": study.settings.threat.model_dump(),
+        "synthetic_fraction": resolved.training.synthetic_fraction,
+    }
+
+
+def online_settings(run):
+    """Return the settings of an epsilon policy that works during training; others come through the selection."""
+    policy = study.runs[run].epsilon
+    return policy.model_dump() if isinstance(policy, OnlineEpsilonSettings) else {}
+
+
+def devices_of(wildcards):
+    """Return over how many devices a training runs."""
+    return study.runs[wildcards.run].training.devices
+
+
+def any_of(names):
+    """Return a pattern of these names; of none, one that nothing matches."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def tracked_runs(score):
+    """Return the runs whose tracks a score reads."""
+    return getattr(study.settings.scores[score], "tracked", ())
+
+
+def scored_model(score, seed):
+    """Return the weights a score looks through."""
+    model = study.settings.scores[score].model
+    return model.checkpoint or model_file(
+        model.run, seed if model.seed is None else model.seed
+    )
+
+
+def scored_architecture(score):
+    """Return the module that defines the architecture looked through, where the study knows it."""
+    model = study.settings.scores[score].model
+    architecture = (
+        study.runs[model.run].architecture if model.run else model.architecture
+    )
+    return architecture_module(architecture.name) if architecture else None
+
+
+def run_files(runs):
+    """Describe the files that results of some runs are read from, in the study's order."""
+    return [
+        {
+            "run": run,
+            "seed": seed,
+            "pool": study.runs[run].pool,
+            "selection": selection_file(run, seed),
+            "attacks": {
+                attack: attack_file(run, seed, attack)
+                for attack in study.attacks_of(run)
+            },
+        }
+        for run in study.runs
+        if run in runs
+        for seed in SEEDS
+    ]
+
+
+def result_inputs(runs):
+    """Return the paths in `run_files`."""
+    return [
+        path
+        for entry in run_files(runs)
+        for path in (entry["selection"], *entry["attacks"].values())
+    ]
