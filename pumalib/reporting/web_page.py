@@ -21,7 +21,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; }
 body { max-width: 68rem; margin: 1.5rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; }
 h2, h3, h4 { font-size: 1.1rem; }
-img { display: block; max-width: min(100%, 50rem); max-height: 65vh; margin: 1rem 0; }
+img { display: block; max-width: min(100%, 50rem); margin: 1rem 0; }
 table { display: block; overflow-x: auto; border-collapse: collapse; margin: 1rem 0; }
 table { font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; }

@@ -68,7 +68,7 @@ def test_pages_ask_for_nothing_outside_and_settings_have_defaults(report, finish
 def test_every_kind_of_report_has_a_section_and_a_caption():
     settings = [*get_args(get_args(ReportSettings)[0]), *get_args(get_args(PerceptronReportSettings)[0])]
     kinds = {get_args(each.model_fields["kind"].annotation)[0] for each in [*settings, AbstractionCurvesSettings]}
-    assert len(kinds) == 12
+    assert len(kinds) == 15
     captions = {path.stem for path in (ROOT / "rules/captions").glob("*.rst")}
     assert captions == kinds | {"overview", "numbers", "settings"}
     sections = (ROOT / "rules/captions.smk").read_text()
