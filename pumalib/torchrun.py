@@ -82,10 +82,10 @@ def _what_failed(rank: int, failure: Any) -> BaseException:
         return known(words) if known is not None else RuntimeError(f"rank {rank}: {text}")
     if failure.exitcode == -signal.SIGTERM:
         return TerminationError("stopped by SIGTERM; run the same command again")
+    how = failure.signal_name() if failure.exitcode < 0 else f"status {failure.exitcode}"
     return ResourceError(
-        f"expected every process of the training to live on, got rank {rank} (process {failure.pid}) ended by "
-        f"{failure.signal_name() if failure.exitcode < 0 else f'status {failure.exitcode}'}; if that was the "
-        "machine, which is short of memory, lower batch_size or devices; run the same command again to go on"
+        f"expected every process of the training to live on, got rank {rank} (process {failure.pid}) ended by {how}; "
+        "run the same command again to go on, and if the machine is short of memory, lower batch_size or devices"
     )
 
 

@@ -93,6 +93,7 @@ def of_ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[st
     """Return what each of two processes has, by case."""
     folder = tmp_path_factory.mktemp("ranks")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    launch += [f"--log-dir={folder}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run([*launch, __file__, str(folder)], cwd=ROOT, env=environment, check=True, timeout=300)
     return [torch.load(folder / str(rank)) for rank in range(2)]

@@ -112,6 +112,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(folder: Path, name: str, ending: str | None = None, **changes: Any) -> subprocess.Popen[str]:
     """Start the job that writes into a folder of this name; the second rank may end at its 30th pass."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PUMA_CHECK_CLOSURE": "1"}
+    environment["TMPDIR"] = str(folder)  # a killed job leaves a folder there
     if ending is not None:
         environment["ENDING"] = ending
     recipe = json.dumps({**RECIPE, "devices": 2, **changes})
