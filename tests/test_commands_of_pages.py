@@ -63,7 +63,9 @@ def expect_pip(words: list[str]) -> None:
 
 
 def expect_python(words: list[str]) -> None:
-    if words[0] != "-m":
+    if words[0] == "-c":
+        compile(words[1], "<page>", "exec")
+    elif words[0] != "-m":
         assert (ROOT / words[0]).is_file()
     elif words[1] == "pumalib":
         expect_puma(words[2:])

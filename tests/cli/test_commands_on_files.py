@@ -34,7 +34,7 @@ EXAMPLES = [
 def told_on_pages() -> list[list[str]]:
     calls = [command for page in PAGES for command in commands_of(page)]
     ours = [words[1 if words[0] == "puma" else 3 :] for words in calls if {"puma", "pumalib"} & set(words)]
-    return [words for words in ours if words[0] in LOOKING and "FILE" not in words]
+    return [words for words in ours if words[0] in LOOKING and len(words) > 1 and "FILE" not in words]
 
 
 def on_small_study(text: str) -> str:

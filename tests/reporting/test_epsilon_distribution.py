@@ -80,4 +80,4 @@ def test_all_files_are_equal_over_two_draws(
         is_drawn_well(paths)
         contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert contents[0] == contents[1]
-    assert set(contents[0]) == {"f.csv", "f.md", "f.png", "f.svg"}
+    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}
