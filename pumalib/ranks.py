@@ -46,6 +46,11 @@ class Ranks:
         """Whether this process writes files."""
         return self.rank == 0
 
+    @property
+    def is_quiet(self) -> bool | None:
+        """Whether this process shows no progress, as tqdm asks: True, or None for where there is no terminal."""
+        return None if self.is_first else True
+
     def share(self, num_rows: int) -> slice:
         """Return the rows of a batch that are this rank's: neighbours, as many as the others have, or one more."""
         return slice(self.rank * num_rows // self.count, (self.rank + 1) * num_rows // self.count)

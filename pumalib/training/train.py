@@ -172,8 +172,8 @@ def train_on_rows(
     if saved is not None:
         training.load_state_dict(saved)
     total = settings.num_steps * settings.batch_size
-    hidden = None if ranks.is_first else True  # None: where there is no terminal
-    with tqdm(total=total, initial=trainer.images_seen, desc=description, unit="image", disable=hidden) as bar:
+    seen = trainer.images_seen
+    with tqdm(total=total, initial=seen, desc=description, unit="image", disable=ranks.is_quiet) as bar:
         while trainer.epoch < settings.epochs:
             started, seen = time.monotonic(), trainer.images_seen
             summary = trainer.run_epoch(lambda: state.offer(training.state_dict), bar.update, tracker.visit)
