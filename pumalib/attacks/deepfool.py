@@ -24,7 +24,7 @@ from pumalib.attacks.all_classes import step_to_all
 from pumalib.attacks.counted import CountedModel, Look
 from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.hyperplanes import dual_norm, step_along, step_within
-from pumalib.attacks.margins import Crossing, MarginTable, measure_margins
+from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
 from pumalib.attacks.nearest_boundary import NearestBoundary, gaps_to, likeliest
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
@@ -149,7 +149,7 @@ def _aim_again(
     from_image = (gaps + (normals * (start - found.flatten(1))).sum(1)).clamp_max(0.0)
     step = step_within(normals, from_image.abs(), start, walk.norm, walk.clip)
     aimed = clip_to(start + (1 + walk.overshoot) * step, walk.clip).reshape(found.shape)
-    across = model.logits(aimed, rows).argmax(1) != labels[rows]
+    across = is_across(model.logits(aimed, rows), labels[rows], torch.ones_like(rows, dtype=torch.bool))
     is_better = across & (norms(aimed - images[rows], walk.norm) < norms(found - images[rows], walk.norm))
     crossing.points[rows] = torch.where(per_row(is_better, found), aimed, found)
 

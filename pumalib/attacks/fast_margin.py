@@ -97,7 +97,7 @@ def _search(
     active = torch.arange(len(images), device=images.device)
     for index in range(max_iterations + 1):
         look = model.look(points[active], active)
-        across = is_across(look.logits.argmax(1), labels[active], was_correct[active])
+        across = is_across(look.logits, labels[active], was_correct[active])
         crossed[active[across]] = True
         iterations[active] = index
         if index == max_iterations or across.all():

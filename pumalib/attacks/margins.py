@@ -71,9 +71,17 @@ Search = Callable[[CountedModel, Tensor, Tensor, Tensor], Crossing]
 """Maps (model, images [B, ...], labels [B], prediction [B]) to where the search ended."""
 
 
-def is_across(prediction: Tensor, labels: Tensor, was_correct: Tensor) -> Tensor:
-    """Say whether a row is across its boundary: off its label if it was right, on it if it was wrong."""
-    return torch.where(was_correct, prediction != labels, prediction == labels)
+_ROUNDING = 16
+"""Units of float rounding of the largest logit: more than a gap changes by with the images that share the batch."""
+
+
+def is_across(logits: Tensor, labels: Tensor, was_correct: Tensor) -> Tensor:
+    """Say whether a row is across its boundary: off its label if it was right, on it if it was wrong.
+
+    By more than rounding, so that it is across in any other batch as well.
+    """
+    gap = cw_margin(logits, labels) * (was_correct * 2 - 1)
+    return gap > _ROUNDING * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
 
 
 def measure_margins(
@@ -151,7 +159,7 @@ def _pull_back(
         tried = images[among] + per_row(shares, far) * far[places]
         logits = model.logits(tried, among)
         predicted = logits.argmax(1)
-        across = is_across(predicted, labels[among], was_correct[among])
+        across = is_across(logits, labels[among], was_correct[among])
         points[among] = torch.where(per_row(across, tried), tried, points[among])
         classes[among] = torch.where(across, predicted, classes[among])
         return cw_margin(logits, labels[among]) * sign[places], across

@@ -124,7 +124,7 @@ def _follow_boundary(
     for index in range(num_steps + 1):
         look = model.look(current, rows)
         lengths = norms(current - images, walk.norm)
-        is_nearer = is_across(look.logits.argmax(1), labels, was_correct) & (lengths < shortest)
+        is_nearer = is_across(look.logits, labels, was_correct) & (lengths < shortest)
         nearest = torch.where(per_row(is_nearer, current), current, nearest)
         shortest = torch.where(is_nearer, lengths, shortest)
         if index == num_steps:

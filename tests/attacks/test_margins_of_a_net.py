@@ -10,6 +10,7 @@ from torch import nn
 
 from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
+from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.refined_margin import refined_margins
 from pumalib.errors import DataError
 
@@ -87,6 +88,18 @@ def test_fast_margin_agrees_with_deepfool(digits_net, unseen, norm):
     assert both.mean() > 0.98
     assert np.corrcoef(fast.margin[both], deepfool.margin[both])[0, 1] > 0.97
     assert abs(np.abs(fast.margin[both]).mean() / np.abs(deepfool.margin[both]).mean() - 1) < 0.15
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_points_are_across_by_more_than_rounding(digits_net, unseen, estimator, norm):
+    images, labels = unseen
+    table = estimate(estimator, norm, digits_net, images, labels, keep_adversarial=True, bisection_steps=20)
+    with torch.no_grad():
+        logits = digits_net(torch.from_numpy(table.adversarial_images))
+    gaps = cw_margin(logits, labels).numpy() * np.where(table.prediction == labels.numpy(), 1, -1)
+    units = gaps / (torch.finfo(torch.float32).eps * logits.abs().amax(1).numpy())
+    assert (units[table.converged] > 8).all()
 
 
 @pytest.mark.parametrize("norm", NORMS)
