@@ -50,7 +50,12 @@ def of_torchattacks(task: Task, epsilon: float) -> Accuracies:
 
 def epsilon_at(task: Task, share: float) -> float:
     """Return the epsilon within which this share of all images is not fooled, as refined margins say."""
-    return float(np.quantile(refined_margins(task.model, task.images, task.labels).margin, 1 - share))
+    margins = refined_margins(task.model, task.images, task.labels).margin
+    if share >= (margins > 0).mean():
+        raise SystemExit(
+            f"expected a share below the clean accuracy, {(margins > 0).mean():.3f}, got {share}; lower --share"
+        )
+    return float(np.quantile(margins, 1 - share))
 
 
 def compare(title: str, task: Task, epsilon: float, rounds: int) -> list[str]:
