@@ -8,6 +8,7 @@ PUMA's Algorithm 1 uses (a choice of ours).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import start_in_ball
 from pumalib.attacks.settings import Norm
 from pumalib.models.checks import frozen_parameters
-from pumalib.training.batch_norm import unrecorded_statistics
+from pumalib.training.batch_norm import in_eval_mode, unrecorded_statistics
 
 _STEP_SHARE = 2 / 8
 
@@ -33,12 +34,19 @@ class InnerAttack:
         step_size: fixed step, pixel scale; None: 2 |epsilon_i| / 8.
         in_bfloat16: whether passes through the network are in bfloat16 (autocast). What they give, and all else, has
             the images' type.
+        in_eval_mode: whether the network is attacked in eval mode, with BatchNorm's running statistics, as TRADES'
+            authors do; else in train mode, with those of the batch, unrecorded (Wang et al. 2023).
     """
 
     norm: Norm
     num_steps: int
     step_size: float | None = None
     in_bfloat16: bool = False
+    in_eval_mode: bool = False
+
+    def looking_at(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return a context in which the model is as the attack looks at it, and so do those who judge the attack."""
+        return in_eval_mode(model) if self.in_eval_mode else unrecorded_statistics(model)
 
     def perturb(
         self,
@@ -53,7 +61,7 @@ class InnerAttack:
         """Return perturbed images, detached; the model's parameters and running statistics stay as they are.
 
         Args:
-            model: in train mode; batch statistics are used and not recorded.
+            model: in train mode; its running statistics stay as they are.
             images: [B, C, H, W] float in [0, 1].
             labels: [B] int64.
             epsilons: [B] float, signed radii.
@@ -77,7 +85,7 @@ class InnerAttack:
                 return objective(logits)
             return torch.where(is_negative, -cross_entropy(logits, labels), objective(logits))
 
-        with unrecorded_statistics(model), frozen_parameters(model):
+        with self.looking_at(model), frozen_parameters(model):
             return ascend(
                 signed,
                 images,

@@ -14,6 +14,7 @@ _ONLY_FOR = {
     "attack_steps": ("pgd_at", "trades"),
     "attack_step_size": ("pgd_at", "trades"),
     "attack_precision": ("pgd_at", "trades"),
+    "attack_statistics": ("pgd_at", "trades"),
 }
 
 
@@ -58,6 +59,8 @@ class TrainingSettings(Settings):
     """Fixed step on the pixel scale; none: 2 |epsilon_i| / 8, so that small radii are not bounced across."""
     attack_precision: Literal["float32", "bfloat16"] | None = None
     """Of the network's passes in the inner attack; none: float32. Weights, losses and the outer step stay float32."""
+    attack_statistics: Literal["batch", "running"] | None = None
+    """BatchNorm's in the inner attack: of the batch (none; Wang et al. 2023), or the running ones (TRADES' authors)."""
     channels_last: bool = False
     """Keep images and convolutions in the channels-last layout: faster on GPUs with tensor cores; rounds otherwise."""
     compile: bool = False

@@ -130,7 +130,11 @@ class Trainer:
         self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * settings.num_steps))
         self._settings, self._data, self._seed, self._device, self._ranks = settings, data, seed, device, ranks
         self._attack = InnerAttack(
-            threat.norm, settings.inner_steps, settings.attack_step_size, settings.attacks_in_bfloat16
+            threat.norm,
+            settings.inner_steps,
+            settings.attack_step_size,
+            settings.attacks_in_bfloat16,
+            settings.attack_statistics == "running",
         )
         self._layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self._network = cast(nn.Module, torch.compile(model)) if settings.compile else model

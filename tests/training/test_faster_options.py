@@ -87,6 +87,13 @@ def test_only_the_network_of_the_attack_is_in_bfloat16():
     assert not torch.is_autocast_enabled("cpu")
 
 
+def test_trades_attacks_and_predicts_by_running_statistics_where_told():
+    plain, running = weights_after("convnet"), weights_after("convnet", attack_statistics="running")
+    assert distance(plain, running) > 1e-4
+    same = weights_after("small-cnn"), weights_after("small-cnn", attack_statistics="running")  # without BatchNorm
+    assert distance(*same) == 0
+
+
 def test_precision_of_an_attack_means_nothing_to_natural_training():
     with pytest.raises(ValidationError, match="expected attack_precision only with method pgd_at or trades"):
         TrainingSettings(method="natural", attack_precision="bfloat16")

@@ -146,7 +146,8 @@ def test_step_is_a_quarter_of_the_row_s_radius_unless_fixed(step_size: float | N
     torch.testing.assert_close(moved, torch.tensor(step))
 
 
-def test_attack_leaves_parameters_gradients_modes_and_statistics_alone(small_net: Maker) -> None:
+@pytest.mark.parametrize("in_eval_mode", [False, True])
+def test_attack_leaves_parameters_gradients_modes_and_statistics_alone(small_net: Maker, in_eval_mode: bool) -> None:
     model = small_net()
     model[3].eval()  # type: ignore[index]
     model[1].bias.requires_grad_(False)  # type: ignore[index]
@@ -165,7 +166,8 @@ def test_attack_leaves_parameters_gradients_modes_and_statistics_alone(small_net
     images, labels = torch.rand(6, 1, 2, 3), torch.tensor([0, 1, 2, 0, 1, 2])
     objective = partial(cross_entropy, labels=labels)
     epsilons = torch.tensor([0.1, -0.1, 0.0, 0.2, -0.2, 0.05])
-    InnerAttack("linf", 3).perturb(model, images, labels, epsilons, objective, torch.Generator().manual_seed(0))
+    attack = InnerAttack("linf", 3, in_eval_mode=in_eval_mode)
+    attack.perturb(model, images, labels, epsilons, objective, torch.Generator().manual_seed(0))
     assert state() == before
 
 
@@ -178,6 +180,18 @@ def test_attack_uses_the_statistics_of_the_batch(small_net: Maker) -> None:
         model[2].running_mean.fill_(mean)  # type: ignore[index]
         results.append(perturb(model, images, labels, torch.full((6,), 0.1), InnerAttack("linf", 3)))
     assert torch.equal(*results)
+
+
+def test_attack_in_eval_mode_is_that_of_the_model_in_eval_mode(small_net: Maker) -> None:
+    images, labels = torch.rand(6, 1, 2, 3), torch.tensor([0, 1, 2, 0, 1, 2])
+    objective, found = partial(cross_entropy, labels=labels), []
+    for model, in_eval_mode in ((small_net(), True), (small_net().eval(), False), (small_net(), False)):
+        attack = InnerAttack("linf", 3, in_eval_mode=in_eval_mode)
+        generator = torch.Generator().manual_seed(0)
+        found.append(attack.perturb(model, images, labels, torch.full((6,), 0.1), objective, generator))
+    in_mode, of_resting_model, by_batch = found
+    assert torch.equal(in_mode, of_resting_model)
+    assert not torch.equal(in_mode, by_batch)
 
 
 def test_same_generator_gives_the_same_perturbation_and_another_does_not() -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from pumalib.attacks.objectives import divergence
-from pumalib.training.batch_norm import unrecorded_statistics
 from pumalib.training.losses import BatchLoss, Step, mean_over, smoothed_cross_entropy
 
 
@@ -19,7 +18,7 @@ def batch_loss(step: Step) -> BatchLoss:
     The attack maximises the KL against the clean prediction held fixed. The outer step makes two forwards, clean
     then perturbed, and both update BatchNorm's running statistics.
     """
-    with torch.no_grad(), unrecorded_statistics(step.model):
+    with torch.no_grad(), step.attack.looking_at(step.model):
         fixed = step.model(step.images)
     perturbed = step.perturb(attack_objective(fixed, step.labels))
     clean_logits = step.model(step.images)

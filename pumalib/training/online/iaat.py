@@ -20,7 +20,6 @@ from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.selection.settings import IaatEpsilon
-from pumalib.training.batch_norm import unrecorded_statistics
 from pumalib.training.losses import Objective, Perturbed, Step
 from pumalib.training.online.start import Start
 
@@ -85,7 +84,7 @@ class Policy:
 
 @torch.no_grad()
 def _is_right(step: Step, images: Tensor) -> Tensor:
-    with unrecorded_statistics(step.model):
+    with step.attack.looking_at(step.model):
         right: Tensor = step.model(images).argmax(1) == step.labels
     return right
 

@@ -16,7 +16,6 @@ from torch import Tensor
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import per_row
 from pumalib.selection.settings import OnlineMarginEpsilon
-from pumalib.training.batch_norm import unrecorded_statistics
 from pumalib.training.losses import Objective, Perturbed, Step
 from pumalib.training.online.start import Start
 
@@ -35,15 +34,15 @@ class Policy:
     def perturb(self, step: Step, objective: Objective) -> Perturbed:
         """Attack once at the cap, and train each row at its own share of the perturbation.
 
-        Predictions use the statistics of the batch, unrecorded, as the inner attack's do; all rows move at once, so
-        with BatchNorm a row's prediction also depends a little on where the others are.
+        Predictions are those that the inner attack sees; all rows move at once, so with BatchNorm's statistics of the
+        batch a row's prediction also depends a little on where the others are.
 
         Args:
             step: the batch; its epsilons are the caps, above 0.
             objective: of the method; not followed.
         """
         attacked = step.attacked(step.epsilons, partial(cross_entropy, labels=step.labels))
-        with torch.no_grad(), unrecorded_statistics(step.model):
+        with torch.no_grad(), step.attack.looking_at(step.model):
             kept = self._kept(step, attacked)
             shares = largest_right_share(step, attacked, self._settings.bisection_steps)
         return Perturbed(along(step, attacked, shares), shares * step.epsilons, kept)
