@@ -81,6 +81,20 @@ def test_site_is_built_without_a_warning_and_leads_to_every_page(tmp_path):
     assert [page.name for page in (ROOT / "docs").glob("*.md") if page.name not in navigation] == []
 
 
+def test_first_page_leads_to_every_page():
+    linked = set(re.findall(r"\]\(([^)#\s]+)\)", (ROOT / "docs/index.md").read_text()))
+    assert {page.name for page in (ROOT / "docs").iterdir() if page.is_file()} - linked == {"index.md"}
+
+
+@pytest.mark.parametrize("section", ["reports", "attacks"])
+def test_table_of_sections_names_every_kind(section):
+    schema = json.loads((ROOT / "schemas/study.json").read_text())
+    (entry,) = schema["$defs"]["StudySettings"]["properties"][section]["patternProperties"].values()
+    lines = (ROOT / "docs/studies.md").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| `{section}` |")]
+    assert {kind for kind in entry["discriminator"]["mapping"] if f"`{kind}`" not in line} == set()
+
+
 def test_links_between_documents_lead_somewhere():
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     for page in pages:

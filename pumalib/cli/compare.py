@@ -16,7 +16,7 @@ from pumalib.cli.paths import existing
 from pumalib.cli.pictures import picture
 from pumalib.cli.usage import UsageError
 from pumalib.data.pool import read_pool_rows
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.lineage.headers import Header, read_header
 from pumalib.lineage.places import find_pool, place_of
 from pumalib.reporting.correlation import compare_scores, draw_scores
@@ -87,7 +87,7 @@ def _counts(overlap: Overlap, header: Header) -> tuple[list[tuple[str, str, int,
         place = place_of(header.path)
         pool = find_pool(place.folder, str(header.attributes["pool_fingerprint"]), place.seed)
         return count_by_class(overlap, read_pool_rows(pool)), []
-    except ArtifactError as error:
+    except (ArtifactError, ResourceError) as error:
         return [], [f"labels and sources are not known: {error}"]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pumalib.artifacts import content_fingerprint, file_fingerprint
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.lineage.fingerprints import fingerprint_of
 from pumalib.lineage.headers import Header, read_header
 from pumalib.lineage.links import Link, links_of
@@ -84,7 +84,7 @@ class Tracer:
         try:
             header = None if _is_foreign(link) else read_header(link.path)
             found, problems = self._fingerprint(link, header)
-        except ArtifactError as error:
+        except (ArtifactError, ResourceError) as error:
             return _lost(link, str(error))
         is_repeated = link.path in self._followed
         self._followed.add(link.path)
@@ -101,7 +101,7 @@ class Tracer:
             try:
                 found = file_fingerprint(link.path) if header is None else fingerprint_of(header, split)
                 self._found[key] = (found, ())
-            except ArtifactError as error:
+            except (ArtifactError, ResourceError) as error:
                 self._found[key] = ("", (str(error),))
         return self._found[key]
 
@@ -110,7 +110,7 @@ class Tracer:
         try:
             seed = _seed_of(header)
             nodes = () if is_repeated else tuple(self.follow(link) for link in links_of(header))
-        except ArtifactError as error:
+        except (ArtifactError, ResourceError) as error:
             return None, (), (str(error),)
         check = {"scores": _score_problems, "selection": _selection_problems}.get(header.kind)
         return seed, nodes, tuple(check(header, nodes)) if check and nodes else ()

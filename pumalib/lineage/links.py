@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.lineage import places
 from pumalib.lineage.headers import Header
 
@@ -124,7 +124,7 @@ def _of_dataset(header: Header, place: places.Place) -> Iterator[Link]:
 def _pool(place: places.Place, fingerprint: str) -> Link:
     try:
         return Link("pool", places.find_pool(place.folder, fingerprint, place.seed), fingerprint)
-    except ArtifactError as error:
+    except (ArtifactError, ResourceError) as error:
         return Link("pool", None, fingerprint, problem=str(error))
 
 
@@ -132,7 +132,7 @@ def _dataset(place: places.Place, fingerprint: str, split: str) -> Link:
     try:
         path = places.find_dataset(place.folder, fingerprint, split, place.seed)
         return Link(f"dataset ({split})", path, fingerprint, split)
-    except ArtifactError as error:
+    except (ArtifactError, ResourceError) as error:
         return Link(f"dataset ({split})", None, fingerprint, split, str(error))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.evaluation.table import StoredAttack, read_attack
 from pumalib.lineage.chain import Node, Tracer
 from pumalib.lineage.links import Link
@@ -136,7 +136,7 @@ def _wrong_numbers(line: Mapping[str, str], table: Path, selection: Path) -> lis
     for path, read in ((table, _accuracy_cells), (selection, _selection_cells)):
         try:
             expected = read(path, line)
-        except ArtifactError:
+        except (ArtifactError, ResourceError):
             continue  # the chain tells of it
         problems += [
             f"expected {key} {_spell(value)} as {path} gives it, got {line[key] or 'nothing'} in results.csv"

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from pumalib.artifacts import expect_readable, writing
@@ -40,7 +40,7 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], metadata: Mappi
     }
     text = json.dumps({**metadata, DIGEST: _digest(metadata, tensors)}, sort_keys=True, allow_nan=False)
     with writing(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: text})
+        temporary.write_bytes(save(tensors, metadata={_KEY: text}))  # its `save_file` lets no one else read the file
 
 
 def _digest(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from pumalib.errors import DataError
 
 
 def check_finite_weights(model: nn.Module, where: str) -> None:
     """Refuse weights, or statistics of normalisations, with NaN or infinity: nothing good comes of going on from there.
+
+    Other buffers may hold what they will, such as a mask of infinities.
 
     Args:
         model: in training.
@@ -21,7 +25,8 @@ def check_finite_weights(model: nn.Module, where: str) -> None:
     Raises:
         DataError: there are some.
     """
-    if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+    statistics = (layer.buffers(recurse=False) for layer in model.modules() if isinstance(layer, _NormBase))
+    if not all(bool(tensor.isfinite().all()) for tensor in chain(model.parameters(), *statistics)):
         raise DataError(f"expected finite weights, got others {where}; lower learning_rate")
 
 

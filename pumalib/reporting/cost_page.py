@@ -129,7 +129,7 @@ def cost_page(table: pd.DataFrame, parts: Sequence[CostPart], settings: CostSett
         f"histories. Means over seeds: {spread(table['num_seeds'])}.",
         *_unknown_notes(parts),
     ]
-    lines += [_seconds_note()] if settings.seconds else []
+    lines += [_seconds_note(parts)] if settings.seconds else []
     lines += _saved_section(table, settings.baseline, settings.seconds) if settings.baseline else []
     return "\n\n".join(lines)
 
@@ -205,9 +205,14 @@ def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def _seconds_note() -> str:
+def _seconds_note(parts: Sequence[CostPart]) -> str:
+    """Return what the seconds are, with the trainings whose devices they do not count, each once."""
+    trainings = {part.name: part.settings for part in parts if part.kind in (TRAINING, MARGIN_MODEL) and part.settings}
+    counts = {name: settings.get("devices", 1) for name, settings in trainings.items()}
+    shared = ", ".join(f"`{name}` ({count} devices)" for name, count in counts.items() if count > 1)
+    added = f", of one over several devices too: {shared}" if shared else ""
     return (
-        "Seconds are means over seeds of the wall time of each job (GPU seconds where a job has a GPU), "
+        f"Seconds are means over seeds of the wall time of each job{added}; "
         "whiskers one standard deviation of the whole over seeds (n - 1; none for a single seed), on the machine and "
         "beside the other jobs that it ran with: they differ from one run of the workflow to the next. `whole` sums "
         "jobs, whether they ran side by side or not; `evaluation` sums the attacks on the test images."

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,28 @@ def test_json_has_settings_code_and_versions_of_each_file_once(in_study: Path, c
     assert set(node["library_versions"]) >= {"torch", "numpy"}
     model = node["inputs"][0]
     assert model["recorded_fingerprint"] == model["fingerprint"] == node["recorded_inputs"]["model"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user for a while")
+@pytest.mark.parametrize("path", ["scores/margin/seed0.h5", "models/trades/seed0/model.safetensors"])
+def test_a_file_that_may_not_be_read_is_named_among_the_problems(
+    small_study: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(shutil.copytree(small_study, Path(name) / "copy"))
+        for each in (Path(name), copy, *copy.rglob("*")):
+            each.chmod(0o755)
+        monkeypatch.chdir(copy)
+        (copy / "results/small" / path).chmod(0o600)
+        os.seteuid(65534)
+        try:
+            out = trace(capsys, *LINE, status=1)
+        finally:
+            os.seteuid(0)
+            monkeypatch.undo()
+    problems = " ".join(out.partition(" problem")[2].split())
+    assert f"expected to read results/small/{path}, got: Permission denied" in problems
+    assert "datasets/digits/seed0.h5" in out
 
 
 def change(path: Path, name: str) -> None:

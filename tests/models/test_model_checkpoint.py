@@ -29,6 +29,11 @@ def assert_same_weights(model, other):
     torch.testing.assert_close(model.state_dict(), other.state_dict(), rtol=0, atol=0)
 
 
+def test_weights_may_be_read_by_whoever_may_read_other_files(saved):
+    (saved.parent / "other").touch()
+    assert saved.stat().st_mode == (saved.parent / "other").stat().st_mode
+
+
 def test_weights_statistics_and_metadata_survive_a_round_trip(tmp_path):
     model = small_model(mean=(0.3,), std=(0.2,))
     model(torch.rand(16, 1, 8, 8))  # moves the running statistics

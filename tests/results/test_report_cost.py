@@ -130,8 +130,19 @@ def test_the_figure_has_rows_passes_and_seconds_and_marks_the_baseline(parts: li
     assert whole[passes] == pytest.approx([(2 * DRAWS * 13 + 56) / 1e6])
     assert whole[seconds] == pytest.approx([26.0])
     for axes, baseline in ((rows, 0.008), (passes, DRAWS * 13 / 1e6), (seconds, 11.0)):
-        assert [baseline] * 2 in [pytest.approx(list(line.get_xdata())) for line in axes.lines if len(line.get_xdata()) == 2]
+        assert [baseline] * 2 in [
+            pytest.approx(list(line.get_xdata())) for line in axes.lines if len(line.get_xdata()) == 2
+        ]
     assert len(draw_cost(table, CostSettings(kind="cost")).axes) == 2
+
+
+def test_trainings_over_several_devices_are_named_beside_seconds_of_the_job(parts: list[CostPart]) -> None:
+    settings = CostSettings(kind="cost", seconds=True)
+    assert "wall time of each job; whiskers" in cost_page(cost_table(parts), parts, settings)
+    shared = {**TRAINING, "devices": 2}
+    parts = [replace(part, settings=shared) if part.settings == TRAINING else part for part in parts]
+    page = cost_page(cost_table(parts), parts, settings)
+    assert "each job, of one over several devices too: `trades` (2 devices), `puma` (2 devices); whiskers" in page
 
 
 def test_nothing_unknown_is_counted_as_nothing(parts: list[CostPart], tmp_path: Path) -> None:

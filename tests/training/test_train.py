@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.errors import DataError
+from pumalib.models.checks import check_finite_weights
 from pumalib.training.history import EpochRecord, to_frame
 from pumalib.training.sampling import BatchPlan, draw_batches
 from pumalib.training.settings import TrainingSettings
@@ -320,6 +321,16 @@ def test_weights_broken_by_the_last_step_are_no_result() -> None:
     settings = recipe(method="natural", epochs=1, samples_per_epoch=16, learning_rate=1e38)
     with pytest.raises(DataError, match=r"expected finite weights, got others in epoch 1 after its step 1 of 1; lower"):
         train(SteepNet(at=0), images, labels, settings=settings, threat=THREAT)
+
+
+def test_a_buffer_of_infinities_is_no_weight() -> None:
+    model = nn.Linear(2, 2)
+    model.register_buffer("mask", torch.tensor([0.0, -torch.inf]))
+    check_finite_weights(model, "at the end")
+    norm = nn.BatchNorm1d(2)
+    norm.running_var.fill_(torch.nan)  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="expected finite weights, got others at the end"):
+        check_finite_weights(nn.Sequential(model, norm), "at the end")
 
 
 def test_a_diverging_training_stops() -> None:

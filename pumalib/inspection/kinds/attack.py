@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pumalib.artifacts import open_artifact, read_array
 from pumalib.data.datasets import read_class_names
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.evaluation.table import StoredAttack, read_attack
 from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pixels import map_images
@@ -33,7 +33,7 @@ def describe(header: Header, count: int) -> Inspection:
     spread = (distribution(norm, norms[right]),)
     try:
         rows = samples(header)
-    except ArtifactError as error:
+    except (ArtifactError, ResourceError) as error:
         names = tuple(map(str, range(int(table.label.max()) + 1)))
         note = (f"names of classes are not known: {error}",)
         return Inspection(what, facts, (_by_class(table, names),), spread, note)

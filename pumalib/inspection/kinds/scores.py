@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pools import pool_of, rows_of
 from pumalib.inspection.samples import Samples, extremes
@@ -21,7 +21,7 @@ def describe(header: Header, count: int) -> Inspection:
     spread = (distribution(_name(table), table.score[table.valid]),)
     try:
         rows = _with_scores(rows_of(pool_of(header)), table)
-    except ArtifactError as error:
+    except (ArtifactError, ResourceError) as error:
         return Inspection(what, _facts(table), (), spread, (f"labels and sources are not known: {error}",))
     return Inspection(what, _facts(table), (_means(rows, table), *extremes(rows, count)), spread)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.data.pool import SOURCE_NAMES
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.inspection.inspection import Inspection, Table, class_counts, distribution
 from pumalib.inspection.pools import pool_of, rows_of
 from pumalib.inspection.samples import Samples, extremes
@@ -38,7 +38,7 @@ def describe(header: Header, count: int) -> Inspection:
     spread = (distribution("epsilon (pixel scale)", selection.epsilons),)
     try:
         rows = samples(header)
-    except ArtifactError as error:
+    except (ArtifactError, ResourceError) as error:
         return Inspection(what, facts, tables, spread, (f"labels of removed rows are not known: {error}",))
     removed = np.flatnonzero(rows.groups != KEPT)
     if len(removed):

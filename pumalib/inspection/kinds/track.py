@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ResourceError
 from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pools import pool_of, rows_of
 from pumalib.inspection.samples import Samples, extremes
@@ -27,7 +27,7 @@ def describe(header: Header, count: int) -> Inspection:
     facts = {"rows": track.num_rows, "tracked": list(track.names) or "nothing"}
     try:
         return Inspection(what, facts, (*tables, *extremes(samples(header), count)), spread)
-    except ArtifactError as error:
+    except (ArtifactError, ResourceError) as error:
         return Inspection(what, facts, tables, spread, (f"labels and sources are not known: {error}",))
 
 
