@@ -122,7 +122,7 @@ def run_line_styles(runs: Sequence[str], styles: RunStyles, baseline: str | None
 def group_line_styles(groups: Mapping[str, Sequence[str]], styles: RunStyles) -> dict[str, LineStyle]:
     """Return the line of each group of runs: their colour where they share one, else that of its label as a name.
 
-    Groups of one colour are told apart by dashes, and by markers that change with each group.
+    Groups of one colour are told apart by dashes, and by markers that change with each group, up to 28 of a colour.
 
     Args:
         groups: runs of each group, by label.
@@ -133,9 +133,11 @@ def group_line_styles(groups: Mapping[str, Sequence[str]], styles: RunStyles) ->
     for label, runs in groups.items():
         own = {styles[run].colour for run in runs}
         colours[label] = own.pop() if len(own) == 1 else named[label].colour
-    lines, used = {}, dict.fromkeys(colours.values(), 0)
+    lines: dict[str, LineStyle] = {}
     for place, (label, colour) in enumerate(colours.items()):
-        marker = _GROUP_MARKERS[place % len(_GROUP_MARKERS)]
-        lines[label] = LineStyle(colour, marker, DASHES[used[colour] % len(DASHES)])
-        used[colour] += 1
+        alike = [line for line in lines.values() if line.colour == colour]
+        dashes = DASHES[len(alike) % len(DASHES)]
+        markers = [_GROUP_MARKERS[(place + shift) % len(_GROUP_MARKERS)] for shift in range(len(_GROUP_MARKERS))]
+        looks = [LineStyle(colour, marker, dashes) for marker in markers]
+        lines[label] = next((look for look in looks if look not in alike), looks[0])
     return lines

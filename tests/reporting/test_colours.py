@@ -58,3 +58,11 @@ def test_a_group_has_the_colour_of_its_runs_and_groups_are_told_apart() -> None:
     assert all(one != other for one, other in combinations(lines.values(), 2))
     many = group_line_styles({f"group {letter}": runs for letter in "abcdefghijkl"}, styles)
     assert len(set(many.values())) == 12
+
+
+def test_no_two_of_many_groups_look_the_same() -> None:
+    """Places 0 to 3 and 7 have one colour: the fifth has the dashes of the first again, and the marker of its place."""
+    names = ["trades-a", "trades-b", "trades-c", "trades-d", "pe", "pd", "puma", "trades-e"]
+    lines = group_line_styles({name: [name] for name in names}, run_styles(names))
+    assert len({lines[name].colour for name in names if name.startswith("trades")}) == 1
+    assert len(set(lines.values())) == len(names)
