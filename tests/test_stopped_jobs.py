@@ -9,20 +9,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
 from pydantic import TypeAdapter
+from small_pool import write_small_pool
 
-from pumalib.artifacts import create_artifact
 from pumalib.attacks.settings import ThreatSettings
-from pumalib.data.datasets import write_images
-from pumalib.data.images import LabelledImages
-from pumalib.data.pool import build_pool
 from pumalib.errors import ResourceError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
-from pumalib.selection.stage import SelectionPlan, make_selection
 from pumalib.states import StatePlace
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.stage import train_run
@@ -58,17 +53,7 @@ class Net(nn.Module):
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a dataset, a pool of 40 rows, a selection of all, and a module of a network."""
-    generator = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    images = 60 + 60 * labels[:, None, None, None] + generator.integers(90, size=(40, 4, 4, 1))
-    with create_artifact(tmp_path / "dataset.h5", "dataset", settings={}, inputs={}) as file:
-        file.attrs["class_names"] = ["dark", "bright"]
-        for split in ("train", "test"):
-            write_images(file.create_group(split), LabelledImages(images.astype(np.uint8), labels))
-    build_pool(tmp_path / "dataset.h5", None, tmp_path / "pool.h5", {})
-    settings: dict[str, Any] = {"prune": [], "epsilon": {"policy": "fixed"}, "synthetic_fraction": 0.5}
-    plan = SelectionPlan.from_settings({**settings, "threat": {"norm": "linf", "epsilon": 0.1}}, 0)
-    make_selection(plan, tmp_path / "pool.h5", {}, tmp_path / "selection.h5", {})
+    write_small_pool(tmp_path)
     (tmp_path / "ending.py").write_text(NETWORK)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "ending", raising=False)
@@ -165,7 +150,7 @@ import ending, signal, sys
 from pathlib import Path
 from pumalib.jobs import job
 from pumalib.states import StatePlace
-from tests.test_stopped_jobs import train_in
+from test_stopped_jobs import train_in
 ending.end_at, ending.how = int(sys.argv[1]), signal.SIGTERM
 config = {"errors_file": "results/s/logs/errors.txt", "save_every_seconds": 1000}
 log = "results/s/logs/models/run/seed0.log"
@@ -176,7 +161,7 @@ with job(log, config["errors_file"], {}, 1):
 
 def run_job(folder: Path, end_at: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", JOB, str(end_at)]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder}"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{folder}"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -8,18 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import torch
+from small_pool import write_small_pool
 
-from pumalib.artifacts import create_artifact
-from pumalib.data.datasets import write_images
-from pumalib.data.images import LabelledImages
-from pumalib.data.pool import build_pool
 from pumalib.models.trained import load_trained
-from pumalib.selection.stage import SelectionPlan, make_selection
 
 ROOT = Path(__file__).parents[2]
 JOB = """
@@ -93,17 +88,7 @@ RECIPE = {"epochs": 3, "samples_per_epoch": 64, "batch_size": 16, "attack_steps"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a dataset, a pool of 40 rows, a selection of all, a network, and the script of the job."""
     folder = tmp_path_factory.mktemp("job")
-    generator = np.random.default_rng(0)
-    labels = np.arange(40) % 2
-    images = 60 + 60 * labels[:, None, None, None] + generator.integers(90, size=(40, 4, 4, 1))
-    with create_artifact(folder / "dataset.h5", "dataset", settings={}, inputs={}) as file:
-        file.attrs["class_names"] = ["dark", "bright"]
-        for split in ("train", "test"):
-            write_images(file.create_group(split), LabelledImages(images.astype(np.uint8), labels))
-    build_pool(folder / "dataset.h5", None, folder / "pool.h5", {})
-    settings: dict[str, Any] = {"prune": [], "epsilon": {"policy": "fixed"}, "synthetic_fraction": 0.5}
-    plan = SelectionPlan.from_settings({**settings, "threat": {"norm": "linf", "epsilon": 0.1}}, 0)
-    make_selection(plan, folder / "pool.h5", {}, folder / "selection.h5", {})
+    write_small_pool(folder)
     (folder / "ending.py").write_text(NETWORK)
     (folder / "job.py").write_text(JOB)
     return folder
