@@ -81,16 +81,17 @@ def apply_cut(
     """
     _check_cut(cut)
     if cut.score is None:
-        score, valid = _random_order(num_rows, seed).astype(np.float64), np.ones(num_rows, bool)
+        score: NDArray[np.floating] = _random_keys(num_rows, seed)
+        valid = np.ones(num_rows, bool)
     else:
         score, valid = _checked_score(cut, num_rows)
     if cut.fraction is None:
         return _apply_threshold(cut, valid)
-    tie_break = cache(partial(_random_order, num_rows, seed))  # most costly of all in a large pool, and seldom needed
+    tie_break = cache(partial(_random_keys, num_rows, seed))  # seldom needed
     ease = score if (cut.higher_is == "easier") == (cut.drop != "hardest") else -score
     removed = np.zeros(num_rows, bool)
-    for rows in _groups(cut.scope, num_rows, labels, source):
-        removed[_first_to_go(ease, valid, tie_break, rows, cut.fraction, cut.label)] = True
+    for size, scored in _groups(cut.scope, valid, labels, source):
+        removed[_first_to_go(ease, tie_break, scored, round(cut.fraction * size), cut.label)] = True
     value = _last_value(cut, score, ease, removed)
     return CutOutcome(removed, value, _bound_warning(cut, removed))
 
@@ -114,8 +115,9 @@ def _check_cut(cut: Cut) -> None:
         raise ValueError(f"expected higher_is 'easier' or 'harder', got {cut.higher_is!r}")
 
 
-def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    score = np.asarray(cut.score, np.float64)
+def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
+    given = np.asarray(cut.score)
+    score = given if np.issubdtype(given.dtype, np.floating) else given.astype(np.float64)
     valid = np.ones(num_rows, bool) if cut.valid is None else np.asarray(cut.valid, bool)
     columns = {
         "score": score,
@@ -169,34 +171,34 @@ def _rounded_like(score: ArrayLike | None, value: float) -> float:
     return float(dtype.type(value)) if np.issubdtype(dtype, np.floating) else value
 
 
-def _random_order(num_rows: int, seed: int) -> NDArray[np.int64]:
-    return numpy_generator(seed, "cut").permutation(num_rows)
+def _random_keys(num_rows: int, seed: int) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each row: to draw by, in time linear in the rows, which a shuffle's is not."""
+    return numpy_generator(seed, "cut").random(num_rows)
 
 
 def _groups(
-    scope: str, num_rows: int, labels: NDArray[np.int64] | None, source: NDArray[np.uint8] | None
-) -> Iterator[NDArray[np.int64]]:
+    scope: str, valid: NDArray[np.bool_], labels: NDArray[np.int64] | None, source: NDArray[np.uint8] | None
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield how many rows each group of a scope has, and its scored rows."""
     if scope == "union":
-        yield np.arange(num_rows)
+        yield len(valid), np.flatnonzero(valid)
         return
     keys = labels if scope == "per_class" else source
     if keys is None:
         raise ValueError(f"expected {'labels' if scope == 'per_class' else 'source'} for scope {scope}, got None")
     for key in np.unique(keys):
-        yield np.flatnonzero(keys == key)
+        is_member = keys == key
+        yield int(np.count_nonzero(is_member)), np.flatnonzero(is_member & valid)
 
 
 def _first_to_go(
-    ease: NDArray[np.float64],
-    valid: NDArray[np.bool_],
-    tie_break: Callable[[], NDArray[np.int64]],
-    rows: NDArray[np.int64],
-    fraction: float,
+    ease: NDArray[np.floating],
+    tie_break: Callable[[], NDArray[np.float64]],
+    scored: NDArray[np.int64],
+    count: int,
     label: str,
 ) -> NDArray[np.int64]:
-    """Return the rows with the highest ease; the fraction is of all rows, scored or not."""
-    count = round(fraction * len(rows))
-    scored = rows[valid[rows]]
+    """Return so many of the scored rows, those with the highest ease."""
     if count > len(scored):
         raise DataError(
             f"expected at least {count} scored rows for cut {label!r}, got {len(scored)}; "
@@ -207,12 +209,13 @@ def _first_to_go(
     values = ease[scored]
     boundary = np.partition(values, len(values) - count)[len(values) - count]
     above, tied = scored[values > boundary], scored[values == boundary]
-    if len(above) + len(tied) > count:
-        tied = tied[np.argsort(tie_break()[tied])[: count - len(above)]]
+    missing = count - len(above)
+    if len(tied) > missing:
+        tied = tied[np.argpartition(tie_break()[tied], missing)[:missing]]
     return np.concatenate([above, tied])
 
 
-def _last_value(cut: Cut, score: NDArray[np.float64], ease: NDArray[np.float64], removed: NDArray[np.bool_]) -> float:
+def _last_value(cut: Cut, score: NDArray[np.floating], ease: NDArray[np.floating], removed: NDArray[np.bool_]) -> float:
     if cut.score is None or cut.scope != "union" or not removed.any():
         return float("nan")
     rows = np.flatnonzero(removed)

@@ -51,7 +51,7 @@ def select(
         num_rows: rows of the pool, N.
         cuts: each is computed on the whole pool; the union is removed.
         epsilons: [N] one a row, or one for all, pixel scale.
-        seed: breaks ties (each cut has its own shuffle) and draws random cuts.
+        seed: breaks ties (each cut has its own random numbers) and draws random cuts.
         labels: [N] integers; given, a class that loses all its rows is an error.
         source: [N] integers, 0 real, 1 synthetic; needed by scope `per_source`.
 
