@@ -19,6 +19,7 @@ from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
 from pumalib.attacks.settings import Norm
 from pumalib.models.checks import frozen_parameters
+from pumalib.models.folding import Folding
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def measure_margins(
     device = model_device(model)
     num_columns = len(fields(MarginTable)) - (not keep_adversarial)
     batches = []
-    with frozen_parameters(model):
+    with Folding(model).applied(), frozen_parameters(model):
         for batch, batch_labels in zip(torch.split(pixels, batch_size), torch.split(targets, batch_size), strict=True):
             columns = _measure_batch(search, model, batch.to(device), batch_labels.to(device), norm, bisection_steps)
             batches.append([column.cpu() for column in columns[:num_columns]])

@@ -24,6 +24,7 @@ from pumalib.attacks.settings import (
     attack_module,
 )
 from pumalib.models.checks import frozen_parameters
+from pumalib.models.folding import Folding
 
 _TOLERANCE = 1e-5
 
@@ -101,10 +102,11 @@ def evaluate(
     pixels, targets = check_inputs(model, images, labels, clip)
     device = model_device(model)
     ball = make_ball(settings, threat, clip)
-    blocks = [
-        _evaluate_block(model, pixels[rows].to(device), targets[rows].to(device), rows, settings, ball, seed)
-        for rows in _blocks(len(pixels), settings.batch_size, settings.method)
-    ]
+    with Folding(model).applied(), frozen_parameters(model):
+        blocks = [
+            _evaluate_block(model, pixels[rows].to(device), targets[rows].to(device), rows, settings, ball, seed)
+            for rows in _blocks(len(pixels), settings.batch_size, settings.method)
+        ]
     return EvaluationTable(*[np.concatenate(column) for column in zip(*blocks, strict=True)])
 
 
@@ -138,8 +140,7 @@ def _evaluate_block(
     if len(right):
         batch = Batch(images[right], labels[right], rows[right.cpu().numpy()], seed)
         attack = importlib.import_module(attack_module(settings.method)).attack
-        with frozen_parameters(model):
-            found: Found = attack(model, batch, ball, settings)
+        found: Found = attack(model, batch, ball, settings)
         measure = _measure_shortest if isinstance(settings, MinimumNormSettings) else _measure_inside
         predicted[right], lengths[right] = measure(found, batch, ball)
     success = (clean == labels) & (predicted != labels)

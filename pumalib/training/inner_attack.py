@@ -7,8 +7,8 @@ PUMA's Algorithm 1 uses (a choice of ours).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import start_in_ball
 from pumalib.attacks.settings import Norm
 from pumalib.models.checks import frozen_parameters
+from pumalib.models.folding import Folding
 from pumalib.training.batch_norm import in_eval_mode, unrecorded_statistics
 
 _STEP_SHARE = 2 / 8
@@ -36,6 +37,7 @@ class InnerAttack:
             the images' type.
         in_eval_mode: whether the network is attacked in eval mode, with BatchNorm's running statistics, as TRADES'
             authors do; else in train mode, with those of the batch, unrecorded (Wang et al. 2023).
+        folding: of the network's BatchNorm layers, for passes in eval mode; None: they stand as they are.
     """
 
     norm: Norm
@@ -43,10 +45,17 @@ class InnerAttack:
     step_size: float | None = None
     in_bfloat16: bool = False
     in_eval_mode: bool = False
+    folding: Folding | None = None
 
-    def looking_at(self, model: nn.Module) -> AbstractContextManager[None]:
-        """Return a context in which the model is as the attack looks at it, and so do those who judge the attack."""
-        return in_eval_mode(model) if self.in_eval_mode else unrecorded_statistics(model)
+    @contextmanager
+    def looking_at(self, model: nn.Module) -> Iterator[None]:
+        """Let the model be as the attack looks at it, and so do those who judge the attack."""
+        if not self.in_eval_mode:
+            with unrecorded_statistics(model):
+                yield
+        else:
+            with in_eval_mode(model), nullcontext() if self.folding is None else self.folding.applied():
+                yield
 
     def perturb(
         self,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.models.checks import check_finite_weights
+from pumalib.models.folding import Folding
 from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.selection.settings import OnlineEpsilonSettings
@@ -129,12 +130,14 @@ class Trainer:
         self.epoch = 0
         self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * settings.num_steps))
         self._settings, self._data, self._seed, self._device, self._ranks = settings, data, seed, device, ranks
+        in_eval_mode = settings.attack_statistics == "running"
         self._attack = InnerAttack(
             threat.norm,
             settings.inner_steps,
             settings.attack_step_size,
             settings.attacks_in_bfloat16,
-            settings.attack_statistics == "running",
+            in_eval_mode,
+            Folding(model) if in_eval_mode and not settings.compile else None,  # what is compiled is folded as it is
         )
         self._layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self._network = cast(nn.Module, torch.compile(model)) if settings.compile else model

@@ -1,5 +1,8 @@
 """Options that compute faster: the same training up to rounding, and plain float32 where none is asked for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import Tensor, nn
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.settings import ThreatSettings
 from pumalib.models.build import build_model
+from pumalib.models.folding import Folding
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.settings import TrainingSettings
@@ -92,6 +96,22 @@ def test_trades_attacks_and_predicts_by_running_statistics_where_told():
     assert distance(plain, running) > 1e-4
     same = weights_after("small-cnn"), weights_after("small-cnn", attack_statistics="running")  # without BatchNorm
     assert distance(*same) == 0
+
+
+def test_an_attack_in_eval_mode_folds_what_it_can_and_trains_the_same_up_to_rounding(monkeypatch):
+    running = {"attack_statistics": "running"}
+    folded = weights_after("convnet", **running)
+    entered: list[int] = []
+
+    @contextmanager
+    def as_it_is(folding: Folding) -> Iterator[None]:
+        entered.append(len(folding))
+        yield
+
+    monkeypatch.setattr(Folding, "applied", as_it_is)
+    assert distance(weights_after("convnet", **running), folded) < 1e-3
+    assert entered == [4] * len(entered)  # the layers of this network
+    assert len(entered) == 2 * 4  # steps: for the clean prediction, and for the attack
 
 
 def test_precision_of_an_attack_means_nothing_to_natural_training():
