@@ -41,4 +41,9 @@ def log_odds_against(logits: Tensor, labels: Tensor) -> Tensor:
 
 def divergence(logits: Tensor, clean_logits: Tensor) -> Tensor:
     """Return ``KL(softmax clean_logits || softmax logits)`` of each row, [B] (TRADES, Zhang et al. 2019)."""
-    return F.kl_div(F.log_softmax(logits, 1), F.log_softmax(clean_logits, 1), reduction="none", log_target=True).sum(1)
+    return divergence_from(F.log_softmax(clean_logits, 1), logits)
+
+
+def divergence_from(log_probabilities: Tensor, logits: Tensor) -> Tensor:
+    """Return ``KL(p || softmax logits)`` of each row, [B], for log probabilities [B, K] that many logits share."""
+    return F.kl_div(F.log_softmax(logits, 1), log_probabilities, reduction="none", log_target=True).sum(1)

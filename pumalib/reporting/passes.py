@@ -14,8 +14,8 @@ from pumalib.training.track_settings import TrackSettings
 _WITH_GRADIENTS = ("aign", "grand")
 """Tracked quantities that go forward and backward themselves; the others share one forward."""
 
-_OUTER_PASSES = {"natural": (1, 1), "pgd_at": (1, 1), "trades": (3, 2)}
-"""Forward and backward passes of a draw outside the inner attack; TRADES looks at the clean image once more."""
+_OUTER_PASSES = {"natural": (1, 1), "pgd_at": (1, 1), "trades": (2, 2)}
+"""Forward and backward passes of a draw outside the inner attack."""
 
 
 class Passes(NamedTuple):
@@ -36,13 +36,15 @@ def attack_steps(training: TrainingSettings) -> int:
 def training_passes(training: TrainingSettings, online: OnlineEpsilonSettings | None = None) -> Passes:
     """Return the passes of a whole training; each step of the inner attack is one forward and one backward.
 
-    A backward pass through two forwards counts as two. The few images that the history measures are left out.
+    A backward pass through two forwards counts as two. TRADES looks at the clean image once more where the attack has
+    other statistics than the outer step. The few images that the history measures are left out.
 
     Args:
         training: The recipe.
         online: The policy that looks for epsilons while the model trains; none: they are known before.
     """
     forward, backward = _OUTER_PASSES[training.method]
+    forward += training.method == "trades" and training.attack_statistics == "running"
     draws, steps = training.num_steps * training.batch_size, attack_steps(training)
     looked = Passes(0, 0) if online is None else _online_passes(training, online)
     return Passes(draws * (forward + steps) + looked.forward, draws * (backward + steps) + looked.backward)

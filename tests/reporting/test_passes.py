@@ -53,8 +53,11 @@ class Counting(nn.Module):
         return self.last(torch.relu(_Count.apply(features, self)))  # type: ignore[no-untyped-call]
 
 
-@pytest.mark.parametrize("method", ["natural", "pgd_at", "trades"])
-def test_passes_of_a_training_are_those_that_a_network_counts(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "statistics"),
+    [("natural", {}), ("pgd_at", {}), ("trades", {}), ("trades", {"attack_statistics": "running"})],
+)
+def test_passes_of_a_training_are_those_that_a_network_counts(method: str, statistics: dict[str, str]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
     steps = {} if method == "natural" else {"attack_steps": 3}
     settings = TrainingSettings(
@@ -66,6 +69,7 @@ def test_passes_of_a_training_are_those_that_a_network_counts(method: str) -> No
         averaging=0,
         history_every=2,
         **steps,
+        **statistics,
     )
     model = Counting(4, 2)
     train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1))

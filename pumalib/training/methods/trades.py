@@ -6,22 +6,26 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from pumalib.attacks.objectives import divergence
+from pumalib.attacks.objectives import divergence, divergence_from
 from pumalib.training.losses import BatchLoss, Step, mean_over, smoothed_cross_entropy
 
 
 def batch_loss(step: Step) -> BatchLoss:
     """Return the loss, with the gradient through both terms.
 
-    The attack maximises the KL against the clean prediction held fixed. The outer step makes two forwards, clean
-    then perturbed, and both update BatchNorm's running statistics.
+    The outer step makes two forwards, clean then perturbed, and both update BatchNorm's running statistics. Between
+    them the attack maximises the KL against the clean prediction held fixed. By the statistics of the batch that is
+    the one just made; in eval mode it takes a forward of its own.
     """
-    with torch.no_grad(), step.attack.looking_at(step.model):
-        fixed = step.model(step.images)
-    perturbed = step.perturb(attack_objective(fixed, step.labels))
     clean_logits = step.model(step.images)
+    fixed = clean_logits.detach()
+    if step.attack.in_eval_mode:
+        with torch.no_grad(), step.attack.looking_at(step.model):
+            fixed = step.model(step.images)
+    perturbed = step.perturb(attack_objective(fixed, step.labels))
     natural = smoothed_cross_entropy(clean_logits, step, perturbed.kept)
     logits = step.model(perturbed.images)
     robust = mean_over(divergence(logits, clean_logits), step, perturbed.kept)
@@ -32,4 +36,4 @@ def batch_loss(step: Step) -> BatchLoss:
 
 def attack_objective(clean_logits: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
     """Return what the inner attack maximises: the KL against clean logits [B, K] held fixed; labels play no part."""
-    return partial(divergence, clean_logits=clean_logits)
+    return partial(divergence_from, F.log_softmax(clean_logits, 1))
