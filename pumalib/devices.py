@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,24 @@ def hold_devices(choice: str, count: int) -> tuple[str, ...]:
 def use_threads(count: int) -> None:
     """Fix torch's thread count: it changes the bits of CPU results, so it comes from the study alone."""
     torch.set_num_threads(count)
+
+
+def keep_freed_memory() -> None:
+    """Let the memory that this process frees stay with it, for what it allocates next, where the C library is glibc.
+
+    glibc gives large blocks back to the system at once; to ask for them anew and have them cleared took up to half the
+    time of a convolutional network on a CPU, while the peak rose by a fifth (docs/performance.md).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, TypeError, OSError):  # another C library, or another system
+        return
+    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_M_MMAP_THRESHOLD, 2**30) or mallopt(_M_MMAP_THRESHOLD, 2**25)  # the most that older ones take
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Numbers of glibc's malloc.h."""
 
 
 @contextmanager

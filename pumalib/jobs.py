@@ -53,7 +53,7 @@ class Frame:
         join_run(Path(self.errors).parent)
         reach_user_modules()
         if self.threads is not None:
-            _use_threads(self.threads)
+            _prepare_torch(self.threads)
 
     def leave(self) -> None:
         """Look whether the code fingerprint was whole, where the environment asks for it."""
@@ -107,10 +107,11 @@ def reach_user_modules() -> None:
         sys.path.insert(0, folder)
 
 
-def _use_threads(count: int) -> None:
-    from pumalib.devices import use_threads
+def _prepare_torch(num_threads: int) -> None:
+    from pumalib.devices import keep_freed_memory, use_threads
 
-    use_threads(count)
+    use_threads(num_threads)
+    keep_freed_memory()
 
 
 def _check_closure(code: Mapping[str, str]) -> None:
