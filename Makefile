@@ -56,14 +56,15 @@ docs: $(STAMP)
 # Speed and tightness beside the peers, on digits, one CPU thread (margins: two as well), some minutes; see docs/performance.md.
 bench: .venv/.bench
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/misclassified_margins.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/margins.py --nets convnet --count 100 --rounds 3
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/margins.py --nets convnet --count 100 --rounds 5
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/margins.py --nets resnet-18 --count 40 --rounds 2
-	$(BIN)/python benchmarks/margins.py speed --nets convnet --count 100 --rounds 3 --threads 2
+	$(BIN)/python benchmarks/margins.py speed --nets convnet --count 100 --rounds 5 --threads 2
 	$(BIN)/python benchmarks/margins.py speed --nets resnet-18 --count 40 --rounds 2 --threads 2
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --nets convnet --count 449 --rounds 3
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --nets convnet --count 449 --rounds 5
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --nets resnet-18 --count 100 --rounds 2
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets convnet --count 20 --rounds 5
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets resnet-18 --count 4 --rounds 3 --batch 32
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets convnet --count 20 --rounds 9
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/trades_step.py --nets resnet-18 --count 4 --rounds 5 --batch 32
+	$(BIN)/python benchmarks/freed_memory.py
 
 # The same on a CUDA device, with what makes a training faster there; PUMA_BENCH_IMAGES=FILE.npz takes other images than digits.
 # Needs neither Snakemake nor the constraints. --peak: dense bfloat16 of an H200, in TFLOP/s.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torchattacks
-from nets import Task, parser, prepare, rightly_classified
+from nets import Task, parser, prepare, rightly_classified, settle
 from rounds import clock, print_conditions, print_table, ratio
 
 from pumalib import CwPgdSettings, ThreatSettings, evaluate, refined_margins
@@ -80,7 +80,7 @@ def main() -> None:
     arguments.add_argument("--epsilon", type=float, default=0.1, help="of the training")
     arguments.add_argument("--share", type=float, default=0.4, help="robust accuracy wanted in the first comparison")
     options = arguments.parse_args()
-    torch.set_num_threads(options.threads)
+    settle(options.threads)
     warnings.simplefilter("ignore")  # the peer's own
     print_conditions("torchattacks")
     rows = []

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from nets import Task, parser, prepare, rightly_classified
+from nets import Task, parser, prepare, rightly_classified, settle
 from rounds import Clocked, clock, print_conditions, print_table, ratio
 from torch import Tensor, nn
 
@@ -224,7 +224,7 @@ def main() -> None:
         "--figure", metavar="FILE.png", type=Path, help="where to draw what quality cost, also as SVG"
     )
     options = arguments.parse_args()
-    torch.set_num_threads(options.threads)
+    settle(options.threads)
     warnings.simplefilter("ignore")  # the peers' own
     print_conditions(*(peer for peer in ("foolbox", "torchattacks") if importlib.util.find_spec(peer)))
     curves = {}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pumalib import ArchitectureSettings, build_model
 from pumalib.data.sources.npz import read_npz
+from pumalib.devices import keep_freed_memory
 
 STEPS = {"convnet": 300, "small-cnn": 300, "resnet-18": 60}
 """Training steps of 64 images each; other architectures take 60."""
@@ -46,6 +47,12 @@ def parser(description: str | None, nets: tuple[str, ...], count: int, rounds: i
     arguments.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments.add_argument("--device", default="cpu")
     return arguments
+
+
+def settle(threads: int) -> None:
+    """Take so many CPU threads, and keep the memory that is freed, as jobs do; it steadies the times of both sides."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
 
 
 def load_images(path: str | None) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from nets import load_images, parser
+from nets import load_images, parser, settle
 from rounds import clock, print_conditions, print_table, ratio
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -143,7 +143,7 @@ def main() -> None:
     arguments.add_argument("--faster", action="store_true", help="add attack_precision, channels_last and compile")
     arguments.add_argument("--peak", type=float, metavar="TFLOP/S", help="what the device could do")
     options = arguments.parse_args()
-    torch.set_num_threads(options.threads)
+    settle(options.threads)
     device = torch.device(options.device)
     print_conditions()
     images, labels = (column.to(device) for column in load_images(options.images))

@@ -97,12 +97,12 @@ def test_costs_equal_those_done_by_hand(parts: list[CostPart]) -> None:
     table = cost_table(parts).set_index(["run", "part"])
     own = table.loc["puma", "training"]
     assert (own["rows"], own["draws"], own["attack_steps"]) == (5, DRAWS, 4)
-    assert (own["forward_passes"], own["backward_passes"]) == (DRAWS * 7, DRAWS * 6)
+    assert (own["forward_passes"], own["backward_passes"]) == (DRAWS * 6, DRAWS * 6)
     scored = table.loc["puma", "score"]
     assert scored["forward_passes"] == 3.5 * 8
     assert scored["backward_passes"] == 28
     whole = table.loc["puma", "whole"]
-    assert whole["forward_passes"] == 2 * DRAWS * 7 + scored["forward_passes"]
+    assert whole["forward_passes"] == 2 * DRAWS * 6 + scored["forward_passes"]
     assert whole["seconds"] == 11.0 + 11.0 + 4.0
     assert whole["seconds_sd"] == pytest.approx(math.sqrt(2))
     assert table.loc["trades", "whole"]["backward_passes"] == DRAWS * 6
@@ -114,9 +114,9 @@ def test_a_run_stands_whole_beside_its_baseline(parts: list[CostPart], tmp_path:
     report_cost({"kind": "cost", "baseline": "trades", "seconds": True}, parts, output)
     assert all(path.stat().st_size > 0 for path in (output.csv, output.markdown, output.png, output.svg))
     page = output.markdown.read_text(encoding="utf-8")
-    ratio = (2 * DRAWS * 13 + 28 + 28) / (DRAWS * 13)
+    ratio = (2 * DRAWS * 12 + 28 + 28) / (DRAWS * 12)
     assert f"| {ratio:.2f} | 11.0 | 26.0 |" in page
-    assert "`trades`: 0.00168 + 0.00144" in page
+    assert "`trades`: 0.00144 + 0.00144" in page
     assert f"| `puma` | 37.5 | 0.0 | 0.0 | {100 * (1 - ratio):.1f} | 0.0 | -136.4 |" in page
     assert list(pd.read_csv(output.csv)["part"]) == ["training", "whole", "training", "margin model", "score", "whole"]
 
@@ -127,9 +127,9 @@ def test_the_figure_has_rows_passes_and_seconds_and_marks_the_baseline(parts: li
     rows, passes, seconds = draw_cost(table, settings).axes
     assert [bar.get_width() for bar in rows.patches] == pytest.approx([0.008, 0.005])
     whole = {axes: [max(bar.get_x() + bar.get_width() for bar in axes.patches)] for axes in (passes, seconds)}
-    assert whole[passes] == pytest.approx([(2 * DRAWS * 13 + 56) / 1e6])
+    assert whole[passes] == pytest.approx([(2 * DRAWS * 12 + 56) / 1e6])
     assert whole[seconds] == pytest.approx([26.0])
-    for axes, baseline in ((rows, 0.008), (passes, DRAWS * 13 / 1e6), (seconds, 11.0)):
+    for axes, baseline in ((rows, 0.008), (passes, DRAWS * 12 / 1e6), (seconds, 11.0)):
         assert [baseline] * 2 in [
             pytest.approx(list(line.get_xdata())) for line in axes.lines if len(line.get_xdata()) == 2
         ]
@@ -176,7 +176,7 @@ def test_gathering_costs_the_runs_whose_scores_read_it_and_no_other(parts: list[
     epochs, steps = -(-TRAINING["epochs"] // 2), 4
     assert table.loc["puma", "score"]["forward_passes"] == 8 * epochs * (steps + 2)
     assert table.loc["puma", "score"]["backward_passes"] == 8 * epochs * steps
-    assert table.loc["trades", "whole"]["forward_passes"] == DRAWS * 7
+    assert table.loc["trades", "whole"]["forward_passes"] == DRAWS * 6
 
 
 def test_a_benchmark_file_without_seconds_is_refused(tmp_path: Path) -> None:
