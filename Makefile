@@ -56,9 +56,9 @@ docs: $(STAMP)
 # Speed and tightness beside the peers, on digits, one CPU thread (margins: two as well), some minutes; see docs/performance.md.
 bench: .venv/.bench
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/misclassified_margins.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/margins.py --nets convnet --count 100 --rounds 5
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/margins.py --nets convnet --count 400 --rounds 3
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/margins.py --nets resnet-18 --count 40 --rounds 2
-	$(BIN)/python benchmarks/margins.py speed --nets convnet --count 100 --rounds 5 --threads 2
+	$(BIN)/python benchmarks/margins.py speed --nets convnet --count 400 --rounds 3 --threads 2
 	$(BIN)/python benchmarks/margins.py speed --nets resnet-18 --count 40 --rounds 2 --threads 2
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --nets convnet --count 449 --rounds 5
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --nets resnet-18 --count 100 --rounds 2

@@ -6,10 +6,11 @@ The plain loop (Zhang et al. 2019): PGD-10 on the KL from a start near the image
 cross-entropy plus beta KL, a backward pass and a step of SGD; the clean prediction is taken once, not in every step of
 the attack as in the authors' code. As we attack with the statistics of the batch (Wang et al. 2023), which costs more
 than eval mode, the loop runs that way as well, and ours in eval mode (`attack_statistics: running`); ratios are of one
-mode. Ours: a step of `Trainer`, same model, batch, steps and optimiser;
-no crops, flips or weight average on either side. On a GPU the plain loops run in float32 and in TF32, ours in float32.
+mode. Ours: a step of `Trainer`, same model, batch, steps and optimiser; it takes the clean prediction from the forward
+that trains where the attack has the statistics of the batch, and folds BatchNorm where it is in eval mode.
+No crops, flips or weight average on either side. On a GPU the plain loops run in float32 and in TF32, ours in float32.
 `--faster` adds our faster options one by one. Images a second, and with `--peak` the share that the operations of a
-step have of so many TFLOP/s. The tables stand in docs/performance.md, with the date and the machine.
+plain step have of so many TFLOP/s. The tables stand in docs/performance.md, with the date and the machine.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def in_tf32(steps: Callable[[int], None], count: int, allowed: bool) -> None:
 
 
 def operations_an_image(model: nn.Module, images: Tensor) -> float:
-    """Return the floating-point operations of a step an image.
+    """Return the floating-point operations of a plain step an image; with batch statistics ours makes one pass less.
 
     Those of a forward pass are counted by torch. A step makes one without gradients, two a step of the attack (the
     pass back, to the images alone, costs as much), and six for two passes forward and back, weights included.

@@ -16,6 +16,7 @@ COMMANDS = {
     "trades_step": ["--nets", "convnet", "--count", "1", "--rounds", "1", "--batch", "16", "--peak", "1"],
     "faster_options": ["--nets", "small-cnn", "--count", "50", "--epochs", "1", "--seeds", "1"],
     "misclassified_margins": [],
+    "freed_memory": ["--processes", "1"],
     "scale": ["select", "join", "pool", "--rows", "300000", "--folder", "."],
 }
 NEEDS = {"margins": "foolbox", "evaluation": "torchattacks"}

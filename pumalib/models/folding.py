@@ -44,7 +44,7 @@ class Folding:
     feeds nothing else, both called once and without hooks. A model that cannot be traced has none, and runs as it is.
 
     Args:
-        model: a copy of it is traced.
+        model: a copy of it is traced, which shares its parameters.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -107,6 +107,7 @@ def _trace(model: nn.Module) -> fx.Graph | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return fx.Tracer().trace(copy.deepcopy(model).eval())
+            shared = {id(parameter): parameter for parameter in model.parameters()}
+            return fx.Tracer().trace(copy.deepcopy(model, shared).eval())
     except Exception:  # the forward of any user's model runs here, on something that is no tensor
         return None
