@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pumalib.models.build import build_model
+from pumalib.models.settings import ArchitectureSettings
 from pumalib.training.batch_norm import set_momentum, unrecorded_statistics
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.losses import Step
@@ -50,6 +52,15 @@ def activation_statistics(model: nn.Module, images: Tensor) -> tuple[NDArray[np.
     weight, bias = (parameter.detach().double().numpy() for parameter in (first.weight, first.bias))
     values = images.flatten(1).double().numpy() @ weight.T + bias
     return values.mean(0), values.var(0, ddof=1)
+
+
+@pytest.mark.parametrize("name", ["convnet", "preactresnet-18"])
+def test_the_forward_that_trains_predicts_what_an_attack_with_the_statistics_of_the_batch_sees(name: str) -> None:
+    model = build_model(ArchitectureSettings(name=name), (8, 8, 3), 5).train()
+    images = torch.rand(8, 3, 8, 8)
+    with torch.no_grad(), InnerAttack("linf", 1).looking_at(model):
+        seen = model(images)
+    assert torch.equal(model(images), seen)
 
 
 def test_robust_term_is_zero_when_every_epsilon_is_zero(small_net: Maker) -> None:
