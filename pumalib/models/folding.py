@@ -27,14 +27,19 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 class _Pair:
     convolution: Convolution
     norm: BatchNorm
-    parent: nn.Module
-    name: str
 
-    def put(self, weights: tuple[Tensor, Tensor | None], norm: nn.Module) -> None:
-        """Give the convolution these weights and this bias, and let this module stand where the norm does."""
-        for name, parameter in zip(("weight", "bias"), weights, strict=True):
-            setattr(self.convolution, name, parameter)
-        setattr(self.parent, self.name, norm)
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether the layer uses its running statistics, and is not folded already."""
+        return not self.norm.training and self.norm.track_running_stats and "forward" not in vars(self.norm)
+
+    def fold(self, weight: nn.Parameter, bias: nn.Parameter) -> None:
+        self.convolution.weight, self.convolution.bias = weight, bias
+        vars(self.norm)["forward"] = _hand_on  # of this layer alone, on whatever way the model reaches it
+
+    def unfold(self, weight: Tensor, bias: Tensor | None) -> None:
+        self.convolution.weight, self.convolution.bias = weight, bias
+        vars(self.norm).pop("forward", None)
 
 
 class Folding:
@@ -49,7 +54,6 @@ class Folding:
 
     def __init__(self, model: nn.Module) -> None:
         self._pairs = tuple(_find_pairs(model))
-        self._nothing = nn.Identity().eval()
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -57,16 +61,20 @@ class Folding:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Fold the layers that are in eval mode, with the weights and statistics of this moment; unfold at the end."""
-        pairs = [pair for pair in self._pairs if not pair.norm.training and pair.norm.track_running_stats]
+        pairs = [pair for pair in self._pairs if pair.is_at_rest]
         folded = [_folded_weights(pair) for pair in pairs]
         before = [(pair.convolution.weight, pair.convolution.bias) for pair in pairs]
         try:
             for pair, weights in zip(pairs, folded, strict=True):
-                pair.put(weights, self._nothing)
+                pair.fold(*weights)
             yield
         finally:
             for pair, own in zip(pairs, before, strict=True):
-                pair.put(own, pair.norm)
+                pair.unfold(*own)
+
+
+def _hand_on(features: Tensor) -> Tensor:
+    return features
 
 
 @torch.no_grad()
@@ -89,17 +97,17 @@ def _find_pairs(model: nn.Module) -> Iterator[_Pair]:
         if node.op != "call_module" or len(feeders) != 1 or feeders[0].op != "call_module":
             continue
         targets = str(feeders[0].target), str(node.target)
-        convolution, norm = map(model.get_submodule, targets)
+        convolution, norm = layers = [model.get_submodule(target) for target in targets]
         if (
             type(convolution) in Convolution.__args__
             and type(norm) in BatchNorm.__args__
             and cast(BatchNorm, norm).running_mean is not None
             and len(feeders[0].users) == 1
             and all(calls[target] == 1 and target not in looked_into for target in targets)
-            and not any(getattr(module, hooks) for module in (convolution, norm) for hooks in _HOOKS)
+            and not any(getattr(layer, hooks) for layer in layers for hooks in _HOOKS)
+            and not any("forward" in vars(layer) for layer in layers)
         ):
-            parent, _, name = targets[1].rpartition(".")
-            yield _Pair(cast(Convolution, convolution), cast(BatchNorm, norm), model.get_submodule(parent), name)
+            yield _Pair(cast(Convolution, convolution), cast(BatchNorm, norm))
 
 
 def _trace(model: nn.Module) -> fx.Graph | None:

@@ -22,7 +22,7 @@ def shaken(model: nn.Module) -> nn.Module:
 
 
 class Calls:
-    """Counts how often the BatchNorm layers of a model are called."""
+    """Counts how often BatchNorm layers normalise."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -69,7 +69,8 @@ def test_a_folded_network_gives_the_same_logits_and_gradients_with_fewer_layers(
 
 def stop_while_folded(model: nn.Module) -> None:
     with Folding(model).applied():
-        assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+        images = torch.rand(2, 16, 4, 4)
+        assert all(layer(images) is images for layer in model.modules() if isinstance(layer, nn.BatchNorm2d))
         raise KeyboardInterrupt
 
 
@@ -79,6 +80,7 @@ def test_the_model_is_as_it_was_afterwards_also_after_an_error() -> None:
     tensors = {name: (tensor, tensor.clone()) for name, tensor in model.state_dict(keep_vars=True).items()}
     with pytest.raises(KeyboardInterrupt):
         stop_while_folded(model)
+    assert not any("forward" in vars(module) for module in model.modules())
     assert list(modules) == list(dict(model.named_modules()))
     assert all(modules[name] is module for name, module in model.named_modules())
     assert list(tensors) == list(model.state_dict())
@@ -99,6 +101,17 @@ def test_weights_and_statistics_are_those_of_the_moment() -> None:
             torch.testing.assert_close(
                 model(images), expected, rtol=1e-4, atol=1e-5 * float(expected.detach().abs().max())
             )
+
+
+def test_a_folded_layer_is_not_folded_again() -> None:
+    model = shaken(build_model(ArchitectureSettings(name="convnet"), (16, 16, 3), 10))
+    outer, inner, images = Folding(model), Folding(model), an_image_batch()
+    with outer.applied():
+        expected = model(images)
+        with inner.applied():
+            assert torch.equal(model(images), expected)
+            assert len(Folding(model)) == 0
+        assert torch.equal(model(images), expected)
 
 
 def test_layers_in_train_mode_stay() -> None:
@@ -183,6 +196,25 @@ def test_a_convolution_with_a_weight_of_its_own_making_stays() -> None:
     model = Net(plainly)
     model.convolution = nn.utils.parametrizations.weight_norm(model.convolution)
     assert len(Folding(shaken(model))) == 0
+
+
+def test_a_layer_with_a_forward_of_its_own_stays() -> None:
+    model = shaken(Net(plainly))
+    model.norm.forward = lambda images: images * 2  # type: ignore[method-assign]
+    assert len(Folding(model)) == 0
+
+
+def test_it_does_not_matter_on_what_way_a_model_reaches_its_layers() -> None:
+    def past_the_names(net: Net, images: Tensor) -> Tensor:
+        features: Tensor = net.layers[1](net.layers[0](images))  # type: ignore[index, operator]
+        return features
+
+    model, images = Net(past_the_names), an_image_batch()
+    model.layers = [model.convolution, model.norm]  # type: ignore[assignment]
+    folding, expected = Folding(shaken(model)), model(images)
+    assert len(folding) == 1
+    with folding.applied():
+        torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_tracing_leaves_the_model_alone() -> None:
