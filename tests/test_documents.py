@@ -74,7 +74,7 @@ def test_page_is_made_of_blocks_that_are_understood(name):
 
 
 def test_site_is_built_without_a_warning_and_leads_to_every_page(tmp_path):
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     navigation = (ROOT / "mkdocs.yml").read_text()
