@@ -31,7 +31,7 @@ def commands_of(page: Path) -> list[list[str]]:
     """Return the commands of a page, in its blocks and in the text, each in words, without variables before it."""
     lines: list[str] = []
     for block in blocks_of(page):
-        if block.language in ("", "sh", "sh fails"):
+        if block.language in ("", "sh", "sh-fails"):
             text = re.sub(r"\\\n\s*", "", block.text).splitlines()
             prompted = [line.removeprefix("$ ") for line in text if line.startswith("$ ")]
             lines += prompted or text

@@ -1,7 +1,7 @@
 """The pages for newcomers do what they say: their files are written and their commands run, from top to bottom.
 
 In such a page, a `yaml` or `python` block whose first line is a path is that file; any other `python` block is run, and
-so is each `sh` block, which must end well, or ill where it says `sh fails`. Blocks without a language are not run.
+so is each `sh` block, which must end well, or ill where it says `sh-fails`. Blocks without a language are not run.
 """
 
 import json
@@ -35,10 +35,10 @@ def follow(blocks: list[Block], folder: Path) -> None:
     for block in blocks:
         if block.language in ("yaml", "python") and block.path:
             (folder / block.path).write_text(block.text)
-        elif block.language in ("python", "sh", "sh fails"):
+        elif block.language in ("python", "sh", "sh-fails"):
             result = carry_out(block, folder)
             output = result.stdout + result.stderr
-            assert (result.returncode == 0) == (block.language != "sh fails"), f"{block.text}\n{output}"
+            assert (result.returncode == 0) == (block.language != "sh-fails"), f"{block.text}\n{output}"
             assert "Traceback" not in output, f"{block.text}\n{output}"
 
 
@@ -68,7 +68,7 @@ def test_notebook_is_stored_without_outputs():
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_made_of_blocks_that_are_understood(name):
     blocks = blocks_of(ROOT / f"docs/{name}.md")
-    assert {block.language for block in blocks} <= {"", "yaml", "python", "sh", "sh fails"}
+    assert {block.language for block in blocks} <= {"", "yaml", "python", "sh", "sh-fails"}
     assert any(block.language == "sh" for block in blocks)
     assert all(block.path for block in blocks if block.language == "yaml")
 
@@ -77,6 +77,7 @@ def test_site_is_built_without_a_warning_and_leads_to_every_page(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+    assert [page.name for page in tmp_path.glob("*.html") if "<p>```" in page.read_text()] == []  # blocks left as text
     navigation = (ROOT / "mkdocs.yml").read_text()
     assert [page.name for page in (ROOT / "docs").glob("*.md") if page.name not in navigation] == []
 
