@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/freed_memory.py
 
-glibc reads its thresholds once and remembers what it was asked for, so that one process cannot go back and forth; the
+To set glibc's thresholds ends their own adjustment for the rest of a process, so that none can go back and forth; the
 processes take turns. Networks in eval mode, random images; time does not depend on what they show. Minor page faults
 are those of one round. The table stands in docs/performance.md, with the date and the machine.
 """

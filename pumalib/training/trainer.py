@@ -137,7 +137,7 @@ class Trainer:
             settings.attack_step_size,
             settings.attacks_in_bfloat16,
             in_eval_mode,
-            Folding(model) if in_eval_mode and not settings.compile else None,  # what is compiled is folded as it is
+            Folding(model) if in_eval_mode and not settings.compile else None,  # untried in a compiled network
         )
         self._layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self._network = cast(nn.Module, torch.compile(model)) if settings.compile else model

@@ -30,7 +30,8 @@ def trace(capsys: Capture, *arguments: str, status: int) -> str:
 def test_a_number_is_followed_to_the_dataset_through_every_file(in_study: Path, capsys: Capture) -> None:
     out = trace(capsys, *LINE, status=0)
     results = pd.read_csv(LINE[0]).set_index(["run", "attack", "metric"])["value"]
-    assert out.startswith(f"robust accuracy of puma, seed 0 under cw: {results['puma', 'cw', 'robust_accuracy']:g} (50")
+    number = results["puma", "cw", "robust_accuracy"]
+    assert out.startswith(f"robust accuracy of puma, seed 0 under cw: {number:g} (50 images")
     for path in (
         "attacks/puma/seed0/cw.h5",
         "models/puma/seed0/model.safetensors",
