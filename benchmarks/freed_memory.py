@@ -22,7 +22,7 @@ import torch
 from rounds import print_conditions, print_table
 
 from pumalib import ArchitectureSettings, build_model
-from pumalib.devices import keep_freed_memory
+from pumalib.jobs.devices import keep_freed_memory
 
 CASES = (("convnet", (32, 32, 3), 128), ("convnet", (32, 32, 3), 512), ("resnet-18", (32, 32, 3), 64))
 """Network, shape of an image, and images at once."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pumalib import ArchitectureSettings, build_model
 from pumalib.data.sources.npz import read_npz
-from pumalib.devices import keep_freed_memory
+from pumalib.jobs.devices import keep_freed_memory
 
 STEPS = {"convnet": 300, "small-cnn": 300, "resnet-18": 60}
 """Training steps of 64 images each; other architectures take 60."""

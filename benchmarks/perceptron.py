@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pumalib.config_perceptron import PerceptronStudy
 from pumalib.perceptron.overlap import angle_errors
 from pumalib.perceptron.sampling import SignedInputs, curves_of, draw_signed_inputs
 from pumalib.perceptron.settings import LogisticSettings, MaxMarginSettings, OnlineSettings, PerceptronSettings
 from pumalib.perceptron.stage import rows_at
 from pumalib.perceptron.students import logistic, max_margin, online
+from pumalib.perceptron.study import PerceptronStudy
 from pumalib.perceptron.teachers import teacher_direction
-from pumalib.study_file import load_study
+from pumalib.study.file import load_study
 
 STUDY = Path(__file__).parents[1] / "studies/paper-perceptron.yaml"
 LOOP_STEPS = 20

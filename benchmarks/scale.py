@@ -29,15 +29,16 @@ import numpy as np
 import torch
 import yaml
 
-from pumalib.artifacts import content_fingerprint, create_artifact
 from pumalib.data.pool import build_pool, open_pool
+from pumalib.files.artifacts import content_fingerprint, create_artifact
+from pumalib.models.inputs import to_model_input
 from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_stack
 from pumalib.scores.table import ScoreTable, join_scores, write_scores
 from pumalib.selection.cuts import Cut
 from pumalib.selection.epsilons import adaptive_epsilons
 from pumalib.selection.select import select
-from pumalib.study_file import read_study_file
-from pumalib.training.images import SelectedImages, to_model_input
+from pumalib.study.file import read_study_file
+from pumalib.training.images import SelectedImages
 from pumalib.training.sampling import BatchPlan, draw_batches
 
 ROOT = Path(__file__).parents[1]

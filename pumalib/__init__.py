@@ -12,13 +12,8 @@ if TYPE_CHECKING:
     from pumalib.attacks.deepfool import deepfool_margins
     from pumalib.attacks.fast_margin import fast_margins
     from pumalib.attacks.refined_margin import refined_margins
-    from pumalib.attacks.settings import (
-        CwPgdSettings,
-        MinimumNormSettings,
-        PgdSettings,
-        SquareSettings,
-        ThreatSettings,
-    )
+    from pumalib.attacks.settings import CwPgdSettings, MinimumNormSettings, PgdSettings, SquareSettings
+    from pumalib.attacks.threat_settings import ThreatSettings
     from pumalib.data.pool import open_pool
     from pumalib.evaluation.evaluate import evaluate
     from pumalib.models.build import build_model
@@ -31,8 +26,8 @@ if TYPE_CHECKING:
     from pumalib.selection.select import select
     from pumalib.selection.settings import IaatEpsilon, OnlineMarginEpsilon
     from pumalib.selection.stage import read_selection
+    from pumalib.tracks.settings import TrackSettings
     from pumalib.training.settings import TrainingSettings
-    from pumalib.training.track_settings import TrackSettings
     from pumalib.training.train import train
 
 _HOMES = {
@@ -44,8 +39,8 @@ _HOMES = {
     "OnlineMarginEpsilon": "selection.settings",
     "PgdSettings": "attacks.settings",
     "SquareSettings": "attacks.settings",
-    "ThreatSettings": "attacks.settings",
-    "TrackSettings": "training.track_settings",
+    "ThreatSettings": "attacks.threat_settings",
+    "TrackSettings": "tracks.settings",
     "TrainingSettings": "training.settings",
     "adaptive_epsilons": "selection.epsilons",
     "build_model": "models.build",

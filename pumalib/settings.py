@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -72,6 +72,19 @@ def _refuse_repeated_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_refuse_repeated_seeds)]
 """Distinct seeds of at least 0."""
+
+
+class TheoryStudySettings(Settings):
+    """The keys that every study of a theory has."""
+
+    study: Name
+    """Name of the study and of its results folder."""
+    seeds: Seeds
+    """Independent repetitions: of all that is drawn."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where jobs compute; `auto` takes CUDA where there is one."""
+    threads: int = Field(default=1, gt=0)
+    """Torch threads of a job; on a CPU they are part of the result."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """What `snakemake --report` shows of a study: its overview, its sections in reading order, and a caption of every file."""
 
-from pumalib.study_words import describe_study
+from pumalib.study.words import describe_study
 
 SECTIONS = {  # in reading order, with the kinds of reports that stand in each
     "Accuracy": ("comparison", "trade_off", "ratio_curves", "robustness_curves"),

@@ -6,13 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from pumalib.config import Study
-from pumalib.device_locks import count_devices
-from pumalib.driver import begin_run, end_run, hand_on_sigterm, tell_errors_last
+from pumalib.study.study import Study
+from pumalib.jobs.device_locks import count_devices
+from pumalib.jobs.driver import begin_run, end_run, hand_on_sigterm, tell_errors_last
 from pumalib.errors import ConfigError, ResourceError
-from pumalib.jobs import ERRORS_FILE, reach_user_modules
-from pumalib.provenance import code_fingerprint
-from pumalib.study_file import load_merged_study
+from pumalib.jobs.frame import ERRORS_FILE, reach_user_modules
+from pumalib.files.provenance import code_fingerprint
+from pumalib.study.file import load_merged_study
 
 sys.path.insert(
     0, str(Path.cwd())

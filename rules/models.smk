@@ -3,7 +3,7 @@
 from pumalib.models.settings import architecture_module
 from pumalib.training.settings import method_module as training_module
 from pumalib.training.settings import online_module
-from pumalib.training.track_settings import quantity_module
+from pumalib.tracks.settings import quantity_module
 
 
 rule model:

@@ -1,6 +1,6 @@
 """Reports: tables and figures. Each is a target of its own name and builds only what it needs."""
 
-from pumalib.config_reports import runs_needed
+from pumalib.study.check_reports import runs_needed
 from pumalib.reporting.colours import run_styles
 
 RESULT_KINDS = ("comparison", "trade_off", "ratio_curves")

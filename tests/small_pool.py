@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from pumalib.artifacts import create_artifact
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool
+from pumalib.files.artifacts import create_artifact
 from pumalib.selection.stage import SelectionPlan, make_selection
 
 

@@ -16,7 +16,7 @@ import yaml
 from document_blocks import PAGES, ROOT, blocks_of, commands_of
 
 from pumalib.cli.main import _COMMANDS
-from pumalib.config import json_schema
+from pumalib.study.study import json_schema
 
 NEEDS_A_CLUSTER = {"squeue", "scancel", "sbatch"}
 RUN_BY_A_SHELL = {"source", "sed"}

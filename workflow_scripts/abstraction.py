@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pumalib.abstraction.stage import write_students
-from pumalib.devices import resolve_device
-from pumalib.jobs import job
+from pumalib.jobs.devices import resolve_device
+from pumalib.jobs.frame import job
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
     write_students(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pumalib.abstraction.report import write_report
-from pumalib.jobs import job
+from pumalib.jobs.frame import job
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
     files = {key: Path(path) for key, path in snakemake.output.items()}

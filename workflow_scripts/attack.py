@@ -4,10 +4,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pumalib.attacks.settings import AttackSettings, ThreatSettings
-from pumalib.devices import resolve_device
+from pumalib.attacks.settings import AttackSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.evaluation.stage import attack_model
-from pumalib.jobs import job
+from pumalib.jobs.devices import resolve_device
+from pumalib.jobs.frame import job
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
     attack_model(

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.settings import DatasetSettings
-from pumalib.jobs import job
+from pumalib.jobs.frame import job
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
     prepare_dataset(

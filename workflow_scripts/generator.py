@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pumalib.devices import resolve_device
-from pumalib.jobs import job
-from pumalib.states import StatePlace
+from pumalib.jobs.devices import resolve_device
+from pumalib.jobs.frame import job
+from pumalib.jobs.states import StatePlace
 from pumalib.synthesis.generator import train_stage
 from pumalib.synthesis.settings import EdmSettings
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pumalib.attacks.settings import ThreatSettings
-from pumalib.devices import resolve_device
-from pumalib.jobs import job
+from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.jobs.devices import resolve_device
+from pumalib.jobs.frame import job
+from pumalib.jobs.states import StatePlace
 from pumalib.learning.settings import LearnedSettings
 from pumalib.learning.stage import learn_dataset
-from pumalib.states import StatePlace
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
     model = snakemake.input.get("model")

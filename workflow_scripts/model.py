@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from pumalib.attacks.settings import ThreatSettings
-from pumalib.jobs import job
+from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.jobs.frame import job
+from pumalib.jobs.states import StatePlace
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.selection.settings import read_online
-from pumalib.states import StatePlace
+from pumalib.tracks.settings import TrackSettings
 from pumalib.training.job import train_on_devices
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.track_settings import TrackSettings
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads) as frame:
     train_on_devices(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pumalib.jobs import job
+from pumalib.jobs.frame import job
 from pumalib.reporting.study_page import write_study_page
 from pumalib.reporting.web_page import write_settings_page, write_web_page
 

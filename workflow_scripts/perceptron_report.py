@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pumalib.jobs import job
+from pumalib.jobs.frame import job
 from pumalib.perceptron.reports import write_report
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pumalib.devices import resolve_device
-from pumalib.jobs import job
+from pumalib.jobs.devices import resolve_device
+from pumalib.jobs.frame import job
 from pumalib.perceptron.stage import write_shard
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pumalib.data.pool import build_learned_pool, build_pool
-from pumalib.jobs import job
+from pumalib.jobs.frame import job
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
     first, *synthetic = [Path(path) for path in snakemake.input]

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pumalib.jobs import job
-from pumalib.reporting.cost import CostPart
-from pumalib.reporting.epsilon_distribution import SelectionFile
-from pumalib.reporting.robustness_curves import AttackFile
+from pumalib.jobs.frame import job
+from pumalib.reporting.kinds.cost import CostPart
+from pumalib.reporting.kinds.epsilon_distribution import SelectionFile
+from pumalib.reporting.kinds.robustness_curves import AttackFile
+from pumalib.reporting.kinds.training_curves import HistoryFile
 from pumalib.reporting.stage import (
     ReportFiles,
     read_styles,
@@ -20,7 +21,6 @@ from pumalib.reporting.stage import (
     report_results,
     report_robustness,
 )
-from pumalib.reporting.training_curves import HistoryFile
 from pumalib.results.collect import RunFiles
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pumalib.jobs import job
+from pumalib.jobs.frame import job
 from pumalib.scores.join import join_shards
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pumalib.devices import resolve_device
-from pumalib.jobs import job
+from pumalib.jobs.devices import resolve_device
+from pumalib.jobs.frame import job
+from pumalib.jobs.states import StatePlace
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
-from pumalib.states import StatePlace
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
     score_shard(

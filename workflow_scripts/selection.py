@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from pumalib.jobs import job
+from pumalib.jobs.frame import job
 from pumalib.selection.stage import SelectionPlan, make_selection
 
 with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):

@@ -5,8 +5,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from pumalib.data.settings import SyntheticSettings
-from pumalib.devices import resolve_device
-from pumalib.jobs import job
+from pumalib.jobs.devices import resolve_device
+from pumalib.jobs.frame import job
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pumalib.jobs import job
+from pumalib.jobs.frame import job
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.tracked_stage import score_tracks
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pumalib import tables
 from pumalib.errors import ArtifactError
+from pumalib.files import tables
 
 KEYS = ("training", "student", "learned_for", "epsilon", "seed")
 MEASURES = ("clean_accuracy", "robust_accuracy", "robust_loss", "weak_weight_share", "weak_mean_norm")

@@ -8,7 +8,7 @@ from torch import Tensor
 from pumalib.attacks.gradient_ascent import Clip
 from pumalib.attacks.hyperplanes import TINY, dual_norm, movable
 from pumalib.attacks.projection import norms
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 _DUAL_STEPS = 60
 _DUAL_RATE = 2.0

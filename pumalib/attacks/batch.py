@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pumalib.attacks.gradient_ascent import Clip
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 
 @dataclass(frozen=True)

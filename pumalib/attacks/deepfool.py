@@ -28,7 +28,7 @@ from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_ma
 from pumalib.attacks.nearest_boundary import NearestBoundary, gaps_to, likeliest
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 
 @dataclass(frozen=True)

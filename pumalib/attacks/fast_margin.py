@@ -19,7 +19,7 @@ from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
 from pumalib.attacks.objectives import log_odds_against
 from pumalib.attacks.projection import steepest
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 
 def fast_margins(

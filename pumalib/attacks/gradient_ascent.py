@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pumalib.attacks.projection import per_row, project, project_, steepest
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 Clip = tuple[float, float] | None
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pumalib.attacks.gradient_ascent import Clip
 from pumalib.attacks.projection import per_row
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 TINY = 1e-12
 _NEWTON_STEPS = 12

@@ -17,7 +17,7 @@ from pumalib.attacks.gradient_ascent import Clip
 from pumalib.attacks.inputs import check_inputs, model_device
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 from pumalib.models.checks import frozen_parameters
 from pumalib.models.folding import Folding
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from pumalib.attacks.counted import Look
 from pumalib.attacks.gradient_ascent import Clip
 from pumalib.attacks.hyperplanes import dual_norm, movable
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 _LONGER = 2.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 _TINY = 1e-12
 _NEARLY_ONE = 1 - 2**-24

@@ -22,7 +22,7 @@ from pumalib.attacks.hyperplanes import dual_norm, movable
 from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row, project, steepest
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 _FIRST_SHARE, _LAST_SHARE = 1.0, 0.1
 """Of the ball's radius: how far the first step goes, and the last."""

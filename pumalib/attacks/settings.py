@@ -1,4 +1,4 @@
-"""Settings of the threat model and of the attacks that evaluate a model. Imports no torch."""
+"""Settings of the attacks that evaluate a model. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,19 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pumalib.attacks.threat_settings import Norm
 from pumalib.errors import ConfigError
 from pumalib.settings import Name, PositiveAmount, Settings
-
-Norm = Literal["linf", "l2"]
-
-
-class ThreatSettings(Settings):
-    """The perturbations a model should withstand."""
-
-    norm: Norm = "linf"
-    """`linf` or `l2`."""
-    epsilon: PositiveAmount
-    """Radius on the pixel scale [0, 1]; "8/255" is accepted."""
 
 
 class _AttackSettings(Settings):

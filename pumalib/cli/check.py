@@ -6,7 +6,7 @@ import argparse
 
 from pumalib.cli.output import print_json
 from pumalib.cli.study import add_study, expect_study
-from pumalib.study_file import load_study
+from pumalib.study.file import load_study
 
 EXAMPLES = ("check", "check studies/mine.yaml")
 

@@ -7,8 +7,8 @@ import sys
 
 from pumalib.cli.output import print_json
 from pumalib.cli.study import add_study, results_folder
-from pumalib.driver import errors_of_run
-from pumalib.jobs import ERRORS_FILE
+from pumalib.jobs.driver import errors_of_run
+from pumalib.jobs.frame import ERRORS_FILE
 
 EXAMPLES = ("errors", "errors studies/mine.yaml")
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pumalib.artifacts import content_fingerprint, to_json
 from pumalib.cli.output import add_json, aligned, facts, flat, has_unicode, line_width, plain, print_json, wrapped
 from pumalib.cli.paths import existing
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import content_fingerprint, to_json
 from pumalib.inspection.files import inspect_file
 from pumalib.inspection.inspection import QUANTILES, Distribution, Inspection, Table
 from pumalib.lineage.headers import Header, read_header

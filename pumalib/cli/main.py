@@ -11,8 +11,8 @@ from types import ModuleType
 
 from pumalib.cli.usage import UsageError
 from pumalib.errors import PumaError
-from pumalib.jobs import reach_user_modules
-from pumalib.provenance import library_versions
+from pumalib.files.provenance import library_versions
+from pumalib.jobs.frame import reach_user_modules
 
 _COMMANDS = {
     "check": "check a study file without running anything",

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from pumalib.cli.output import add_json
-from pumalib.config import json_schema
+from pumalib.study.study import json_schema
 
 EXAMPLES = ("schema > schemas/study.json",)
 

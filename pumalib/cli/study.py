@@ -10,7 +10,7 @@ from pumalib.cli.output import add_json
 from pumalib.cli.paths import nearest_path
 from pumalib.errors import ConfigError
 from pumalib.settings import NAME_PATTERN
-from pumalib.study_file import read_study_file
+from pumalib.study.file import read_study_file
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:

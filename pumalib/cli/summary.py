@@ -9,8 +9,8 @@ from pathlib import Path
 from pumalib.cli.output import print_json
 from pumalib.cli.study import add_study, results_folder
 from pumalib.errors import ConfigError
-from pumalib.study_file import read_study_file
-from pumalib.tables import read_table
+from pumalib.files.tables import read_table
+from pumalib.study.file import read_study_file
 
 EXAMPLES = ("summary", "summary studies/mine.yaml", "summary studies/mine.yaml --json")
 

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pumalib.artifacts import content_fingerprint, to_json
 from pumalib.cli.output import add_json, flat, has_unicode, print_json, wrapped
 from pumalib.cli.paths import existing
 from pumalib.cli.usage import UsageError
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import content_fingerprint, to_json
+from pumalib.files.provenance import changed_since
 from pumalib.lineage.chain import Node, Tracer
 from pumalib.lineage.results_line import KEYS, TracedLine, trace_line
-from pumalib.provenance import changed_since
 
 EXAMPLES = (
     "trace results/digits/results.csv --run puma-20 --seed 0 --attack cw",

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pumalib.artifacts import (
+from pumalib.files.artifacts import (
     content_fingerprint,
     create_artifact,
     expect_images_as_written,

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import (
+from pumalib.files.artifacts import (
     content_fingerprint,
     create_artifact,
     expect_fingerprint,

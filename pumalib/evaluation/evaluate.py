@@ -20,9 +20,9 @@ from pumalib.attacks.settings import (
     CleanSettings,
     CwPgdSettings,
     MinimumNormSettings,
-    ThreatSettings,
     attack_module,
 )
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.models.checks import frozen_parameters
 from pumalib.models.folding import Folding
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 
-from pumalib.artifacts import create_artifact
-from pumalib.attacks.settings import NOT_THE_ATTACK, AttackSettings, ThreatSettings, attack_packages
+from pumalib.attacks.settings import NOT_THE_ATTACK, AttackSettings, attack_packages
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
-from pumalib.devices import enough_memory
 from pumalib.evaluation.evaluate import evaluate
+from pumalib.files.artifacts import create_artifact
+from pumalib.jobs.devices import enough_memory
+from pumalib.models.inputs import to_model_input
 from pumalib.models.trained import expect_images, load_trained
-from pumalib.training.images import to_model_input
 
 
 def attack_model(

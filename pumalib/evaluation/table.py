@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import open_artifact, read_array
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import open_artifact, read_array
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import expect_images_as_written, open_artifact, read_array
+from pumalib.files.artifacts import expect_images_as_written, open_artifact, read_array
 from pumalib.inspection.inspection import Distribution, distribution
 
 _NUM_LOOKED_AT = 1000

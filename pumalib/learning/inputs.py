@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.images import LabelledImages
-from pumalib.states import NO_STATE, StateFile
+from pumalib.jobs.states import NO_STATE, StateFile
 
 OnStep = Callable[[int], object]
 """Called after each step, with the steps done so far, once a state that is due is saved."""

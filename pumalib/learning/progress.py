@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from pumalib.artifacts import writing
+from pumalib.files.artifacts import writing
 
 log = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import create_artifact, file_fingerprint
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import has_split, read_split, split_fingerprint, write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import open_pool
-from pumalib.devices import enough_memory
+from pumalib.files.artifacts import create_artifact, file_fingerprint
+from pumalib.jobs.devices import enough_memory
+from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.learning.inputs import LearningInputs, OnStep, ignore_step
 from pumalib.learning.settings import LearnedSettings, learning_module
-from pumalib.states import StateFile, StatePlace, state_key
 
 _ADVICE = "set recompute_steps, or lower batch_size, attack_batch_size or unrolled_steps (another result) of the pool"
 

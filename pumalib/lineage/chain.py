@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pumalib.artifacts import content_fingerprint, file_fingerprint
 from pumalib.errors import ArtifactError, ResourceError
+from pumalib.files.artifacts import content_fingerprint, file_fingerprint
 from pumalib.lineage.fingerprints import fingerprint_of
 from pumalib.lineage.headers import Header, read_header
 from pumalib.lineage.links import Link, links_of

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from pumalib.artifacts import expect_readable, kind_of, open_artifact
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import expect_readable, kind_of, open_artifact
 from pumalib.models.weight_digest import DIGEST, digest_of_file
 
 WEIGHT_VERSIONS = {"model": 1, "generator": 1}

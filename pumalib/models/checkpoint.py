@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from pumalib.artifacts import expect_readable, writing
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import expect_readable, writing
 from pumalib.models.weight_digest import DIGEST, add_tensor, start_digest
 
 _KEY = "pumalib"

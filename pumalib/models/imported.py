@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pumalib.artifacts import file_fingerprint
 from pumalib.errors import ArtifactError, ConfigError
+from pumalib.files.artifacts import file_fingerprint
 from pumalib.models.build import build_model
 from pumalib.models.checkpoint import misfit
 from pumalib.models.layers import Normalized

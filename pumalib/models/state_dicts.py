@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pumalib.artifacts import expect_readable
 from pumalib.errors import ArtifactError, ConfigError
+from pumalib.files.artifacts import expect_readable
 from pumalib.models.settings import CheckpointWeights
 
 StateDict = dict[str, Tensor]

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from pumalib.artifacts import file_fingerprint
 from pumalib.errors import ArtifactError, DataError
+from pumalib.files.artifacts import file_fingerprint
+from pumalib.files.provenance import library_versions
 from pumalib.models.build import build_model
 from pumalib.models.checkpoint import load_weights, read_metadata, save_weights
 from pumalib.models.settings import ArchitectureSettings
-from pumalib.provenance import library_versions
 
 SCHEMA, SCHEMA_VERSION = "puma.model", 1
 

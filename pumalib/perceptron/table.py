@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pumalib.errors import ArtifactError
+from pumalib.files.tables import read_table, write_table
 from pumalib.perceptron.settings import Metric
-from pumalib.tables import read_table, write_table
 
 COLUMNS = (
     "student",

@@ -11,9 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pumalib.reporting.colours import BASELINE_DASHES
-from pumalib.reporting.cost import EVALUATION, LEARNED_POOL, MARGIN_MODEL, SCORE, TRAINING, WHOLE, CostPart, cost_table
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.kinds.cost import (
+    EVALUATION,
+    LEARNED_POOL,
+    MARGIN_MODEL,
+    SCORE,
+    TRAINING,
+    WHOLE,
+    CostPart,
+    cost_table,
+)
 from pumalib.reporting.settings import CostSettings
 from pumalib.reporting.statistics import spread
 

@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
-from pumalib.artifacts import writing
+from pumalib.files.artifacts import writing
 from pumalib.reporting.colours import LineStyle
 
 COLUMN_WIDTH_INCHES = 3.4

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pumalib.artifacts import writing
-from pumalib.tables import write_table
+from pumalib.files.artifacts import writing
+from pumalib.files.tables import write_table
 
 
 def write_text(path: Path, text: str) -> None:

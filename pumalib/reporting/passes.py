@@ -8,8 +8,8 @@ from typing import NamedTuple
 from pumalib.errors import ArtifactError
 from pumalib.scores.table import ScoreTable
 from pumalib.selection.settings import OnlineEpsilonSettings, OnlineMarginEpsilon
+from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.track_settings import TrackSettings
 
 _WITH_GRADIENTS = ("aign", "grand")
 """Tracked quantities that go forward and backward themselves; the others share one forward."""

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from pumalib.errors import DataError
+from pumalib.files.tables import read_table
 from pumalib.settings import nearest
-from pumalib.tables import read_table
 
 _TEXT_COLUMNS = ("study", "run", "pool", "attack", "metric")
 _NUMBER_COLUMNS = ("seed", "num_kept", "pruned_fraction", "mean_epsilon", "value", "num_samples")

@@ -9,25 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import read_split
 from pumalib.data.pool import SOURCE_NAMES, SYNTHETIC, PoolRows, open_pool, read_pool_rows
 from pumalib.reporting.colours import PointStyle, RunStyles
-from pumalib.reporting.comparison import write_comparison
-from pumalib.reporting.cost import CostPart
 from pumalib.reporting.cost_page import write_cost
-from pumalib.reporting.epsilon_distribution import SelectionFile, write_epsilon_distribution
 from pumalib.reporting.figures import FigurePaths
-from pumalib.reporting.margin_classes import write_margin_classes
+from pumalib.reporting.kinds.comparison import write_comparison
+from pumalib.reporting.kinds.cost import CostPart
+from pumalib.reporting.kinds.epsilon_distribution import SelectionFile, write_epsilon_distribution
+from pumalib.reporting.kinds.margin_classes import write_margin_classes
+from pumalib.reporting.kinds.margin_histogram import write_margin_histogram
+from pumalib.reporting.kinds.nearest_neighbours import write_nearest_neighbours
+from pumalib.reporting.kinds.pruned_rows import write_pruned_rows
+from pumalib.reporting.kinds.ratio_curves import write_ratio_curves
+from pumalib.reporting.kinds.robustness_curves import AttackFile, write_robustness_curves
+from pumalib.reporting.kinds.score_agreement import SeedScores, write_score_agreement
+from pumalib.reporting.kinds.trade_off import write_trade_off
+from pumalib.reporting.kinds.training_curves import HistoryFile, write_training_curves
 from pumalib.reporting.margin_counts import Margins
-from pumalib.reporting.margin_histogram import write_margin_histogram
-from pumalib.reporting.nearest_neighbours import write_nearest_neighbours
 from pumalib.reporting.negative_epsilons import negative_epsilon_warnings
-from pumalib.reporting.pruned_rows import write_pruned_rows
-from pumalib.reporting.ratio_curves import write_ratio_curves
 from pumalib.reporting.results import check_results
-from pumalib.reporting.robustness_curves import AttackFile, write_robustness_curves
-from pumalib.reporting.score_agreement import SeedScores, write_score_agreement
 from pumalib.reporting.settings import (
     ComparisonSettings,
     CostSettings,
@@ -40,8 +42,6 @@ from pumalib.reporting.settings import (
     TradeOffSettings,
     TrainingCurvesSettings,
 )
-from pumalib.reporting.trade_off import write_trade_off
-from pumalib.reporting.training_curves import HistoryFile, write_training_curves
 from pumalib.results.collect import RunFiles, collect_results
 from pumalib.scores.table import read_scores
 from pumalib.selection.stage import read_selection

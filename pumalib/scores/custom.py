@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pumalib.devices import ran_out_of_memory
 from pumalib.errors import DataError
+from pumalib.jobs.devices import ran_out_of_memory
 from pumalib.scores.estimates import Estimate, Question
 from pumalib.scores.functions import load_function
 from pumalib.scores.settings import CustomScoreSettings

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.attacks.margins import MarginTable
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, Discriminator, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from pumalib.attacks.settings import DeepfoolOptions, Norm
+from pumalib.attacks.settings import DeepfoolOptions
+from pumalib.attacks.threat_settings import Norm
 from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
 from pumalib.settings import NAME_PATTERN, Name, PositiveAmount, Settings
 

@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 from pumalib.data.pool import Pool, open_pool
-from pumalib.devices import enough_memory
 from pumalib.errors import DataError
+from pumalib.jobs.devices import enough_memory
+from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.models.imported import load_imported
+from pumalib.models.inputs import to_model_input
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
 from pumalib.scores.estimates import Estimate, Question
 from pumalib.scores.settings import LookingScoreSettings, ModelReference, score_module
 from pumalib.scores.table import ScoreTable, write_scores
-from pumalib.states import StateFile, StatePlace, state_key
-from pumalib.training.images import to_model_input
 
 log = logging.getLogger(__name__)
 

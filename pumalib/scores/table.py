@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import create_artifact, expect_fingerprint, open_artifact, read_array
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import create_artifact, expect_fingerprint, open_artifact, read_array
 
 HigherIs = Literal["easier", "harder"]
 

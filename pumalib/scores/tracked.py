@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pumalib.errors import DataError
 from pumalib.scores.settings import TrackedScore
-from pumalib.training.track import Quantity, Track
+from pumalib.tracks.file import Quantity, Track
 
 
 @dataclass(frozen=True)

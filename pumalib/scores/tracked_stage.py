@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pumalib.artifacts import content_fingerprint, file_fingerprint
 from pumalib.data.pool import read_pool_rows
 from pumalib.errors import DataError
+from pumalib.files.artifacts import content_fingerprint, file_fingerprint
 from pumalib.randomness import derive_seed
 from pumalib.scores.settings import RandomSettings, TrackedScoreSettings, score_module
 from pumalib.scores.table import ScoreTable, write_scores
 from pumalib.scores.tracked import TrackEstimate, TrackQuestion
-from pumalib.training.track import Track, read_track
+from pumalib.tracks.file import Track, read_track
 
 log = logging.getLogger(__name__)
 

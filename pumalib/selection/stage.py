@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from pumalib.artifacts import content_fingerprint, create_artifact, expect_fingerprint, open_artifact, read_array
 from pumalib.data.pool import SOURCE_NAMES, PoolRows, read_pool_rows
 from pumalib.errors import ArtifactError, ConfigError, DataError
+from pumalib.files.artifacts import content_fingerprint, create_artifact, expect_fingerprint, open_artifact, read_array
 from pumalib.randomness import derive_seed
 from pumalib.scores.table import HigherIs, ScoreTable, read_scores
 from pumalib.selection.cuts import Cut, dropped_side

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.errors import DataError
+from pumalib.jobs.states import NO_STATE, StateFile
 from pumalib.models.checks import check_finite_weights
 from pumalib.randomness import derive_seed, normal_per_row
-from pumalib.states import NO_STATE, StateFile
 from pumalib.synthesis.networks import build_network
 from pumalib.synthesis.settings import EdmSettings
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pumalib.artifacts import file_fingerprint
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
-from pumalib.devices import enough_memory
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import file_fingerprint
+from pumalib.files.provenance import library_versions
+from pumalib.jobs.devices import enough_memory
+from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.models.checkpoint import load_weights, read_metadata, save_weights
-from pumalib.provenance import library_versions
 from pumalib.randomness import derive_seed
-from pumalib.states import StateFile, StatePlace, state_key
 from pumalib.synthesis.edm import Denoiser, build_denoiser, train_generator
 from pumalib.synthesis.settings import SAMPLING_KEYS, EdmSettings
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import create_artifact
 from pumalib.data.datasets import read_class_names, write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import SyntheticSettings
+from pumalib.files.artifacts import create_artifact
 from pumalib.randomness import numpy_generator
 from pumalib.synthesis.label_noise import with_wrong_labels
 from pumalib.synthesis.settings import EdmSettings

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from pumalib.attacks.gradient_ascent import ascend
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import start_in_ball
-from pumalib.attacks.settings import Norm, ThreatSettings
+from pumalib.attacks.threat_settings import Norm, ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.models.checks import frozen_parameters
-from pumalib.training.images import to_model_input
+from pumalib.models.inputs import to_model_input
 
 _ATTACK_STEPS = 10
 

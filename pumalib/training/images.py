@@ -54,11 +54,6 @@ class SelectedImages:
         return self._resident[torch.from_numpy(np.searchsorted(self._rows, rows)).to(self._device)]
 
 
-def to_model_input(images: Tensor) -> Tensor:
-    """Convert uint8 [B, H, W, C] to float32 [B, C, H, W] in [0, 1]."""
-    return images.permute(0, 3, 1, 2).to(torch.float32).div_(255).contiguous()
-
-
 def augment(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
     """Shift each image by a random crop of its zero-padded self, and flip half of them.
 

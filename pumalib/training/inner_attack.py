@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pumalib.attacks.gradient_ascent import ascend
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import start_in_ball
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 from pumalib.models.checks import frozen_parameters
 from pumalib.models.folding import Folding
 from pumalib.training.batch_norm import in_eval_mode, unrecorded_statistics

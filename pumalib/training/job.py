@@ -9,10 +9,10 @@ import torch
 from pydantic import validate_call
 from pydantic_core import to_jsonable_python
 
-from pumalib.devices import hold_devices, resolve_device
-from pumalib.jobs import Frame
+from pumalib.jobs.devices import hold_devices, resolve_device
+from pumalib.jobs.frame import Frame
+from pumalib.jobs.torchrun import be_a_rank, run_ranks
 from pumalib.ranks import joined_ranks
-from pumalib.torchrun import be_a_rank, run_ranks
 from pumalib.training.stage import train_run
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import yaml
 
-from pumalib.artifacts import write_text
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import has_split, read_split, split_fingerprint
 from pumalib.data.pool import open_pool
-from pumalib.devices import enough_memory
+from pumalib.files.artifacts import write_text
+from pumalib.files.tables import write_table
+from pumalib.jobs.devices import enough_memory
+from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
@@ -20,11 +22,9 @@ from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.selection.stage import read_selection
-from pumalib.states import StateFile, StatePlace, state_key
-from pumalib.tables import write_table
+from pumalib.tracks.file import write_track
+from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.track import write_track
-from pumalib.training.track_settings import TrackSettings
 from pumalib.training.train import NO_TRACK, train_on_rows
 from pumalib.training.trainer import TrainingRows
 

@@ -17,17 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
+from pumalib.models.inputs import to_model_input
 from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
+from pumalib.tracks.file import BOOLEAN, Quantity, Track, Visits
+from pumalib.tracks.settings import Kind, PassSettings, TrackSettings, quantity_module
 from pumalib.training.batch_norm import in_eval_mode
-from pumalib.training.images import augment, to_model_input
+from pumalib.training.images import augment
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.look import Look
 from pumalib.training.settings import TrainingSettings, method_module
-from pumalib.training.track import BOOLEAN, Quantity, Track, Visits
-from pumalib.training.track_settings import Kind, PassSettings, TrackSettings, quantity_module
 from pumalib.training.trainer import TrainingRows
 
 

@@ -14,20 +14,20 @@ from numpy.typing import ArrayLike
 from torch import nn
 from tqdm import tqdm
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.errors import ConfigError, DataError
+from pumalib.jobs.states import NO_STATE, StateFile
 from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.selection.policies import row_epsilons
 from pumalib.selection.settings import FixedEpsilon, OnlineEpsilonSettings
-from pumalib.states import NO_STATE, StateFile
+from pumalib.tracks.file import Track
+from pumalib.tracks.settings import TrackSettings
 from pumalib.training.batch_norm import share_statistics
 from pumalib.training.history import EpochRecord, Probe, make_probe, to_frame
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.summary import EpochSummary
-from pumalib.training.track import Track
-from pumalib.training.track_settings import TrackSettings
 from pumalib.training.tracker import Tracker
 from pumalib.training.trainer import Trainer, TrainingRows, check_rows
 

@@ -13,16 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.models.checks import check_finite_weights
 from pumalib.models.folding import Folding
+from pumalib.models.inputs import to_model_input
 from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.averaging import WeightAverage
 from pumalib.training.batch_norm import set_momentum
-from pumalib.training.images import RowReader, SelectedImages, augment, to_model_input
+from pumalib.training.images import RowReader, SelectedImages, augment
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.losses import BatchLoss, OnlinePolicy, Step, whole_loss
 from pumalib.training.online.start import Start

@@ -9,7 +9,8 @@ from torch import nn
 from pumalib.attacks import autoattack
 from pumalib.attacks.batch import Ball, Batch
 from pumalib.attacks.projection import norms
-from pumalib.attacks.settings import AutoattackSettings, CwPgdSettings, ThreatSettings
+from pumalib.attacks.settings import AutoattackSettings, CwPgdSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import ConfigError, DataError
 from pumalib.evaluation.evaluate import evaluate
 

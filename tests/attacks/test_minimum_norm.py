@@ -6,7 +6,8 @@ import torch
 from linear_truth import BOX, closed_form_margins, exact_margins, linear_model, predictions, random_images, wrong_labels
 from torch import nn
 
-from pumalib.attacks.settings import CwPgdSettings, MinimumNormSettings, ThreatSettings
+from pumalib.attacks.settings import CwPgdSettings, MinimumNormSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.evaluation.evaluate import evaluate
 
 ATTACK = MinimumNormSettings(method="minimum_norm")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from linear_truth import BOX, closed_form_margins, exact_margins, linear_model, predictions, random_images
 
-from pumalib.attacks.settings import CwPgdSettings, PgdSettings, ThreatSettings
+from pumalib.attacks.settings import CwPgdSettings, PgdSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.evaluation.evaluate import evaluate
 
 ATTACKS = {"cw_pgd": CwPgdSettings, "pgd": PgdSettings}

@@ -6,7 +6,8 @@ import torch
 from linear_truth import BOX, closed_form_margins, exact_margins, linear_model, predictions, random_images
 from torch import nn
 
-from pumalib.attacks.settings import CwPgdSettings, MinimumNormSettings, PgdSettings, SquareSettings, ThreatSettings
+from pumalib.attacks.settings import CwPgdSettings, MinimumNormSettings, PgdSettings, SquareSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.evaluation.evaluate import evaluate
 
 SQUARE = SquareSettings(method="square", queries=300)

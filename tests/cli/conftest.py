@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from pumalib.attacks.settings import CwPgdSettings, MinimumNormSettings, ThreatSettings
+from pumalib.attacks.settings import CwPgdSettings, MinimumNormSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import build_learned_pool, build_pool
 from pumalib.data.settings import DigitsSettings, GeneratedSyntheticSettings, HeldOutSyntheticSettings
 from pumalib.evaluation.stage import attack_model
+from pumalib.jobs.states import StatePlace
 from pumalib.learning.settings import RobustFeaturesSettings
 from pumalib.learning.stage import learn_dataset
 from pumalib.models.settings import ArchitectureSettings
@@ -23,13 +25,12 @@ from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
 from pumalib.scores.tracked_stage import score_tracks
 from pumalib.selection.stage import SelectionPlan, make_selection
-from pumalib.states import StatePlace
 from pumalib.synthesis.generator import train_stage
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
+from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.stage import train_run
-from pumalib.training.track_settings import TrackSettings
 
 THREAT = ThreatSettings(norm="linf", epsilon=0.2)
 MLP = ArchitectureSettings.model_validate({"name": "mlp", "width": 16})

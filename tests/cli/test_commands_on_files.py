@@ -13,8 +13,8 @@ import pytest
 from document_blocks import PAGES, ROOT, blocks_of, commands_of
 
 from pumalib.cli.main import main
-from pumalib.config import Study
-from pumalib.study_file import load_study
+from pumalib.study.file import load_study
+from pumalib.study.study import Study
 
 LOOKING = ("inspect", "show", "compare", "trace")
 STUDIES = {

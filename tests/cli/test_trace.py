@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from pumalib.cli.main import main
-from pumalib.digests import seal
+from pumalib.files.digests import seal
+from pumalib.files.provenance import code_fingerprint
 from pumalib.lineage.chain import Tracer
-from pumalib.provenance import code_fingerprint
 
 SCRIPTS = Path(__file__).parents[2] / "workflow_scripts"
 Capture = pytest.CaptureFixture[str]
@@ -201,9 +201,9 @@ def test_code_that_changed_since_is_named_and_is_no_problem(copied_study: Path, 
     code = code_fingerprint(SCRIPTS / "dataset.py", "pumalib.data.sources.digits")
     record_code(dataset, code)
     assert "The code that made the 1 files is today's." in trace(capsys, str(dataset), status=0)
-    record_code(dataset, {**code, "pumalib.artifacts": "0123", "dataset.py": "0123", "pumalib.gone": "0123"})
+    record_code(dataset, {**code, "pumalib.files.artifacts": "0123", "dataset.py": "0123", "pumalib.gone": "0123"})
     out = " ".join(trace(capsys, str(dataset), status=0).split())
-    assert "modules, changed since: dataset.py, pumalib.artifacts, pumalib.gone]" in out
+    assert "modules, changed since: dataset.py, pumalib.files.artifacts, pumalib.gone]" in out
     assert "The code that made 1 of 1 files is not today's: a run may make them again." in out
     assert "Every recorded fingerprint agrees with the files." in out
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pumalib.artifacts import create_artifact
+from pumalib.files.artifacts import create_artifact
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from pumalib.artifacts import open_artifact
+from pumalib.files.artifacts import open_artifact
 from pumalib.data.datasets import (
     SPLITS,
     divide,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pumalib.digests import seal
+from pumalib.files.digests import seal
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import REAL, SYNTHETIC, Pool, PoolImages, build_pool, open_pool, read_pool_rows
 from pumalib.errors import ArtifactError, DataError

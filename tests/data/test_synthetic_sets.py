@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pumalib.artifacts import file_fingerprint
+from pumalib.files.artifacts import file_fingerprint
 from pumalib.data.datasets import read_split, split_fingerprint
 from pumalib.data.images import LabelledImages, stratified_rows
 from pumalib.data.pool import build_pool, open_pool

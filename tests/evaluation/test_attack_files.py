@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from pumalib.artifacts import create_artifact
-from pumalib.attacks.settings import AutoattackSettings, CleanSettings, CwPgdSettings, ThreatSettings
+from pumalib.attacks.settings import AutoattackSettings, CleanSettings, CwPgdSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
-from pumalib.digests import seal
 from pumalib.errors import ArtifactError, DataError
 from pumalib.evaluation.evaluate import evaluate
 from pumalib.evaluation.stage import attack_model
 from pumalib.evaluation.table import read_attack
+from pumalib.files.artifacts import create_artifact
+from pumalib.files.digests import seal
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained, save_trained

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from pumalib.attacks.settings import CleanSettings, CwPgdSettings, PgdSettings, ThreatSettings
+from pumalib.attacks.settings import CleanSettings, CwPgdSettings, PgdSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.evaluation.evaluate import evaluate
 

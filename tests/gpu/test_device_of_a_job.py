@@ -15,7 +15,7 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 JOB = """
 import logging, sys
-from pumalib.devices import resolve_device
+from pumalib.jobs.devices import resolve_device
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 print(resolve_device("auto"), flush=True)
 sys.stdin.read()

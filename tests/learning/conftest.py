@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.learning.inputs import LearningInputs, OnStep
 from pumalib.learning.settings import TriLevelSettings

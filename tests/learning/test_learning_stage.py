@@ -4,14 +4,14 @@ import h5py
 import numpy as np
 import pytest
 
-from pumalib.artifacts import create_artifact
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_learned_pool, build_pool, open_pool
+from pumalib.files.artifacts import create_artifact
+from pumalib.jobs.states import StatePlace
 from pumalib.learning.inputs import ignore_step
 from pumalib.learning.stage import learn_dataset
-from pumalib.states import StatePlace
 from tests.learning.conftest import StopError, stop_at, toy_rows
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from pumalib.errors import DataError
+from pumalib.jobs.states import StateFile, StatePlace
 from pumalib.learning.methods.robust_features import feature_reader, learn, match_features, other_rows
 from pumalib.learning.settings import RobustFeaturesSettings
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import save_trained
-from pumalib.states import StateFile, StatePlace
 from tests.learning.conftest import StopError, stop_at
 
 SETTINGS = RobustFeaturesSettings(

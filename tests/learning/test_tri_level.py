@@ -13,15 +13,15 @@ import pytest
 import torch
 from torch import nn
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.evaluation.evaluate import evaluate
+from pumalib.jobs.states import StateFile, StatePlace
 from pumalib.learning.methods.tri_level import learn, robust_loss
 from pumalib.learning.population import Population, draw_batches
 from pumalib.models.build import build_model
+from pumalib.models.inputs import to_model_input
 from pumalib.models.settings import ArchitectureSettings
-from pumalib.states import StateFile, StatePlace
-from pumalib.training.images import to_model_input
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.train import train
 from tests.learning.conftest import EPSILON, StopError, stop_at, toy_rows
@@ -104,8 +104,8 @@ from dataclasses import replace
 from pathlib import Path
 from pumalib.learning.methods.tri_level import learn
 from pumalib.learning.settings import TriLevelSettings
-from pumalib.states import StateFile, StatePlace
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.jobs.states import StateFile, StatePlace
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.learning.inputs import LearningInputs
 import numpy as np, torch
 

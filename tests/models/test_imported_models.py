@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from pumalib.artifacts import file_fingerprint
+from pumalib.files.artifacts import file_fingerprint
 from pumalib.models.build import build_model
 from pumalib.models.imported import load_checkpoint, load_imported
 from pumalib.models.settings import ArchitectureSettings

@@ -17,8 +17,8 @@ from pumalib.reporting.frontiers import (
     height_at,
     undominated,
 )
+from pumalib.reporting.kinds.trade_off import draw_trade_off, trade_off_caption, trade_off_points
 from pumalib.reporting.settings import TradeOffSettings
-from pumalib.reporting.trade_off import draw_trade_off, trade_off_caption, trade_off_points
 
 FRONTIERS = {"epsilon": ("small", "large")}
 SETTINGS = TradeOffSettings(kind="trade_off", baseline="small", attack="cw", runs=("puma",), frontiers=FRONTIERS)

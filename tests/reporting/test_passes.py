@@ -11,14 +11,14 @@ from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
 from pumalib.attacks.margins import MarginTable
 from pumalib.attacks.refined_margin import refined_margins
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import ArtifactError
 from pumalib.reporting.passes import attack_steps, margin_passes, tracking_passes, training_passes
 from pumalib.scores.estimates import from_margins
 from pumalib.scores.table import ScoreTable
 from pumalib.selection.settings import read_online
+from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.track_settings import TrackSettings
 from pumalib.training.train import train
 
 NUM_CHECKED = 16

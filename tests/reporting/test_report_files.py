@@ -6,7 +6,7 @@ import matplotlib
 import pandas as pd
 import pytest
 
-from pumalib.artifacts import writing
+from pumalib.files.artifacts import writing
 from pumalib.reporting.figures import FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from pumalib.reporting.study_page import write_study_page
-from pumalib.study_file import load_study
-from pumalib.study_words import describe_study
+from pumalib.study.file import load_study
+from pumalib.study.words import describe_study
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pumalib.digests import seal
-from pumalib.artifacts import create_artifact
+from pumalib.files.digests import seal
+from pumalib.files.artifacts import create_artifact
 from pumalib.errors import ArtifactError
 from pumalib.reporting.results import RESULT_COLUMNS, check_results, read_results
 from pumalib.results.collect import RunFiles, collect_results, write_results

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pumalib.artifacts import create_artifact
+from pumalib.files.artifacts import create_artifact
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
 from pumalib.errors import ArtifactError
-from pumalib.reporting.cost import CostPart, cost_table, read_seconds
+from pumalib.reporting.kinds.cost import CostPart, cost_table, read_seconds
 from pumalib.reporting.cost_page import cost_page, draw_cost
 from pumalib.reporting.settings import CostSettings
 from pumalib.reporting.stage import ReportFiles, report_cost

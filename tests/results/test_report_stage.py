@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pumalib.digests import seal
-from pumalib.artifacts import create_artifact
+from pumalib.files.digests import seal
+from pumalib.files.artifacts import create_artifact
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
@@ -23,7 +23,7 @@ from pumalib.reporting.stage import (
     report_neighbours,
     report_results,
 )
-from pumalib.reporting.training_curves import HistoryFile
+from pumalib.reporting.kinds.training_curves import HistoryFile
 from pumalib.results.collect import RunFiles
 from pumalib.scores.table import ScoreTable, write_scores
 

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from pumalib.artifacts import file_fingerprint
 from pumalib.attacks.deepfool import deepfool_margins
-from pumalib.attacks.settings import Norm, ThreatSettings
+from pumalib.attacks.threat_settings import Norm, ThreatSettings
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import build_pool, open_pool
 from pumalib.data.settings import DigitsSettings
 from pumalib.errors import ArtifactError, ConfigError, DataError
+from pumalib.files.artifacts import file_fingerprint
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained, save_trained

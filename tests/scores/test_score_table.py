@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from pumalib.artifacts import create_artifact
-from pumalib.digests import seal
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import create_artifact
+from pumalib.files.digests import seal
 from pumalib.scores.table import ScoreTable, join_scores, read_scores, write_scores
 
 

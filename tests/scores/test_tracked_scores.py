@@ -21,7 +21,7 @@ from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.table import ScoreTable, read_scores
 from pumalib.scores.tracked_stage import score_tracks
 from pumalib.selection.stage import SelectionPlan, make_selection, read_selection
-from pumalib.training.track import Quantity, Track, Visits, write_track
+from pumalib.tracks.file import Quantity, Track, Visits, write_track
 
 ROWS, EPOCHS = 40, np.array([1, 2, 4, 8])
 DIVERGED = Track(ROWS, {"loss": Quantity(np.array([1]), np.full((1, ROWS), np.inf, np.float32))})

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pumalib.artifacts import content_fingerprint
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import PoolRows, build_pool, read_pool_rows
 from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
-from pumalib.digests import seal
 from pumalib.errors import ArtifactError, ConfigError, DataError
+from pumalib.files.artifacts import content_fingerprint
+from pumalib.files.digests import seal
 from pumalib.scores.table import ScoreTable, read_scores, write_scores
 from pumalib.selection.stage import SelectionPlan, StoredSelection, make_selection, read_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic

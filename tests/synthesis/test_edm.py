@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pumalib.errors import DataError
-from pumalib.states import StateFile, StatePlace
+from pumalib.jobs.states import StateFile, StatePlace
 from pumalib.synthesis.edm import (
     balanced_labels,
     build_denoiser,

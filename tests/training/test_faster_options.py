@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from pumalib.attacks.objectives import cross_entropy
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.models.build import build_model
 from pumalib.models.folding import Folding
 from pumalib.models.settings import ArchitectureSettings

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pumalib.attacks.objectives import cross_entropy, divergence
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 from pumalib.training.inner_attack import InnerAttack
 
 Maker = Callable[..., nn.Module]

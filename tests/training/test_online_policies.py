@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pumalib.attacks.objectives import cross_entropy
-from pumalib.attacks.settings import Norm
+from pumalib.attacks.threat_settings import Norm
 from pumalib.selection.settings import IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.losses import OnlinePolicy, Perturbed, Step

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
-from pumalib.provenance import code_fingerprint
+from pumalib.files.provenance import code_fingerprint
 from pumalib.selection.settings import IaatEpsilon, OnlineEpsilonSettings, OnlineMarginEpsilon, read_online
 from pumalib.training.settings import TrainingSettings, method_module, online_module
 from pumalib.training.train import TrainingResult, train

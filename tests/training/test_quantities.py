@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.errors import DataError
+from pumalib.tracks.settings import GradientNorm
 from pumalib.training.batch_norm import in_eval_mode
 from pumalib.training.look import Look
 from pumalib.training.quantities import aign, correct, el2n, grand, loss
-from pumalib.training.track_settings import GradientNorm
 
 Batch = tuple[nn.Module, Tensor, Tensor]
 

@@ -14,15 +14,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import ConfigError
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.ranks import ALONE, Ranks, joined_ranks
 from pumalib.selection.settings import read_online
+from pumalib.tracks.settings import TrackSettings
 from pumalib.training.batch_norm import share_statistics
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.track_settings import TrackSettings
 from pumalib.training.train import TrainingResult, train_on_rows
 from pumalib.training.trainer import TrainingRows
 

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
+from pumalib.jobs.states import NO_STATE, StateFile, StatePlace
 from pumalib.selection.settings import read_online
-from pumalib.states import NO_STATE, StateFile, StatePlace
+from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.track_settings import TrackSettings
 from pumalib.training.train import TrainingResult, train_on_rows
 from pumalib.training.trainer import TrainingRows
 

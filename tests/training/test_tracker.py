@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.attacks.objectives import cross_entropy, divergence
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
+from pumalib.tracks.file import Track
+from pumalib.tracks.settings import PASSES, PassSettings, TrackSettings
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.sampling import BatchPlan, draw_batches
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.track import Track
-from pumalib.training.track_settings import PASSES, PassSettings, TrackSettings
 from pumalib.training.tracker import Tracker
 from pumalib.training.train import TrainingResult, train
 from pumalib.training.trainer import TrainingRows

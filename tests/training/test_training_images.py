@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pumalib.training.images import SelectedImages, augment, to_model_input
+from pumalib.models.inputs import to_model_input
+from pumalib.training.images import SelectedImages, augment
 
 CPU = torch.device("cpu")
 

@@ -21,14 +21,14 @@ JOB = """
 import json
 import sys
 from pathlib import Path
-from pumalib.attacks.settings import ThreatSettings
-from pumalib.jobs import job
+from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.jobs.frame import job
 from pumalib.models.settings import ArchitectureSettings
-from pumalib.provenance import code_fingerprint
-from pumalib.states import StatePlace
+from pumalib.files.provenance import code_fingerprint
+from pumalib.jobs.states import StatePlace
 from pumalib.training.job import train_on_devices
 from pumalib.training.settings import TrainingSettings
-from pumalib.training.track_settings import TrackSettings
+from pumalib.tracks.settings import TrackSettings
 
 output = Path(sys.argv[1])
 code = code_fingerprint(__file__, "pumalib.training.methods.trades")

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import build_pool, open_pool
 from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
@@ -17,10 +17,10 @@ from pumalib.models.trained import load_trained
 from pumalib.selection.settings import OnlineEpsilonSettings, read_online
 from pumalib.selection.stage import SelectionPlan, make_selection, read_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
+from pumalib.tracks.file import read_track
+from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.stage import train_run
-from pumalib.training.track import read_track
-from pumalib.training.track_settings import TrackSettings
 
 THREAT = ThreatSettings(epsilon=0.1)
 ARCHITECTURE = ArchitectureSettings(name="mlp", width=8, mean=(0.3,), std=(0.4,))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pumalib.study_file import read_study_file
+from pumalib.study.file import read_study_file
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,7 @@
 import h5py
 import torch
 
-from pumalib.artifacts import file_fingerprint
+from pumalib.files.artifacts import file_fingerprint
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pumalib.study_file import read_study_file
+from pumalib.study.file import read_study_file
 
 STUDIES = Path(__file__).parents[2] / "studies"
 TWIN, PAPER = STUDIES / "digits-paper.yaml", STUDIES / "paper-cifar10.yaml"

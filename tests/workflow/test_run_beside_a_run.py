@@ -27,7 +27,7 @@ rule job:
 JOB = """
 import logging, time
 from pathlib import Path
-from pumalib.device_locks import hold_devices
+from pumalib.jobs.device_locks import hold_devices
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 hold_devices(["a", "b"], 1, Path("locks"))
 time.sleep(0.5)

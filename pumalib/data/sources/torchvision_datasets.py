@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pumalib.artifacts import file_fingerprint
+from pumalib.files.artifacts import file_fingerprint
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import TorchvisionSettings
 from pumalib.data.sources.raw import RawDataset

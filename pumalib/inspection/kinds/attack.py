@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.artifacts import open_artifact, read_array
 from pumalib.data.datasets import read_class_names
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.evaluation.table import StoredAttack, read_attack
+from pumalib.files.artifacts import open_artifact, read_array
 from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pixels import map_images
 from pumalib.inspection.samples import Samples, extremes

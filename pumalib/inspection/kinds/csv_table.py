@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from pumalib.errors import ArtifactError
+from pumalib.files.tables import read_table
 from pumalib.inspection.inspection import Distribution, Inspection, Table, distribution
-from pumalib.tables import read_table
 
 _RESULTS = {"run", "seed", "attack", "metric", "value"}
 _MOST_NAMED = 8

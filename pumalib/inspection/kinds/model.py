@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 
+from pumalib.files.tables import read_table
 from pumalib.inspection.inspection import Inspection
 from pumalib.inspection.weights import describe_weights
 from pumalib.lineage.headers import Header
-from pumalib.tables import read_table
 
 
 def describe(header: Header, count: int) -> Inspection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pumalib.artifacts import open_artifact, read_array
+from pumalib.files.artifacts import open_artifact, read_array
 from pumalib.inspection.inspection import Inspection, class_counts
 from pumalib.inspection.pixels import map_images, pixel_distribution
 from pumalib.inspection.samples import Samples

@@ -12,7 +12,7 @@ from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pools import pool_of, rows_of
 from pumalib.inspection.samples import Samples, extremes
 from pumalib.lineage.headers import Header
-from pumalib.training.track import BOOLEAN, Track, read_track
+from pumalib.tracks.file import BOOLEAN, Track, read_track
 
 
 def describe(header: Header, count: int) -> Inspection:

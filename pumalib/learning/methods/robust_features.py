@@ -22,9 +22,9 @@ from pumalib.learning.pixels import to_bytes
 from pumalib.learning.progress import Progress
 from pumalib.learning.settings import RobustFeaturesSettings
 from pumalib.models.checks import frozen_parameters
+from pumalib.models.inputs import to_model_input
 from pumalib.models.trained import expect_images, load_trained
 from pumalib.randomness import numpy_generator
-from pumalib.training.images import to_model_input
 
 _TINY = 1e-12
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from pumalib.attacks.gradient_ascent import ascend
 from pumalib.attacks.objectives import log_odds_against
 from pumalib.attacks.projection import start_in_ball
-from pumalib.attacks.settings import ThreatSettings
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.errors import DataError
 from pumalib.learning.inputs import LearningInputs, OnStep, ignore_step
@@ -32,9 +32,9 @@ from pumalib.learning.progress import Progress
 from pumalib.learning.settings import TriLevelSettings
 from pumalib.learning.unrolling import Weights, hypergradient
 from pumalib.models.checks import frozen_parameters
+from pumalib.models.inputs import to_model_input
 from pumalib.randomness import derive_seed, numpy_generator
 from pumalib.training.history import make_probe
-from pumalib.training.images import to_model_input
 
 _STEP_SHARE = 1 / 4
 

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from pumalib.data.datasets import read_class_names
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import GeneratedSyntheticSettings
-from pumalib.devices import enough_memory
+from pumalib.jobs.devices import enough_memory
 from pumalib.randomness import derive_seed
 from pumalib.synthesis.edm import balanced_labels, sample_images
 from pumalib.synthesis.generator import advance, load_generator

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pumalib.artifacts import content_fingerprint
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import NpzSyntheticSettings
 from pumalib.data.sources.npz import read_npz
+from pumalib.files.artifacts import content_fingerprint
 from pumalib.synthesis.synthetic import SyntheticInputs
 
 

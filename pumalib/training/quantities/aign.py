@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.models.checks import frozen_parameters
+from pumalib.tracks.settings import GradientNorm
 from pumalib.training.look import Look
-from pumalib.training.track_settings import GradientNorm
 
 _ORDERS: dict[GradientNorm, float] = {"l2": 2, "l1": 1, "linf": torch.inf}
 

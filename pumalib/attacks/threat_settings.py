@@ -1,0 +1,18 @@
+"""The perturbations that a model should withstand. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pumalib.settings import PositiveAmount, Settings
+
+Norm = Literal["linf", "l2"]
+
+
+class ThreatSettings(Settings):
+    """The perturbations a model should withstand."""
+
+    norm: Norm = "linf"
+    """`linf` or `l2`."""
+    epsilon: PositiveAmount
+    """Radius on the pixel scale [0, 1]; "8/255" is accepted."""

@@ -1,0 +1,308 @@
+"""Reading and writing of every file: whole or not at all, typed, versioned, and refused when it does not fit."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.errors import ArtifactError, ResourceError
+from pumalib.files.digests import HEAD_BYTES, is_whole, seal
+from pumalib.files.provenance import library_versions
+
+SCHEMA_VERSIONS = {
+    "dataset": 1,
+    "synthetic": 1,
+    "learned": 1,
+    "pool": 1,
+    "scores": 1,
+    "selection": 1,
+    "attack": 1,
+    "track": 1,
+}
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; move it into place on success, remove it on failure.
+
+    Raises:
+        ResourceError: the folder cannot be written, or the disk is full.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _expect_writable(temporary, target)
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, target)
+    except Exception as error:
+        if not _is_for_want_of_room(error):
+            raise
+        raise ResourceError(
+            f"expected room for {target}, got a full disk or quota; make room, and run the same command again"
+        ) from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _expect_writable(temporary: Path, target: Path) -> None:
+    """Make the folder, and try to write there."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        clear_parts(target)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise ResourceError(
+            f"expected to write {target}, got: {error.strerror}; change the owner, permissions or mount of "
+            f"{target.parent}, or make room there"
+        ) from error
+
+
+def clear_parts(target: Path) -> None:
+    """Remove what a killed job left half-written on the way to a file."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        left.unlink(missing_ok=True)
+
+
+def _is_for_want_of_room(error: BaseException | None) -> bool:
+    """Look for a full disk behind an error: libraries pass it on in words of their own."""
+    while error is not None:
+        if getattr(error, "errno", None) in _NO_ROOM or any(os.strerror(number) in str(error) for number in _NO_ROOM):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file whole or not at all."""
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def create_artifact(
+    path: str | os.PathLike[str],
+    kind: str,
+    *,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    code: Mapping[str, str] | None = None,
+    packages: Sequence[str] = (),
+) -> Iterator[h5py.File]:
+    """Create an HDF5 artifact that appears at ``path`` only once it is complete.
+
+    Args:
+        path: where the artifact goes.
+        kind: one of `SCHEMA_VERSIONS`.
+        settings: the config slice that made it.
+        inputs: content fingerprint of each input, by name.
+        code: fingerprint of each module that made it, by module name.
+        packages: optional ones that made it, whose versions are recorded too.
+    """
+    with writing(path) as temporary:
+        with (
+            _PatientFile(temporary) as disk,
+            h5py.File(disk, "w", libver="latest", userblock_size=HEAD_BYTES) as file,
+        ):
+            file.attrs["schema"] = f"puma.{kind}"
+            file.attrs["schema_version"] = SCHEMA_VERSIONS[kind]
+            file.attrs["settings"] = to_json(settings)
+            file.attrs["inputs"] = to_json(inputs)
+            file.attrs["code"] = to_json(dict(code or {}))
+            file.attrs["library_versions"] = to_json(library_versions(*packages))
+            yield file
+        seal(temporary)
+
+
+class _PatientFile(FileIO):
+    """A new file that takes everything, and raises the first error of the disk when it is closed.
+
+    HDF5 crashes the process where a disk fails it as it writes what it held back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+
+    def write(self, content: Any, /) -> int:
+        """Write all of it, unless something before it could not be written."""
+        left = memoryview(content).cast("B")
+        size = len(left)
+        try:
+            while len(left) and self._error is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def close(self) -> None:
+        """Close the file.
+
+        Raises:
+            OSError: something could not be written; once.
+        """
+        super().close()
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+def expect_readable(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that is there and may not be read, which libraries call missing or damaged.
+
+    Raises:
+        ResourceError: no right to read it.
+    """
+    try:
+        open(path, "rb").close()
+    except PermissionError as error:
+        raise ResourceError(
+            f"expected to read {path}, got: {error.strerror}; change its owner or permissions"
+        ) from None
+
+
+@contextmanager
+def open_artifact(path: str | os.PathLike[str], kind: str | None) -> Iterator[h5py.File]:
+    """Open an artifact for reading; refuse a missing, damaged or foreign file.
+
+    Args:
+        path: of the file.
+        kind: one of `SCHEMA_VERSIONS`; None: any.
+
+    Raises:
+        ArtifactError: not there, not HDF5, changed since it was written, another kind, or another schema version.
+        ResourceError: no right to read it.
+    """
+    what = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} file" if kind else "an HDF5 or safetensors file of a study"
+    if not Path(path).is_file():
+        raise ArtifactError(f"expected {what}, found nothing at {path}")
+    expect_readable(path)
+    try:
+        if not is_whole(path):
+            raise OSError("other bytes than were written")
+        file = h5py.File(path, "r")
+    except OSError as error:
+        damage = "a truncated or damaged HDF5 file" if kind else "a damaged or foreign file"
+        raise ArtifactError(f"expected {what}, got {damage} at {path} ({error}); delete it and run again") from None
+    with file:
+        try:
+            _check_schema(file, path, kind)
+            yield file
+        except (OSError, RuntimeError, KeyError) as error:
+            raise ArtifactError(
+                f"expected a readable {kind or 'HDF5'} file, reading {path} failed ({error}); delete it and run again"
+            ) from error
+
+
+def kind_of(file: h5py.File) -> str:
+    """Return the kind that an artifact says it is, such as `scores`."""
+    return str(file.attrs.get("schema", "none")).removeprefix("puma.")
+
+
+def _check_schema(file: h5py.File, path: str | os.PathLike[str], wanted: str | None) -> None:
+    kind, schema = kind_of(file), file.attrs.get("schema", "none")
+    if wanted is None and kind not in SCHEMA_VERSIONS:
+        known = ", ".join(f"puma.{name}" for name in SCHEMA_VERSIONS)
+        raise ArtifactError(f"expected one of the schemas {known}, got {schema} at {path}; the file is from elsewhere")
+    if wanted not in (None, kind):
+        raise ArtifactError(f"expected schema puma.{wanted}, got {schema} at {path}; give the {wanted} file")
+    version = file.attrs.get("schema_version", "none")
+    if version != SCHEMA_VERSIONS[kind]:
+        raise ArtifactError(
+            f"expected version {SCHEMA_VERSIONS[kind]} of puma.{kind}, got {version} at {path}; "
+            "make it again with this version of pumalib"
+        )
+
+
+def read_array(file: h5py.Group, name: str, dtype: Any, ndim: int = 1) -> NDArray[Any]:
+    """Read a stored array after checking that it is there, of this dtype and dimensionality."""
+    if name not in file:
+        raise ArtifactError(f"expected dataset {name!r}, not in {file.file.filename}{file.name}")
+    dataset = file[name]
+    if dataset.dtype != np.dtype(dtype) or dataset.ndim != ndim:
+        raise ArtifactError(
+            f"expected {name!r} as {np.dtype(dtype)} with {ndim} dimensions, got {dataset.dtype} {dataset.shape} "
+            f"in {file.file.filename}"
+        )
+    return np.asarray(dataset[...])
+
+
+def expect_fingerprint(found: str, expected: str, what: str, path: str | os.PathLike[str]) -> None:
+    """Refuse a file that belongs to another pool, dataset or model.
+
+    Raises:
+        ArtifactError: when the two fingerprints differ.
+    """
+    if found != expected:
+        raise ArtifactError(
+            f"expected the {what} with fingerprint {expected[:12]}, got {found[:12]} at {path}; "
+            f"it was made for another {what}: make it again"
+        )
+
+
+def expect_images_as_written(group: h5py.Group, labels: NDArray[np.int64], images: NDArray[np.uint8]) -> None:
+    """Refuse labels and images that have another fingerprint than the group that they were read from.
+
+    Raises:
+        ArtifactError: they have.
+    """
+    if content_fingerprint(labels, images) != group.attrs["fingerprint"]:
+        raise ArtifactError(
+            f"expected the images of {group.file.filename}{group.name} as they were written, got others; "
+            "delete the file and run again"
+        )
+
+
+def content_fingerprint(*parts: NDArray[Any] | str) -> str:
+    """Hash arrays (dtype, shape and bytes) and strings, in order, to a hex digest."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(f"text:{len(part)}:{part}".encode())
+            continue
+        digest.update(f"array:{part.dtype.str}:{part.shape}".encode())
+        for block in _blocks(part):
+            digest.update(np.ascontiguousarray(block).data)
+    return digest.hexdigest()
+
+
+def _blocks(array: NDArray[Any], rows: int = 8192) -> Iterator[NDArray[Any]]:
+    if array.ndim == 0 or array.size == 0:
+        yield array.reshape(-1)
+        return
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]
+
+
+def file_fingerprint(path: str | os.PathLike[str]) -> str:
+    """Hash a file's bytes to a hex digest."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """Serialise settings with sorted keys, so that equal settings give equal bytes."""
+    return json.dumps(value, sort_keys=True, default=str)

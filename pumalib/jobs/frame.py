@@ -1,0 +1,129 @@
+"""The frame of every workflow job: its log, its threads, and its own last word when it fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pumalib.errors import PumaError, ResourceError
+from pumalib.files.provenance import loaded_outside
+from pumalib.jobs.driver import join_run
+from pumalib.jobs.termination import TerminationError, answer_sigterm
+
+ERRORS_FILE = "errors.txt"
+STATUS_OF_SIGTERM = 128 + signal.SIGTERM
+"""What a shell reports of a process that SIGTERM ended."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What surrounds the work of a job.
+
+    Attributes:
+        log: the job's log file.
+        errors: file that failed jobs append their message to, for `python -m pumalib errors`.
+        code: the code fingerprint in the rule's params. With PUMA_CHECK_CLOSURE=1 in the environment (the tests set
+            it) the job fails if it loaded a pumalib module that the fingerprint does not cover.
+        threads: torch threads; None: the job does not use torch.
+    """
+
+    log: str
+    errors: str
+    code: Mapping[str, str]
+    threads: int | None = None
+
+    def enter(self, rank: int | None = None) -> None:
+        """Log to the file, fix torch's threads, and end in order at SIGTERM, from here on.
+
+        Args:
+            rank: number of the process among those that a job started, of which the first alone logs more than
+                warnings; None: the job itself.
+        """
+        answer_sigterm()
+        _open_log(self.log, rank)
+        join_run(Path(self.errors).parent)
+        reach_user_modules()
+        if self.threads is not None:
+            _prepare_torch(self.threads)
+
+    def leave(self) -> None:
+        """Look whether the code fingerprint was whole, where the environment asks for it."""
+        if os.environ.get("PUMA_CHECK_CLOSURE") == "1":
+            _check_closure(self.code)
+
+
+@contextmanager
+def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: int | None = None) -> Iterator[Frame]:
+    """Run a job in its frame, which see, and report a failure as one message.
+
+    Raises:
+        SystemExit: the job failed or was stopped; the message went to stderr, the log and the errors file.
+    """
+    frame = Frame(str(log), str(errors), code, threads)
+    try:
+        frame.enter()
+        started = time.monotonic()
+        logging.info("begin: process %d on %s", os.getpid(), platform.node())
+        yield frame
+        frame.leave()
+        logging.info("end, after %.1f s", time.monotonic() - started)
+    except PumaError as error:
+        if error.__cause__ is not None:
+            logging.error("%s", "".join(traceback.format_exception(error.__cause__)))
+        _fail(str(error), errors, log)
+    except TerminationError as request:
+        _fail(str(request), errors, log, STATUS_OF_SIGTERM)
+    except Exception as error:
+        logging.error("%s", traceback.format_exc())
+        _fail(f"unexpected {type(error).__name__}: {error}", errors, log)
+
+
+def _open_log(log: str | Path, rank: int | None) -> None:
+    level, who = (logging.WARNING, f"rank {rank}: ") if rank else (logging.INFO, "")
+    try:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        if rank is None:
+            Path(log).write_bytes(b"")  # then all append
+        logging.basicConfig(filename=log, level=level, format=f"%(asctime)s %(levelname)s {who}%(message)s", force=True)
+    except OSError as error:
+        raise ResourceError(f"expected to write the log {log}, got: {error.strerror}") from error
+    logging.captureWarnings(True)
+    logging.raiseExceptions = False  # else a full disk prints a traceback for each line
+
+
+def reach_user_modules() -> None:
+    """Let `module:name` in a study find modules in the folder the workflow runs in."""
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _prepare_torch(num_threads: int) -> None:
+    from pumalib.jobs.devices import keep_freed_memory, use_threads
+
+    use_threads(num_threads)
+    keep_freed_memory()
+
+
+def _check_closure(code: Mapping[str, str]) -> None:
+    holes = loaded_outside(code)
+    if holes:
+        raise AssertionError(f"modules outside the code fingerprint: {', '.join(holes)}")
+
+
+def _fail(message: str, errors: str | Path, log: str | Path, status: int = 1) -> None:
+    logging.error("%s", message)
+    text = f"{message}\n  log: {log}\n"
+    with suppress(OSError), open(errors, "a", encoding="utf-8") as file:  # where the disk is full, stderr has it
+        file.write(text)
+    print(f"Error: {text}", file=sys.stderr)
+    raise SystemExit(status)

@@ -1,0 +1,183 @@
+"""States of unfinished work on disk, from which a killed job goes on with the same numbers.
+
+A state file is one line of JSON (schema, key, digest of the rest), then what ``torch.save`` writes. Reading it runs no
+code in it, and a file that is cut short, changed or of other work is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import pickle
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import clear_parts, content_fingerprint, to_json, writing
+from pumalib.files.provenance import library_versions
+from pumalib.jobs.termination import TerminationError, defer_to_steps, is_requested
+from pumalib.ranks import ALONE, Ranks
+
+log = logging.getLogger(__name__)
+
+SCHEMA = "puma.state.1"
+
+
+def state_key(**facts: Any) -> str:
+    """Return a fingerprint of everything that the numbers of some work depend on.
+
+    Args:
+        facts: settings, inputs, seed, device, code; the libraries' versions and torch's threads are added.
+    """
+    kept = {**facts, "threads": torch.get_num_threads(), "library_versions": library_versions()}
+    return content_fingerprint(to_json(kept))
+
+
+@dataclass(frozen=True)
+class StatePlace:
+    """Where a job keeps its state, and how often it saves it.
+
+    Attributes:
+        path: the file.
+        every_seconds: time between saves; 0: at each step. No part of any result.
+    """
+
+    path: Path
+    every_seconds: float = 300.0
+
+    @classmethod
+    def of_job(cls, log: str, config: Mapping[str, Any]) -> StatePlace:
+        """Return the place of a workflow's job: the path of its log, under `work/` instead of `logs/`."""
+        logs = Path(config["errors_file"]).parent
+        path = logs.with_name("work") / Path(log).relative_to(logs).with_suffix(".state")
+        return cls(path, float(config.get("save_every_seconds", cls.every_seconds)))
+
+
+class StateFile:
+    """The state of one piece of work.
+
+    Args:
+        place: where it is kept; None: nowhere, a kill loses everything.
+        key: fingerprint of everything the numbers depend on; a state with another key is not used.
+        ranks: the processes that share the work; the first saves for all, when one of them is to save or to end.
+    """
+
+    def __init__(self, place: StatePlace | None, key: str, ranks: Ranks = ALONE) -> None:
+        self._place, self._key, self._ranks = place, key, ranks
+        self._saved_at = time.monotonic()
+
+    def load(self, device: str = "cpu") -> dict[str, Any] | None:
+        """Return the state last saved, and put torch's global random numbers where they were when it was saved.
+
+        From here on, SIGTERM waits for the next `offer`.
+
+        Args:
+            device: where tensors of the state go.
+
+        Returns:
+            None, with a line in the log where there is a file, if there is no state that fits.
+        """
+        if self._place is None:
+            return None
+        defer_to_steps()
+        if not self._place.path.is_file():
+            return None
+        try:
+            found = _read(self._place.path, self._key, device)
+        except ArtifactError as error:
+            log.warning("start anew: %s", error)
+            return None
+        _set_random_state(found["random"])
+        log.info("go on from the state at %s", self._place.path)
+        values: dict[str, Any] = found["values"]
+        return values
+
+    def offer(self, values: Callable[[], dict[str, Any]]) -> None:
+        """Save the state if it is time to, or if the process was asked to end; call this between two steps.
+
+        Args:
+            values: gives all that the steps to come depend on: tensors, numbers, text, lists and mappings of them.
+
+        Raises:
+            TerminationError: the process was asked to end, and the state is saved.
+        """
+        if self._place is None:
+            return
+        is_due = time.monotonic() - self._saved_at >= self._place.every_seconds
+        is_last, is_due = self._ranks.any(is_requested(), is_due)
+        if is_last or is_due:
+            if self._ranks.is_first:
+                self._save(self._place.path, values())
+            self._saved_at = time.monotonic()
+        if is_last:
+            self._ranks.any(is_last)  # the others end when the first has saved
+            raise TerminationError(
+                f"stopped by SIGTERM, the state is saved at {self._place.path}; "
+                "run the same command again to go on from it"
+            )
+
+    def _save(self, path: Path, values: dict[str, Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save({"values": values, "random": _random_state()}, buffer)
+        payload = buffer.getbuffer()
+        head = {"schema": SCHEMA, "key": self._key, "digest": hashlib.sha256(payload).hexdigest()}
+        with writing(path) as temporary, open(temporary, "wb") as file:
+            file.write(to_json(head).encode() + b"\n")
+            file.write(payload)
+
+    def remove(self) -> None:
+        """Remove the state, once the outputs are in place."""
+        if self._place is not None:
+            self._place.path.unlink(missing_ok=True)
+            clear_parts(self._place.path)
+
+
+NO_STATE = StateFile(None, "")
+"""Work that keeps no state."""
+
+
+def _read(path: Path, key: str, device: str) -> dict[str, Any]:
+    """Read a state file.
+
+    Raises:
+        ArtifactError: damaged, of another schema, or of other work.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"expected a state at {path}, got: {error.strerror}") from None
+    line, _, payload = content.partition(b"\n")
+    try:
+        head = json.loads(line)
+        found = (head["schema"], head["key"], head["digest"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ArtifactError(f"expected a state at {path}, got another file or a damaged one ({error!r})") from None
+    if found[0] != SCHEMA:
+        raise ArtifactError(f"expected a state with schema {SCHEMA}, got {found[0]} at {path}")
+    if found[1] != key:
+        raise ArtifactError(f"the state at {path} is of other settings, other inputs, other code or another machine")
+    if found[2] != hashlib.sha256(payload).hexdigest():
+        raise ArtifactError(f"expected the state at {path} as it was written, got a damaged one")
+    try:
+        values: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ArtifactError(f"the state at {path} cannot be read ({error})") from None
+    return values
+
+
+def _random_state() -> dict[str, Any]:
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": devices}
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"].cpu())
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all([device.cpu() for device in state["cuda"]])

@@ -1,0 +1,1 @@
+"""One module a report kind: its table, its figure and its page."""

@@ -1,0 +1,156 @@
+"""What runs cost: rows, draws, attack steps and passes through networks, with all that they depend on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter
+
+from pumalib.data.pool import read_pool_rows
+from pumalib.errors import ArtifactError
+from pumalib.reporting.passes import (
+    UNKNOWN,
+    Passes,
+    attack_steps,
+    margin_passes,
+    tracking_passes,
+    training_passes,
+)
+from pumalib.scores.settings import CustomScoreSettings, MarginSettings, ScoreSettings
+from pumalib.scores.table import read_scores
+from pumalib.selection.settings import read_online
+from pumalib.selection.stage import read_selection
+from pumalib.tracks.settings import TrackSettings
+from pumalib.training.settings import TrainingSettings
+
+TRAINING, MARGIN_MODEL, SCORE, EVALUATION, WHOLE = "training", "margin model", "score", "evaluation", "whole"
+LEARNED_POOL = "learned pool"
+"""What a part of a cost is: the run's own training, the training of a model that a score looks through, the scoring
+of a pool, an attack on the test images (seconds only), the sum of all but the evaluation; or the learning of a pool,
+whose passes are not counted (seconds only)."""
+
+_AMOUNTS = ("rows", "draws", "attack_steps", "forward_passes", "backward_passes", "seconds")
+
+
+@dataclass(frozen=True)
+class CostPart:
+    """One training, score or evaluation that a run of one seed stands on.
+
+    Attributes:
+        run, seed: what it is needed for.
+        kind: `training`, `margin model`, `score`, `learned pool` or `evaluation`.
+        name: of the run, score, pool or attack.
+        settings: of the training or score; None for an evaluation, a learned pool and a model that the study does not
+            train.
+        online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
+        gathered: for a score of tracks, of each run behind it `training` and what it had to `track`.
+        file: selection file of a training, score file of a score.
+        pool: pool file of a score.
+        benchmarks: seconds of its jobs; none: not asked for.
+    """
+
+    run: str
+    seed: int
+    kind: str
+    name: str
+    settings: Mapping[str, Any] | None = None
+    online: Mapping[str, Any] = field(default_factory=dict)
+    gathered: Sequence[Mapping[str, Any]] = ()
+    file: str | None = None
+    pool: str | None = None
+    benchmarks: tuple[str, ...] = ()
+
+
+def cost_table(parts: Sequence[CostPart]) -> pd.DataFrame:
+    """Return a row per run and part, means over seeds; the last of each run is its `whole`.
+
+    Columns: run, part, name, rows (kept by a training, scored by a score), draws, attack_steps (a draw),
+    forward_passes and backward_passes (images), seconds, seconds_sd (n - 1), num_seeds. nan: not known, not asked for,
+    or meaningless; a whole with an unknown part is unknown.
+
+    Raises:
+        ArtifactError: If a file is missing, damaged or of another pool.
+    """
+    table = pd.DataFrame([_measure(part) for part in parts])
+    keys = ["run", "part", "name"]
+    whole = table[table["part"] != EVALUATION].groupby(["run", "seed"], sort=False)
+    sums = whole[["forward_passes", "backward_passes", "seconds"]].agg(_sum_of_known).reset_index()
+    table = pd.concat([table, sums.assign(part=WHOLE, name="")], ignore_index=True)
+    groups = table.groupby(keys, sort=False)
+    means = groups[list(_AMOUNTS)].mean()
+    means["seconds_sd"], means["num_seeds"] = groups["seconds"].std(), groups["seed"].nunique()
+    order = {run: place for place, run in enumerate(dict.fromkeys(table["run"]))}
+    return means.reset_index().sort_values("run", key=lambda runs: runs.map(order), kind="stable", ignore_index=True)
+
+
+def _sum_of_known(values: pd.Series[float]) -> float:
+    """Return the sum; nan where any part is."""
+    return float(values.sum(skipna=False))
+
+
+def _measure(part: CostPart) -> dict[str, Any]:
+    """Return one row for one seed."""
+    row: dict[str, Any] = {"run": part.run, "seed": part.seed, "part": part.kind, "name": part.name}
+    row |= dict.fromkeys(_AMOUNTS, math.nan)
+    row["seconds"] = sum(map(read_seconds, part.benchmarks)) if part.benchmarks else math.nan
+    if part.settings is None or part.file is None:
+        return row
+    row |= _score_amounts(part) if part.kind == SCORE else _training_amounts(part)
+    return row
+
+
+def _training_amounts(part: CostPart) -> dict[str, float]:
+    training = TrainingSettings.model_validate(part.settings)
+    return {
+        "rows": len(read_selection(str(part.file)).rows),
+        "draws": training.num_steps * training.batch_size,
+        "attack_steps": attack_steps(training),
+        **_columns(training_passes(training, read_online(part.online))),
+    }
+
+
+def _score_amounts(part: CostPart) -> dict[str, float]:
+    settings = TypeAdapter(ScoreSettings).validate_python(part.settings)
+    pool = read_pool_rows(str(part.pool))
+    table = read_scores(str(part.file), pool.fingerprint)
+    if isinstance(settings, CustomScoreSettings):
+        passes = UNKNOWN
+    elif isinstance(settings, MarginSettings):
+        passes = margin_passes(table)
+    else:
+        passes = _passes_of_gathering(part, len(table.score))
+    return {"rows": len(table.score), **_columns(passes)}
+
+
+def _passes_of_gathering(part: CostPart, num_rows: int) -> Passes:
+    """Return the passes that the runs behind a score of tracks added to their trainings; none for a random score."""
+    added = [
+        tracking_passes(
+            TrackSettings.model_validate(run["track"]), TrainingSettings.model_validate(run["training"]), num_rows
+        )
+        for run in part.gathered
+    ]
+    return Passes(sum(passes.forward for passes in added), sum(passes.backward for passes in added))
+
+
+def _columns(passes: Passes) -> dict[str, float]:
+    return {"forward_passes": passes.forward, "backward_passes": passes.backward}
+
+
+def read_seconds(path: str | Path) -> float:
+    """Read the seconds of one job from a benchmark file of Snakemake.
+
+    Raises:
+        ArtifactError: If it holds no seconds.
+    """
+    try:
+        return float(pd.read_csv(path, sep="\t")["s"].iloc[0])
+    except (KeyError, IndexError, ValueError, pd.errors.ParserError):
+        raise ArtifactError(
+            f"expected seconds in the column s, found none in {path}; delete it and run again"
+        ) from None

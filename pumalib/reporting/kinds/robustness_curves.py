@@ -1,0 +1,174 @@
+"""The figure of accuracy against epsilon, one line a run, from the shortest perturbations that an attack found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.errors import DataError
+from pumalib.evaluation.table import StoredNorms, read_shortest_norms
+from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
+from pumalib.reporting.figures import (
+    COLUMN_WIDTH_INCHES,
+    NORM_NAMES,
+    FigurePaths,
+    draw_line,
+    figure_style,
+    legend_columns,
+    new_figure,
+    save_figure,
+)
+from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.settings import RobustnessCurvesSettings
+from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, half_width, spread
+
+_POINTS_PER_THREAT = 50
+"""Epsilons between 0 and the threat's; so the threat's is one of them."""
+
+_TABLED_SHARES = (0.0, 0.5, 1.0, 1.5, 2.0)
+"""Shares of the threat's epsilon that stand on the page."""
+
+_BAND_ALPHA = 0.2
+
+
+@dataclass(frozen=True)
+class AttackFile:
+    """The attack table of one run and seed.
+
+    Attributes:
+        run, seed: which.
+        path: its HDF5 file, of a minimum-norm attack.
+    """
+
+    run: str
+    seed: int
+    path: Path
+
+    @classmethod
+    def from_mapping(cls, entry: Mapping[str, Any]) -> AttackFile:
+        """Read what a rule's params spell."""
+        return cls(entry["run"], int(entry["seed"]), Path(entry["table"]))
+
+
+def robustness_table(files: Sequence[AttackFile], epsilon: float, up_to: float) -> pd.DataFrame:
+    """Return a row per run and epsilon; runs keep their order.
+
+    Columns: run, epsilon (pixel scale, from 0), mean over seeds of the accuracy at that epsilon (a share in [0, 1];
+    at 0 the clean accuracy), low and high of its 95 % t-interval (nan for one seed), num_seeds, num_samples (images
+    a seed).
+
+    Args:
+        files: tables of a minimum-norm attack, one a run and seed.
+        epsilon: the threat's.
+        up_to: largest epsilon, in the threat's.
+
+    Raises:
+        ArtifactError: a file that is no table of such an attack.
+        DataError: runs attacked on other images with one seed.
+    """
+    epsilons = epsilon * (np.arange(int(np.ceil(_POINTS_PER_THREAT * up_to)) + 1) / _POINTS_PER_THREAT)
+    tables = {(file.run, file.seed): read_shortest_norms(file.path) for file in files}
+    _refuse_other_images(tables)
+    groups: dict[str, list[StoredNorms]] = {}
+    for (run, _), table in tables.items():
+        groups.setdefault(run, []).append(table)
+    return pd.concat([_run_rows(run, group, epsilons) for run, group in groups.items()], ignore_index=True)
+
+
+def _run_rows(run: str, tables: Sequence[StoredNorms], epsilons: NDArray[np.float64]) -> pd.DataFrame:
+    accuracies = np.stack([table.accuracies(epsilons) for table in tables])
+    means = accuracies.mean(0)
+    halves = np.array([half_width(column.tolist()) for column in accuracies.T])
+    rows = {"run": run, "epsilon": epsilons, "mean": means, "low": means - halves, "high": means + halves}
+    return pd.DataFrame({**rows, "num_seeds": len(tables), "num_samples": min(len(table.label) for table in tables)})
+
+
+def _refuse_other_images(tables: Mapping[tuple[str, int], StoredNorms]) -> None:
+    """Refuse runs whose tables of one seed differ in their labels."""
+    first: dict[int, tuple[str, StoredNorms]] = {}
+    for (run, seed), table in tables.items():
+        like, other = first.setdefault(seed, (run, table))
+        if not np.array_equal(table.label, other.label):
+            raise DataError(
+                f"expected runs attacked on the same images, got others for {run} than for {like} with seed {seed}; "
+                "make the attack tables again"
+            )
+
+
+def draw_robustness(
+    table: pd.DataFrame, settings: RobustnessCurvesSettings, threat: ThreatSettings, styles: RunStyles
+) -> Figure:
+    """Draw `robustness_table` in per cent, a band a t-interval; a dotted line stands at the threat's epsilon."""
+    runs = list(dict.fromkeys(table["run"]))
+    lines = run_line_styles(runs, styles, settings.baseline)
+    with figure_style():
+        figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 2.9)
+        for run in runs:
+            _draw_line(axes, run, table[table["run"] == run], lines[run])
+        axes.axvline(threat.epsilon, color="#404040", linestyle=(0, (1, 1.5)), linewidth=0.9)
+        axes.set_xlabel(f"epsilon ({NORM_NAMES[threat.norm]}, pixel scale)")
+        axes.set_ylabel("accuracy (%)")
+        axes.set_xlim(0, table["epsilon"].max())
+        axes.set_ylim(0, 100)
+        axes.locator_params(axis="x", nbins=6)
+        axes.grid(True)
+        figure.legend(loc="outside upper center", ncols=legend_columns(runs, COLUMN_WIDTH_INCHES, 3), handlelength=2.6)
+    return figure
+
+
+def _draw_line(axes: Axes, run: str, rows: pd.DataFrame, style: LineStyle) -> None:
+    axes.fill_between(
+        rows["epsilon"], 100 * rows["low"], 100 * rows["high"], color=style.colour, alpha=_BAND_ALPHA, linewidth=0
+    )
+    draw_line(axes, rows["epsilon"], 100 * rows["mean"], style, run)
+
+
+def robustness_page(table: pd.DataFrame, settings: RobustnessCurvesSettings, threat: ThreatSettings) -> str:
+    """Return accuracies at a few epsilons, what the figure shows, over how many seeds and images."""
+    places = [round(_POINTS_PER_THREAT * share) for share in _TABLED_SHARES if share <= settings.up_to]
+    groups = [(str(run), rows.iloc[places]) for run, rows in table.groupby("run", sort=False)]
+    header = ["accuracy (%) at epsilon", *(f"{value:.4g}" for value in groups[0][1]["epsilon"])]
+    cells = [[f"`{run}`", *(_cell(row) for row in rows.to_dict("records"))] for run, rows in groups]
+    dashed = f" Dashed: `{settings.baseline}`." if settings.baseline else ""
+    lines = [
+        markdown_table(header, cells),
+        f"Share of test images that are right when clean and whose shortest perturbation found ({settings.attack}, "
+        f"{NORM_NAMES[threat.norm]}) is at least epsilon long; at 0 the clean accuracy. Dotted line: the threat's "
+        f"epsilon, {threat.epsilon:.4g}.{dashed} What is found is never shorter than the shortest, so that the lines "
+        "are upper bounds; a model that masks its gradient looks robust here, which the attack `square` would show.",
+        "Lines are means over seeds; bands, and brackets in the table, 95 % t-intervals, each alone (none for a single "
+        f"seed). Seeds per run: {spread(table['num_seeds'])}. Test images: {spread(table['num_samples'])}.",
+    ]
+    few = [FEW_SEEDS_WARNING] if table["num_seeds"].min() < MIN_SEEDS_FOR_CLAIM else []
+    return "\n\n".join([*lines, *few])
+
+
+def _cell(row: Mapping[Any, Any]) -> str:
+    mean, low, high = (100 * row[key] for key in ("mean", "low", "high"))
+    return f"{mean:.2f}" if np.isnan(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def write_robustness_curves(
+    files: Sequence[AttackFile],
+    settings: RobustnessCurvesSettings,
+    threat: ThreatSettings,
+    styles: RunStyles,
+    csv_path: Path,
+    markdown_path: Path,
+    figure: FigurePaths,
+) -> None:
+    """Write the figure (PNG, SVG), its numbers (CSV) and its page (Markdown)."""
+    table = robustness_table(files, threat.epsilon, settings.up_to)
+    save_figure(draw_robustness(table, settings, threat, styles), figure.png, figure.svg)
+    write_csv(csv_path, table)
+    image = markdown_image(markdown_path, figure.png, "Accuracy against epsilon")
+    write_text(markdown_path, f"{image}\n\n{robustness_page(table, settings, threat)}")

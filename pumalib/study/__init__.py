@@ -1,0 +1,1 @@
+"""A study: its grammar, its checks and its file."""

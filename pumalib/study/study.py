@@ -1,0 +1,262 @@
+"""A study: one config file, complete by itself, checked whole before any job starts. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic.json_schema import models_json_schema
+
+from pumalib.abstraction.study import AbstractionStudySettings
+from pumalib.attacks.settings import AttackSettings
+from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.data.settings import DatasetSettings, SyntheticSettings
+from pumalib.errors import ConfigError
+from pumalib.learning.settings import LearnedSettings, RobustFeaturesSettings
+from pumalib.models.settings import ArchitectureSettings
+from pumalib.perceptron.study import PerceptronStudySettings
+from pumalib.reporting.settings import ReportSettings
+from pumalib.scores.settings import ScoreSettings, TrackedScore
+from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon
+from pumalib.setting_errors import describe
+from pumalib.settings import Name, Seeds, Settings
+from pumalib.synthesis.settings import EdmSettings
+from pumalib.tracks.settings import TrackSettings
+from pumalib.training.settings import TrainingSettings, keys_of_other_methods
+
+
+class PoolSettings(Settings):
+    """All training candidates: train rows of a dataset, then those of a synthetic set; or rows learned from a pool."""
+
+    dataset: Name | None = None
+    """Name under `datasets`; a learned pool has that of the pool it starts from."""
+    synthetic: SyntheticSettings | None = None
+    """The synthetic rows; none: real rows alone."""
+    learned: LearnedSettings | None = None
+    """How images are learned from those of another pool; instead of a dataset."""
+
+    @model_validator(mode="after")
+    def _check_one_origin(self) -> PoolSettings:
+        if (self.dataset is None) == (self.learned is None):
+            raise ValueError(f"expected exactly one of dataset and learned, got {'both' if self.dataset else 'none'}")
+        if self.learned is not None and self.synthetic is not None:
+            raise ValueError("expected no synthetic beside learned; give it to the pool that learning starts from")
+        return self
+
+
+class RunOverrides(Settings):
+    """What a run changes of `defaults`; `training` key by key, everything else whole."""
+
+    pool: Name | None = None
+    """Name under `pools`."""
+    architecture: ArchitectureSettings | None = None
+    """A name such as `mlp`, or `{name: ..., width: ...}`."""
+    training: TrainingSettings = TrainingSettings()
+    """The recipe."""
+    prune: tuple[CutSettings, ...] = ()
+    """Cuts; none: every row of the pool is kept."""
+    epsilon: EpsilonSettings = FixedEpsilon()
+    """Epsilon of each row."""
+    track: TrackSettings = TrackSettings()
+    """What to gather about every row of the pool on the way, for scores."""
+    repetition: int = Field(default=0, ge=0)
+    """Another value gives other initial weights and another order within the same seed."""
+
+
+class Run(Settings):
+    """One training, resolved: defaults and overrides merged."""
+
+    pool: Name
+    architecture: ArchitectureSettings
+    training: TrainingSettings = TrainingSettings()
+    prune: tuple[CutSettings, ...] = ()
+    epsilon: EpsilonSettings = FixedEpsilon()
+    track: TrackSettings = TrackSettings()
+    repetition: int = Field(default=0, ge=0)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores its selection reads, sorted."""
+        names = {cut.by for cut in self.prune if cut.by != "random"}
+        return tuple(sorted(names | self.epsilon.scores))
+
+
+class StudySettings(Settings):
+    """A study as its config file spells it."""
+
+    study: Name
+    """Name of the study and of its results folder."""
+    seeds: Seeds
+    """Independent repetitions of the whole corridor: split, generator, margin model, initial weights and order."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where jobs compute; `auto` takes CUDA where there is one."""
+    threads: int = Field(default=1, gt=0)
+    """Torch threads of a job; on a CPU they are part of the result."""
+    save_every_seconds: float = Field(default=300, ge=0)
+    """Seconds between saves of the state that a killed job goes on from; 0: at each step. No part of the result."""
+    data_dir: str = "data"
+    """Folder of downloaded data sets."""
+    threat: ThreatSettings
+    """The perturbations that models should withstand."""
+    datasets: dict[Name, DatasetSettings] = Field(min_length=1)
+    """Real images, by name."""
+    generators: dict[Name, EdmSettings] = Field(default_factory=dict)
+    """Generators that the study trains, by name."""
+    pools: dict[Name, PoolSettings] = Field(min_length=1)
+    """Training candidates, by name."""
+    defaults: RunOverrides = RunOverrides()
+    """What every run starts from."""
+    scores: dict[Name, ScoreSettings] = Field(default_factory=dict)
+    """Scores of pools, by name."""
+    runs: dict[Name, RunOverrides | None] = Field(min_length=1)
+    """Trainings, by name."""
+    attacks: dict[Name, AttackSettings] = Field(min_length=1)
+    """Attacks that runs are evaluated with, by name."""
+    reports: dict[Name, ReportSettings] = Field(default_factory=dict)
+    """Tables and figures, by name; each is a target of its own."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study.
+
+    Attributes:
+        settings: as spelled.
+        runs: resolved.
+    """
+
+    settings: StudySettings
+    runs: Mapping[str, Run]
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.settings.study
+
+    @property
+    def extent(self) -> str:
+        """How much there is to train, in words."""
+        return f"{len(self.runs)} runs"
+
+    def dataset_at(self, dataset: str, seed: int) -> str:
+        """Return `/seed<k>` where the dataset's split is seeded, else nothing."""
+        return f"/seed{seed}" if self.settings.datasets[dataset].is_seeded else ""
+
+    def pool_at(self, pool: str, seed: int) -> str:
+        """Return `/seed<k>` where the pool differs from seed to seed, else nothing."""
+        settings = self.settings.pools[pool]
+        is_sampled = settings.synthetic is not None and settings.synthetic.method == "generator"
+        is_own = is_sampled or settings.learned is not None
+        return f"/seed{seed}" if is_own else self.dataset_at(self.dataset_of_pool(pool), seed)
+
+    def pools_behind(self, pool: str) -> tuple[str, ...]:
+        """Return a pool, the pool it is learned from, and so on to one of a dataset."""
+        learned = self.settings.pools[pool].learned
+        return (pool,) if learned is None else (pool, *self.pools_behind(learned.pool))
+
+    def dataset_of_pool(self, pool: str) -> str:
+        """Return the name of the dataset that a pool holds rows of, or is learned from."""
+        return str(self.settings.pools[self.pools_behind(pool)[-1]].dataset)
+
+    def attacks_of(self, run: str) -> list[str]:
+        """Return the names of the attacks that a run is evaluated with."""
+        attacks = self.settings.attacks
+        return [name for name, attack in attacks.items() if attack.runs is None or run in attack.runs]
+
+    def score_pool(self, score: str) -> str:
+        """Return the name of the pool a score belongs to."""
+        settings = self.settings.scores[score]
+        if isinstance(settings, TrackedScore):
+            return self.runs[settings.tracked[0]].pool
+        pool = settings.pool or self.settings.defaults.pool
+        if pool is None:
+            raise ConfigError(f"expected a pool for scores.{score}, or one under defaults")
+        return pool
+
+    def runs_behind(self, score: str, seed: int) -> list[tuple[str, int]]:
+        """Return the (run, seed) of each model a score needs: looked through, or gathered from; none: a checkpoint."""
+        settings = self.settings.scores[score]
+        model = getattr(settings, "model", None)
+        if model is None:
+            return [(run, seed) for run in getattr(settings, "tracked", ())]
+        return [] if model.run is None else [(model.run, seed if model.seed is None else model.seed)]
+
+    def behind_run(self, run: str, seed: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        """Return the (run, seed) of each model and the (score, seed) of each score a run depends on, each once.
+
+        The nearest come first.
+        """
+        models: dict[tuple[str, int], None] = {}
+        scores = dict.fromkeys((score, seed) for score in self.runs[run].scores)
+        deeper: dict[tuple[str, int], None] = {}
+        needed = [model for score, at in scores for model in self.runs_behind(score, at)]
+        needed += [(model, seed) for model in self.models_behind_pool(self.runs[run].pool)]
+        for model in needed:
+            nested_models, nested_scores = self.behind_run(*model)
+            models |= dict.fromkeys([model, *nested_models])
+            deeper |= dict.fromkeys(nested_scores)
+        return list(models), list(scores | deeper)
+
+    def models_behind_pool(self, pool: str) -> list[str]:
+        """Return the runs whose models a pool, or one it is learned from, is learned through."""
+        learned = [self.settings.pools[name].learned for name in self.pools_behind(pool)]
+        return [settings.model for settings in learned if isinstance(settings, RobustFeaturesSettings)]
+
+    def learned_behind(self, run: str, seed: int) -> list[tuple[str, int]]:
+        """Return the (pool, seed) of each learned pool that a run, or a model it depends on, was trained on."""
+        trained = [(run, seed), *self.behind_run(run, seed)[0]]
+        pools = dict.fromkeys((pool, at) for name, at in trained for pool in self.pools_behind(self.runs[name].pool))
+        return [(pool, at) for pool, at in pools if self.settings.pools[pool].learned is not None]
+
+    def dataset_of_run(self, run: str) -> str:
+        """Return the name of the dataset behind a run's pool."""
+        return self.dataset_of_pool(self.runs[run].pool)
+
+
+def parse_study(raw: Mapping[str, Any], origin: str = "config") -> Study:
+    """Parse a study; its names and files are checked by `config_checks.check_study`.
+
+    Args:
+        raw: the mapping a config file holds.
+        origin: how errors name the file.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or an impossible value; the message says where.
+    """
+    try:
+        settings = StudySettings.model_validate(dict(raw))
+    except ValidationError as error:
+        raise ConfigError(describe(error, StudySettings, (), origin)) from None
+    defaults = dict(raw.get("defaults") or {})
+    runs = {name: _resolve(name, defaults, dict(own or {}), origin) for name, own in raw["runs"].items()}
+    return Study(settings, runs)
+
+
+def _resolve(name: str, defaults: dict[str, Any], own: dict[str, Any], origin: str) -> Run:
+    merged = {**defaults, **own}
+    inherited, changed = dict(defaults.get("training") or {}), dict(own.get("training") or {})
+    if "method" in changed:
+        foreign = keys_of_other_methods(str(changed["method"]))
+        inherited = {key: value for key, value in inherited.items() if key not in foreign}
+    merged["training"] = {**inherited, **changed}
+    try:
+        return Run.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(describe(error, Run, ("runs", name), origin)) from None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, for editors: of the corridor, or of a theory, told by its section."""
+    models = (StudySettings, PerceptronStudySettings, AbstractionStudySettings)
+    _, schema = models_json_schema([(model, "validation") for model in models], title="PUMA study")
+    for model in models:
+        for group in schema["$defs"][model.__name__]["properties"].values():
+            if "patternProperties" in group:  # pydantic leaves other names than the pattern's open
+                group["additionalProperties"] = False
+    choice: dict[str, Any]
+    choice, *theories = ({"$ref": f"#/$defs/{model.__name__}"} for model in models)
+    for section, theory in zip(("perceptron", "abstraction"), theories, strict=True):
+        choice = {"if": {"required": [section]}, "then": theory, "else": choice}
+    return {**schema, **choice, "$schema": "https://json-schema.org/draft/2020-12/schema"}

@@ -1,0 +1,1 @@
+"""What a training gathers about every row: between training and scores."""

@@ -1,0 +1,228 @@
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pumalib.errors import DataError
+from pumalib.reporting.colours import run_styles
+from pumalib.reporting.comparison_page import comparison_page
+from pumalib.reporting.figures import FigurePaths
+from pumalib.reporting.kinds.comparison import comparison_metrics, comparison_table, num_comparisons, write_comparison
+from pumalib.reporting.settings import ComparisonSettings, PublishedNumbers
+
+WITH_CONTROL = ComparisonSettings(kind="comparison", baseline="trades", control="control-20")
+T_OF_TEN_COMPARISONS_AND_TWO_DEGREES = 14.089
+"""Printed tables: two-sided 0.5 %, two degrees of freedom."""
+
+
+def written(results: pd.DataFrame, settings: ComparisonSettings, folder: Path) -> str:
+    write_comparison(results, settings, run_styles(results["run"].tolist()), folder / "table.csv", folder / "table.md")
+    return (folder / "table.md").read_text(encoding="utf-8")
+
+
+def row_of(table: pd.DataFrame, run: str) -> "pd.Series[float]":
+    return table.set_index("run").loc[run]
+
+
+def test_table_equals_numbers_done_by_hand(three_runs: pd.DataFrame) -> None:
+    row = row_of(comparison_table(three_runs, WITH_CONTROL), "puma-20")
+    assert row["clean_accuracy_mean"] == pytest.approx(0.93)
+    assert row["clean_accuracy_sd"] == pytest.approx(0.02)
+    assert row["clean_accuracy_minus_baseline"] == pytest.approx(0.02)
+    assert row["clean_accuracy_minus_control"] == pytest.approx(0.01)
+    assert row["robust_accuracy_cw_mean"] == pytest.approx(0.60)
+    assert row["robust_accuracy_cw_sd"] == pytest.approx(0.0, abs=1e-12)
+    assert row["robust_accuracy_cw_minus_baseline"] == pytest.approx(-0.01)
+    assert row["robust_accuracy_cw_minus_control"] == pytest.approx(0.0, abs=1e-12)
+    assert (row["pruned_fraction"], row["num_kept"], row["mean_epsilon"]) == (0.2, 800, pytest.approx(0.03))
+    assert (row["robust_accuracy_cw_num_seeds"], row["robust_accuracy_cw_num_samples"]) == (3, 500)
+
+
+def test_interval_is_a_corrected_t_interval(tidy: Callable[..., pd.DataFrame]) -> None:
+    runs = {"trades": {"clean": [0.90, 0.90, 0.90]}}
+    runs |= {f"run-{place}": {"clean": [0.91, 0.92, 0.93]} for place in range(10)}
+    table = comparison_table(tidy(runs), ComparisonSettings(kind="comparison", baseline="trades"))
+    row = row_of(table, "run-3")
+    half_width = T_OF_TEN_COMPARISONS_AND_TWO_DEGREES * 0.01 / math.sqrt(3)
+    assert row["clean_accuracy_minus_baseline_low"] == pytest.approx(0.02 - half_width, abs=1e-5)
+    assert row["clean_accuracy_minus_baseline_high"] == pytest.approx(0.02 + half_width, abs=1e-5)
+
+
+def test_rows_stand_in_the_order_of_the_settings_or_of_the_file(three_runs: pd.DataFrame) -> None:
+    assert comparison_table(three_runs, WITH_CONTROL)["run"].tolist() == ["trades", "puma-20", "control-20"]
+    chosen = WITH_CONTROL.model_copy(update={"runs": ("control-20", "puma-20")})
+    assert comparison_table(three_runs, chosen)["run"].tolist() == ["control-20", "puma-20"]
+
+
+def test_a_mean_epsilon_that_only_training_knows_is_a_dash(three_runs: pd.DataFrame, tmp_path: Path) -> None:
+    three_runs.loc[three_runs["run"] == "puma-20", "mean_epsilon"] = math.nan
+    page = written(three_runs, WITH_CONTROL, tmp_path)
+    (line,) = (line for line in page.splitlines() if line.startswith("| `puma-20`"))
+    assert [cell.strip() for cell in line.split("|")][2:5] == ["20.0", "800", "-"]
+    assert "Mean epsilon `-`: the run finds its epsilons during training" in page
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert table["mean_epsilon"].isna().tolist() == [False, True, False]
+
+
+def test_a_run_is_not_compared_with_itself(three_runs: pd.DataFrame) -> None:
+    table = comparison_table(three_runs, WITH_CONTROL)
+    assert math.isnan(row_of(table, "trades")["clean_accuracy_minus_baseline"])
+    assert math.isnan(row_of(table, "control-20")["clean_accuracy_minus_control_low"])
+
+
+def test_each_pair_counts_once_as_a_comparison() -> None:
+    assert num_comparisons(["trades", "puma-20", "control-20"], WITH_CONTROL, 2) == 3 * 2
+    assert num_comparisons(["puma-20"], WITH_CONTROL, 2) == 2 * 2
+    assert num_comparisons(["trades"], ComparisonSettings(kind="comparison", baseline="trades"), 2) == 0
+
+
+def test_a_missing_seed_is_refused_by_name(three_runs: pd.DataFrame) -> None:
+    partial = three_runs[~((three_runs["run"] == "puma-20") & (three_runs["seed"] == 1))]
+    with pytest.raises(DataError, match=r'run "puma-20" against "trades", clean accuracy.*lacks seed 1;'):
+        comparison_table(partial, WITH_CONTROL)
+
+
+def test_missing_runs_and_attacks_are_refused_with_the_nearest_name(three_runs: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match='did you mean "control-20"'):
+        comparison_table(three_runs, WITH_CONTROL.model_copy(update={"control": "control-2"}))
+    with pytest.raises(DataError, match='no attack "cv"; did you mean "cw"'):
+        comparison_table(three_runs, WITH_CONTROL.model_copy(update={"attacks": ("cv",)}))
+
+
+def test_only_the_chosen_attacks_are_shown(seven_runs: pd.DataFrame) -> None:
+    table = comparison_table(seven_runs, WITH_CONTROL.model_copy(update={"attacks": ("pgd",)}))
+    assert "robust_accuracy_pgd_mean" in table
+    assert not any("cw" in column for column in table)
+
+
+def test_markdown_shows_points_and_the_csv_full_precision(three_runs: pd.DataFrame, tmp_path: Path) -> None:
+    page = written(three_runs, WITH_CONTROL, tmp_path)
+    assert "93.00 ± 2.00" in page
+    assert "| +2.00 [" in page
+    assert "| `puma-20` | 20.0 | 800 | 0.03 |" in page
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = comparison_table(three_runs, WITH_CONTROL)
+    assert list(rows[0]) == list(expected)
+    for column in expected.columns.drop("run"):
+        read = [float(row[column]) for row in rows]
+        assert read == pytest.approx(expected[column].tolist(), rel=0, abs=0, nan_ok=True)
+
+
+def test_every_table_row_has_the_header_s_number_of_cells(seven_runs: pd.DataFrame, tmp_path: Path) -> None:
+    lines = [line for line in written(seven_runs, WITH_CONTROL, tmp_path).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 7
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
+
+
+def test_caption_says_how_numbers_were_made(three_runs: pd.DataFrame, tmp_path: Path) -> None:
+    page = written(three_runs, WITH_CONTROL, tmp_path)
+    for words in (
+        "one standard deviation over seeds",
+        "paired by seed",
+        "Student t intervals",
+        "joint 95 % level",
+        "Bonferroni over 6 comparisons",
+        "Seeds: 3. Test images: 500.",
+        "Control: `control-20`",
+        "0.5 points",
+    ):
+        assert words in page
+
+
+def test_caption_names_different_test_sizes_per_metric(three_runs: pd.DataFrame, tmp_path: Path) -> None:
+    three_runs.loc[three_runs["attack"] == "cw", "num_samples"] = 100
+    page = written(three_runs, WITH_CONTROL, tmp_path)
+    assert "500 for clean accuracy, 100 for robust accuracy (cw)" in page
+
+
+def with_seeds(tidy: Callable[..., pd.DataFrame], num_seeds: int) -> pd.DataFrame:
+    wobble = [0.0002 * (seed % 3) for seed in range(num_seeds)]
+    same = {"clean": [0.9] * num_seeds, "cw": [0.6] * num_seeds}
+    better = {"clean": [0.92] * num_seeds, "cw": [0.6 + each for each in wobble]}
+    worse = {"clean": [0.9] * num_seeds, "cw": [0.5 + each for each in wobble]}
+    return tidy({"trades": same, "puma-20": better, "pd-12": worse})
+
+
+def test_caption_warns_of_few_seeds_and_gives_no_verdict(tidy: Callable[..., pd.DataFrame], tmp_path: Path) -> None:
+    settings = ComparisonSettings(kind="comparison", baseline="trades")
+    page = written(with_seeds(tidy, 4), settings, tmp_path)
+    assert "too few seeds for a claim" in page
+    assert "| yes |" not in page
+    assert page.count("| cannot be told |") == 2
+
+
+def test_five_seeds_carry_a_verdict_without_warning(tidy: Callable[..., pd.DataFrame], tmp_path: Path) -> None:
+    settings = ComparisonSettings(kind="comparison", baseline="trades")
+    rows = written(with_seeds(tidy, 5), settings, tmp_path).splitlines()
+    assert "too few seeds" not in "\n".join(rows)
+    ends = {line.split("`")[1]: line.split("|")[-2].strip() for line in rows if line.startswith("| `")}
+    assert ends == {"trades": "-", "puma-20": "yes", "pd-12": "no"}
+
+
+def test_one_seed_is_said_instead_of_an_interval(tidy: Callable[..., pd.DataFrame], tmp_path: Path) -> None:
+    settings = ComparisonSettings(kind="comparison", baseline="trades")
+    paths = FigurePaths(tmp_path / "a.png", tmp_path / "a.svg")
+    results = with_seeds(tidy, 1)
+    styles = run_styles(results["run"].tolist())
+    write_comparison(results, settings, styles, tmp_path / "table.csv", tmp_path / "table.md", paths)
+    page = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "92.00 (one seed)" in page
+    assert "+2.00 [no interval: one seed]" in page
+    assert "nan" not in page
+
+
+def test_figure_is_linked_and_all_files_are_equal_over_two_draws(
+    seven_runs: pd.DataFrame, tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+) -> None:
+    contents = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        paths = FigurePaths(folder / "table.png", folder / "table.svg")
+        write_comparison(
+            seven_runs,
+            WITH_CONTROL,
+            run_styles(seven_runs["run"].tolist()),
+            folder / "table.csv",
+            folder / "table.md",
+            paths,
+        )
+        is_drawn_well(paths)
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert contents[0] == contents[1]
+    assert set(contents[0]) == {".table.csv.sha256", "table.csv", "table.md", "table.png", "table.svg"}
+    assert b"](table.png)" in contents[0]["table.md"]
+
+
+def test_a_baseline_alone_gives_a_table_with_nothing_to_compare(three_runs: pd.DataFrame, tmp_path: Path) -> None:
+    settings = ComparisonSettings(kind="comparison", runs=("trades",), baseline="trades")
+    paths = FigurePaths(tmp_path / "a.png", tmp_path / "a.svg")
+    write_comparison(
+        three_runs,
+        settings,
+        run_styles(three_runs["run"].tolist()),
+        tmp_path / "table.csv",
+        tmp_path / "table.md",
+        paths,
+    )
+    assert "nothing to compare" in (tmp_path / "table.md").read_text(encoding="utf-8")
+
+
+def test_published_numbers_stand_apart_and_change_nothing_measured(three_runs: pd.DataFrame) -> None:
+    plain = ComparisonSettings(kind="comparison", baseline="trades")
+    numbers = {"puma-20": PublishedNumbers(clean_accuracy=91.37), "trades": PublishedNumbers(robust_accuracy=58.53)}
+    settings = plain.model_copy(update={"published": numbers})
+    table, measured = comparison_table(three_runs, settings), comparison_table(three_runs, plain)
+    pd.testing.assert_frame_equal(table[measured.columns], measured)
+    assert table["published_clean_accuracy"].tolist() == pytest.approx([math.nan, 0.9137, math.nan], nan_ok=True)
+    assert table["published_robust_accuracy"].tolist() == pytest.approx([0.5853, math.nan, math.nan], nan_ok=True)
+    metrics = comparison_metrics(three_runs, settings)
+    page = comparison_page(table, metrics, settings, 4, 0.95)
+    header, _, trades, puma = page.splitlines()[:4]
+    assert header.endswith("published (PUMA): clean accuracy (%) | published (PUMA): robust accuracy (%) |")
+    assert trades.endswith("| - | 58.53 |")
+    assert puma.endswith("| 91.37 | - |")
+    assert "no number of this page is computed from them" in page
+    assert "published" not in comparison_page(measured, metrics, plain, 4, 0.95)

@@ -1,0 +1,84 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pumalib.errors import DataError
+from pumalib.reporting.colours import run_styles
+from pumalib.reporting.figures import FigurePaths
+from pumalib.reporting.kinds.ratio_curves import draw_ratio_curves, ratio_page, ratio_table, write_ratio_curves
+from pumalib.reporting.settings import RatioCurvesSettings
+
+SETTINGS = RatioCurvesSettings(
+    kind="ratio_curves",
+    lines={"1M": ("puma-40", "puma-0"), "5M": ("other-0",)},
+    baselines={"1M": "trades"},
+    attack="cw",
+)
+STYLES = run_styles(["trades", "puma-0", "puma-40", "other-0"])
+
+
+@pytest.fixture
+def results(tidy: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+    """Return four runs over two seeds, puma-40 with 40 % pruned and the others with none."""
+    results = tidy(
+        {
+            "trades": {"clean": [0.90, 0.92], "cw": [0.60, 0.62]},
+            "puma-0": {"clean": [0.91, 0.93], "cw": [0.60, 0.60]},
+            "puma-40": {"clean": [0.94, 0.96], "cw": [0.50, 0.54]},
+            "other-0": {"clean": [0.95, 0.95], "cw": [0.61, 0.61]},
+        }
+    )
+    results["pruned_fraction"] = (results["run"] == "puma-40") * 0.4
+    return results
+
+
+def test_lines_go_by_pruned_fraction_with_their_baseline_last(results: pd.DataFrame) -> None:
+    table = ratio_table(results, SETTINGS)
+    assert table["label"].tolist() == ["1M", "1M", "1M", "5M"]
+    assert table["run"].tolist() == ["puma-0", "puma-40", "trades", "other-0"]
+    assert table["is_baseline"].tolist() == [False, False, True, False]
+    assert table["pruned_fraction"].tolist() == [0, 0.4, 0, 0]
+    assert table["clean_accuracy_mean"].tolist() == pytest.approx([0.92, 0.95, 0.91, 0.95])
+    assert table["robust_accuracy_sd"].tolist() == pytest.approx([0, 0.02 * 2**0.5, 0.01 * 2**0.5, 0])
+
+
+def test_a_baseline_is_a_level_line_in_the_colour_of_its_line(results: pd.DataFrame) -> None:
+    figure = draw_ratio_curves(ratio_table(results, SETTINGS), SETTINGS, STYLES)
+    for axes, level in zip(figure.axes, (91, 61), strict=True):
+        levels = [line for line in axes.lines if list(line.get_ydata()) == pytest.approx([level] * 2)]
+        curve = next(line for line in axes.lines if len(line.get_xdata()) == 2 and line not in levels)
+        assert [line.get_color() for line in levels] == [curve.get_color()]
+        assert list(curve.get_xdata()) == [0, 40]
+
+
+def test_what_is_missing_or_unlike_is_refused(results: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match='no attack "pgd"; valid: cw'):
+        ratio_table(results, SETTINGS.model_copy(update={"attack": "pgd"}))
+    with pytest.raises(DataError, match='no run "puma-4"'):
+        ratio_table(results, SETTINGS.model_copy(update={"lines": {"1M": ("puma-4",)}}))
+    results.loc[results["run"] == "puma-40", "num_samples"] = 7
+    with pytest.raises(DataError, match="expected the same num_samples"):
+        ratio_table(results, SETTINGS)
+
+
+def test_page_tells_seeds_images_and_few_seeds(results: pd.DataFrame) -> None:
+    page = ratio_page(ratio_table(results, SETTINGS), SETTINGS, ["a warning"])
+    assert "Seeds per run: 2. Test images: 500." in page
+    assert "too few seeds for a claim" in page
+    assert "| 1M, baseline | `trades` | 0.0 | 91.00 ± 1.41 | 61.00 ± 1.41 |" in page
+    assert page.endswith("a warning")
+
+
+def test_all_files_are_equal_over_two_draws(
+    results: pd.DataFrame, tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+) -> None:
+    contents = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        paths = FigurePaths(folder / "f.png", folder / "f.svg")
+        write_ratio_curves(results, SETTINGS, STYLES, folder / "f.csv", folder / "f.md", paths)
+        is_drawn_well(paths)
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert contents[0] == contents[1]
+    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}

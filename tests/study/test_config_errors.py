@@ -1,0 +1,494 @@
+# ruff: noqa: E501 (messages stand whole)
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pumalib.errors import ConfigError
+from pumalib.study.file import load_merged_study, load_study
+
+NAME_RULE = "letters, digits and + . _ = -, beginning with a letter or digit"
+SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, folder or npz"
+KINDS = (
+    "comparison, trade_off, margin_histogram, margin_classes, epsilon_distribution, pruned_rows, score_agreement, "
+    "nearest_neighbours, training_curves, ratio_curves, robustness_curves or cost"
+)
+POLICIES = "fixed, margin, mean_of_margin, shuffled_margin, online_margin or iaat"
+
+UNKNOWN_KEYS = [
+    ("sedes", [1], 'got "sedes"; did you mean "seeds"? at sedes'),
+    ("threat|epsilom", 1, 'got "epsilom"; did you mean "epsilon"? at threat.epsilom'),
+    ("datasets|digits|test_fracton", 1, 'did you mean "test_fraction"? at datasets.digits.test_fracton'),
+    ("generators|edm|widht", 1, 'did you mean "width"? at generators.edm.widht'),
+    ("pools|digits+100|synthetic|cout", 1, 'did you mean "count"? at pools.digits+100.synthetic.cout'),
+    ("defaults|training|betta", 1, 'did you mean "beta"? at defaults.training.betta'),
+    ("defaults|architecture", {"name": "mlp", "widht": 8}, 'did you mean "width"? at defaults.architecture.widht'),
+    ("runs|trades|prunes", [], 'did you mean "prune"? at runs.trades.prunes'),
+    ("runs|trades|training|betta", 1, 'did you mean "beta"? at runs.trades.training.betta'),
+    (
+        "runs|trades|prune",
+        [{"by": "random", "fracton": 0.1}],
+        'did you mean "fraction"? at runs.trades.prune[0].fracton',
+    ),
+    ("runs|puma|epsilon|gab", 1, 'did you mean "gap"? at runs.puma.epsilon.gab'),
+    ("scores|margin|shard", 1, 'did you mean "shards"? at scores.margin.shard'),
+    ("scores|margin|model", {"rum": "trades"}, 'did you mean "run"? at scores.margin.model.rum'),
+    ("attacks|cw|step", 1, 'did you mean "steps"? at attacks.cw.step'),
+    ("reports|table|base", 1, 'did you mean "baseline"? at reports.table.base'),
+]
+
+UNKNOWN_NAMES = [
+    ("runs|trades|pool", "digits+10", 'a pool, got "digits+10"; did you mean "digits+100"? at runs.trades.pool'),
+    ("defaults|pool", "rael", 'a pool, got "rael"; did you mean "real"? at scores.margin.pool'),
+    ("runs|pruned|prune", [{"by": "margn", "drop": "easiest", "fraction": 0.1}],
+     'a score, got "margn"; did you mean "margin"? at runs.pruned.prune[0].by'),
+    ("runs|puma|epsilon|score", "margn", 'a score, got "margn"; did you mean "margin"? at runs.puma.epsilon.score'),
+    ("scores|margin|model", "trade", 'a run, got "trade"; did you mean "trades"? at scores.margin.model'),
+    ("scores|margin|pool", "digits", 'a pool, got "digits"; did you mean "digits+100"? at scores.margin.pool'),
+    ("pools|real|dataset", "digit", 'a dataset, got "digit"; did you mean "digits"? at pools.real.dataset'),
+    ("pools|digits+100|synthetic|generator", "emd",
+     'a generator, got "emd"; did you mean "edm"? at pools.digits+100.synthetic.generator'),
+    ("generators|edm|dataset", "digit", 'a dataset, got "digit"; did you mean "digits"? at generators.edm.dataset'),
+    ("reports|trade-off|attack", "cv", 'an attack, got "cv"; did you mean "cw"? at reports.trade-off.attack'),
+    ("reports|table|attacks", ["cw", "pgd"], 'an attack, got "pgd"; valid: cw at reports.table.attacks[1]'),
+    ("reports|table|runs", ["trads"], 'a run, got "trads"; did you mean "trades"? at reports.table.runs[0]'),
+    ("reports|table|baseline", "trads", 'a run, got "trads"; did you mean "trades"? at reports.table.baseline'),
+    ("reports|table|control", "pum", 'a run, got "pum"; did you mean "puma"? at reports.table.control'),
+]  # fmt: skip
+
+IMPOSSIBLE_VALUES = [
+    ("threat|epsilon", 0, "expected epsilon to be greater than 0, got 0 at threat.epsilon"),
+    ("threat|epsilon", -0.1, "expected epsilon to be greater than 0, got -0.1 at threat.epsilon"),
+    ("threat|epsilon", "0/255", "expected epsilon to be greater than 0, got 0.0 at threat.epsilon"),
+    ("threat|epsilon", "8/0", 'expected a fraction with a denominator other than 0, got "8/0" at threat.epsilon'),
+    ("threat|epsilon", "eight", 'expected a number or a fraction such as "8/255", got "eight" at threat.epsilon'),
+    ("threat|epsilon", float("nan"), "expected epsilon to be a finite number, got nan at threat.epsilon"),
+    ("defaults|training|learning_rate", float("inf"),
+     "expected learning_rate to be a finite number, got inf at defaults.training.learning_rate"),
+    ("threat|norm", "l1", """expected norm linf or l2, got 'l1'; did you mean "l2"? at threat.norm"""),
+    ("attacks|cw|norm", "l2", "expected the threat's norm linf, got l2 at attacks.cw.norm"),
+    ("scores|margin|norm", "l2",
+     "expected margins in the threat's norm linf, got l2 from score margin at runs.puma.epsilon.score"),
+    ("runs|pruned|prune", [{"by": "margin", "drop": "easiest", "fraction": 1.2}],
+     "expected fraction to be less than 1, got 1.2 at runs.pruned.prune[0].fraction"),
+    ("runs|pruned|prune", [{"by": "margin", "drop": "easiest", "fraction": -0.1}],
+     "expected fraction to be greater than or equal to 0, got -0.1 at runs.pruned.prune[0].fraction"),
+    ("runs|pruned|prune", [{"by": "margin", "drop": "easiest", "fraction": "a lot"}],
+     "expected fraction to be a number, got 'a lot' at runs.pruned.prune[0].fraction"),
+    ("runs|pruned|prune", [{"by": "margin", "drop": "easiest"}],
+     "expected exactly one of fraction, below, at_most, at_least, above, got none at runs.pruned.prune[0]"),
+    ("runs|pruned|prune", [{"by": "margin", "drop": "easy", "fraction": 0.1}],
+     """expected drop easiest or hardest, got 'easy'; did you mean "easiest"? at runs.pruned.prune[0].drop"""),
+    ("runs|pruned|prune", [{"by": "margin", "fraction": 0.1}],
+     "expected drop: easiest or hardest beside fraction at runs.pruned.prune[0]"),
+    ("runs|pruned|prune", {"by": "random"}, "expected prune to be a list, got {'by': 'random'} at runs.pruned.prune"),
+    ("defaults|architecture", "resnet18", 'got "resnet18"; did you mean "resnet-18"? at defaults.architecture.name'),
+    ("defaults|architecture", "wrn-27-10", "expected a depth of 6n + 4 (10, 16, 22, 28, ...), got 27"),
+    ("defaults|architecture", {"name": "mlp", "mean": [0, 0, 0], "std": [1, 1, 1]},
+     "expected mean and std of 1 values, one per image channel, got 3 at runs.trades.architecture"),
+    ("datasets|digits", {"source": "npz", "train": "no.npz", "test": "no.npz"},
+     "expected a file, found none at no.npz, named at datasets.digits.train"),
+    ("datasets|digits", {"source": "folder", "path": "no", "image_size": 8},
+     "expected a folder, found none at no, named at datasets.digits.path"),
+    ("pools|real|synthetic", {"method": "npz", "path": "no.npz"},
+     "expected a file, found none at no.npz, named at pools.real.synthetic.path"),
+    ("scores|margin|model", {"checkpoint": "no.safetensors"},
+     "expected a file, found none at no.safetensors, named at scores.margin.model.checkpoint"),
+    ("scores|margin|model", {"checkpoint": "no.safetensors", "run": "trades"},
+     "expected exactly one of run and checkpoint, got both at scores.margin.model"),
+    ("scores|margin|model", {"checkpoint": "no.pt"},
+     "expected the architecture of no.pt, no model.safetensors of this library, got none at scores.margin.model"),
+    ("scores|margin|model", {"checkpoint": "no.pt", "architecture": "resnet18"},
+     'got "resnet18"; did you mean "resnet-18"? at scores.margin.model.architecture.name'),
+    ("scores|margin|model", {"checkpoint": "no.pt", "architecture": "mlp"},
+     "expected a file, found none at no.pt, named at scores.margin.model.checkpoint"),
+    ("scores|margin|model", {"checkpoint": "study.yaml", "architecture": {"name": "wrn-10-1", "mean": [0, 0, 0], "std": [1, 1, 1]}},
+     "expected mean and std of 1 values, one per image channel, got 3 at scores.margin.model.architecture"),
+    ("scores|margin|model", {"run": "trades", "architecture": "mlp"},
+     "expected architecture only with checkpoint; a run brings its own at scores.margin.model"),
+    ("scores|margin|model", {"checkpoint": "no.safetensors", "weights": "averaged"},
+     "expected weights only with a checkpoint and its architecture at scores.margin.model"),
+    ("scores|margin|model", {"checkpoint": "no.pt", "architecture": "mlp", "weights": "best"},
+     "expected weights model or averaged, got 'best' at scores.margin.model.weights"),
+    ("scores|margin|model", {"run": "trades", "seed": 9},
+     "expected a seed among [0, 1], got 9 at scores.margin.model.seed"),
+    ("scores|margin|model", {"run": "trades", "seed": 0},
+     "expected the model of each seed's own split, got seed 0 for all seeds"),
+    ("runs|puma|training", {"method": "natural"},
+     "expected no epsilon with natural training, got policy margin at runs.puma.epsilon"),
+    ("runs|trades|training", {"method": "natural", "beta": 3},
+     "expected beta only with method trades, got method natural at runs.trades.training"),
+    ("runs|trades|training", {"method": "trade"},
+     """expected method natural, pgd_at or trades, got 'trade'; did you mean "trades"? at runs.trades.training.method"""),
+    ("runs|trades|training", {"batch_size": 2, "devices": 3},
+     "expected devices of at most the batch_size 2, a row each, got 3 at runs.trades.training.devices; lower it"),
+    ("runs|trades|training", {"compile": True, "devices": 2},
+     "expected devices 1 with compile, which does not work over several, got 2 at runs.trades.training.devices; leave"),
+    ("defaults|training|devices", 0, "expected devices to be greater than 0, got 0 at defaults.training.devices"),
+    ("seeds", [], "expected at least 1 under seeds, got none at seeds"),
+    ("seeds", [1, 1], "expected distinct seeds of at least 0, got [1, 1] at seeds"),
+    ("seeds", [-1], "expected distinct seeds of at least 0, got [-1] at seeds"),
+    ("seeds", ["a"], "expected seeds[0] to be a whole number, got 'a' at seeds[0]"),
+    ("seeds", 3, "expected seeds to be a list, got 3 at seeds"),
+    ("seeds", [True], "expected another value than true or false for seeds, got [True] at the top"),
+    ("study", "../x", f"expected study of {NAME_RULE}, got '../x' at study"),
+    ("runs|../x", {}, f"expected a name of {NAME_RULE}, got '../x' at runs"),
+    ("attacks|a/b", {"method": "pgd"}, f"expected a name of {NAME_RULE}, got 'a/b' at attacks"),
+    ("datasets|.hidden", {"source": "mnist"}, f"expected a name of {NAME_RULE}, got '.hidden' at datasets"),
+    ("reports|all", {"kind": "comparison", "baseline": "trades"},
+     'expected another name than "all", which is a target of the workflow, at reports'),
+    ("reports|dataset", {"kind": "comparison", "baseline": "trades"},
+     'expected another name than "dataset", which is a target of the workflow, at reports'),
+    ("attacks|none", {"method": "pgd"}, 'expected another name than "none", which is no attack at all'),
+    ("scores|random", {"method": "deepfool", "model": "trades"},
+     'expected another name than "random", which is the random cut, at scores'),
+    ("pools|digits+100|synthetic", {"method": "held_out"},
+     "expected held_out_fraction above 0 in datasets.digits for pools.digits+100.synthetic, got 0"),
+    ("pools|digits+100|dataset", "fashion",
+     "expected a generator trained on fashion, the pool's dataset, got edm, trained on digits, at pools.digits+100"),
+    ("reports|table|kind", "compare", f'expected kind {KINDS}, got \'compare\'; did you mean "comparison"? at reports.table'),
+    ("reports|table", {"baseline": "trades"}, f"expected kind {KINDS}, got none at reports.table"),
+    ("reports|table|control", "trades", 'expected a control other than the baseline, got "trades" for both at reports.table'),
+    ("runs|trades|epsilon", {"policy": "fixed", "where": {"score": "cd", "above": 1}},
+     'expected the name of a score, got "cd"; valid: margin at runs.trades.epsilon.where.score'),
+    ("runs|trades|epsilon", {"policy": "fixed", "where": {"score": "margin", "at_leats": 1}},
+     'got "at_leats"; did you mean "at_least"? at runs.trades.epsilon.where.at_leats'),
+    ("runs|pruned", {"pool": "real", "epsilon": {"policy": "fixed", "where": {"score": "margin", "above": 0}}},
+     "expected a score of pool real, got margin, a score of pool digits+100, at runs.pruned.epsilon.where.score"),
+    ("runs|puma|epsilon|where", {"score": "margin"},
+     "expected exactly one of below, at_most, at_least, above, got none at runs.puma.epsilon.where"),
+    ("runs|puma|epsilon|otherwise", 0.1, "expected otherwise only beside where, got it alone at runs.puma.epsilon"),
+    ("runs|trades", {"training": {"method": "natural"}, "epsilon": {"policy": "iaat", "warmup_epochs": 1}},
+     "expected no epsilon with natural training, got policy iaat at runs.trades.epsilon"),
+    ("runs|trades|epsilon", {"policy": "online_margin", "prune_above": "26/255", "warmup_epochs": 2},
+     "expected warmup_epochs below the 2 epochs of training, got 2 at runs.trades.epsilon.warmup_epochs, "
+     "which would drop no row; lower it"),
+    ("runs|trades|epsilon", {"policy": "iaat"},
+     "expected warmup_epochs below the 2 epochs of training, got 5 at runs.trades.epsilon.warmup_epochs, "
+     "which would move no epsilon; lower it"),
+    ("runs|trades|epsilon", {"policy": "iaat", "smoothing": 0},
+     "expected smoothing to be greater than 0, got 0 at runs.trades.epsilon.smoothing"),
+    ("runs|trades|epsilon", {"policy": "online_margin", "score": "margin"},
+     'got "score"'),
+    ("runs|puma|epsilon", {"score": "margin"}, f"expected policy {POLICIES}, got none at runs.puma.epsilon"),
+    ("datasets|digits|source", "digit", f"expected source {SOURCES}, got 'digit'; did you mean \"digits\"? at datasets.digits"),
+    ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd, square, minimum_norm, autoattack or clean, got none at attacks.cw"),
+    ("attacks|cw", "pgd", "expected cw to be a mapping, got 'pgd' at attacks.cw"),
+    ("scores|margin|method", "deepfol",
+     "expected method deepfool, fast_margin, refined_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
+    ("scores|margin|method", "mine:score", "expected a value for higher_is, got none at scores.margin.higher_is"),
+    ("defaults|training|epochs", "many", "expected epochs to be a whole number, got 'many' at defaults.training.epochs"),
+    ("defaults|training|epochs", True,
+     "expected another value than true or false for epochs, got True at defaults.training"),
+    ("defaults|training|horizontal_flip", "maybe", "expected horizontal_flip to be true or false, got 'maybe'"),
+    ("runs", ["a"], "expected runs to be a mapping, got ['a'] at runs"),
+    ("runs", {}, "expected at least 1 under runs, got none at runs"),
+    ("runs|trades", "x", "expected trades to be a mapping, got 'x' at runs.trades"),
+    ("runs|trades|training", "trades", "expected training to be a mapping, got 'trades' at runs.trades.training"),
+    ("device", "gpu", "expected device auto, cpu or cuda, got 'gpu'"),
+    ("threads", 0, "expected threads to be greater than 0, got 0 at threads"),
+    ("datasets|digits|split", "official",
+     "expected no test_fraction with split: official, which has a test split of its own at datasets.digits"),
+    ("datasets|digits|held_out_fraction", 0.95,
+     "expected validation_fraction + held_out_fraction below 1: no train rows would stay at datasets.digits"),
+    ("defaults|pool", None, "expected pool to be text, got None at runs.trades.pool"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "message"), [*UNKNOWN_KEYS, *UNKNOWN_NAMES, *IMPOSSIBLE_VALUES])
+def test_study_error_is_one_sentence_with_expected_came_and_where(
+    study: dict[str, Any],
+    put: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    value: Any,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(put(study, path, value), sort_keys=False), encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_study("study.yaml")
+    assert message in str(error.value)
+    assert "(study.yaml)" in str(error.value)
+    assert str(error.value).startswith("expected")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "missing"), [("seeds", "seeds"), ("runs", "runs"), ("threat", "threat"), ("study", "study")]
+)
+def test_missing_key_of_a_study_is_named(study: dict[str, Any], key: str, missing: str) -> None:
+    del study[key]
+    with pytest.raises(ConfigError, match=f"expected a value for {missing}, got none at {missing}"):
+        load_merged_study(study, [])
+
+
+@pytest.mark.parametrize("name", [7, False])
+def test_name_that_yaml_does_not_read_as_text_is_refused(study: dict[str, Any], name: object) -> None:
+    study["runs"][name] = {}
+    with pytest.raises(ConfigError, match=f"expected a name that is text, got {name}; put it in quotes at runs"):
+        load_merged_study(study, [])
+
+
+PLACES = ["study", "datasets", "generators", "pools", "scores", "runs", "attacks", "reports"]
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "../up", "/tmp/a", "a/b", "a\\b", ".hidden", "-a", "a\0b", "a b", "", "a" * 101, "{a}"]
+)
+@pytest.mark.parametrize("place", PLACES)
+def test_name_that_would_lead_out_of_the_results_is_refused(study: dict[str, Any], place: str, name: str) -> None:
+    if place == "study":
+        study["study"] = name
+    else:
+        study[place][name] = next(iter(study[place].values()))
+    with pytest.raises(ConfigError, match=rf"expected .* at {place}"):
+        load_merged_study(study, [])
+
+
+def test_unknown_key_is_told_before_the_problems_it_causes(study: dict[str, Any]) -> None:
+    study["threat"] = {"norm": "linf", "epsilom": 0.2}
+    with pytest.raises(
+        ConfigError, match=r'did you mean "epsilon"\? at threat\.epsilom \(config\) \(and 1 more problem\)'
+    ):
+        load_merged_study(study, [])
+
+
+@pytest.mark.parametrize(
+    "epsilon",
+    [
+        {"policy": "online_margin", "prune_above": "26/255", "warmup_epochs": 1, "cap": "6/255"},
+        {"policy": "online_margin", "prune_above": "4/255"},
+        {"policy": "online_margin", "warmup_epochs": 10},
+        {"policy": "iaat", "warmup_epochs": 0, "step": "1.9/255", "smoothing": 1, "cap": 0.5},
+        {"policy": "fixed", "epsilon": "1/255", "where": {"score": "margin", "below": 0}, "otherwise": 0},
+    ],
+)
+def test_epsilon_policies_that_can_be_meant_are_accepted(study: dict[str, Any], epsilon: dict[str, Any]) -> None:
+    study["runs"]["trades"] = {"training": {"method": "pgd_at"}}
+    study["runs"]["other"] = {"epsilon": epsilon}
+    run = load_merged_study(study, []).runs["other"]
+    assert run.epsilon.policy == epsilon["policy"]
+    assert run.scores == (("margin",) if "where" in epsilon else ())
+
+
+def test_cycle_of_runs_and_scores_is_spelled_out(study: dict[str, Any]) -> None:
+    study["scores"]["margin"]["model"] = "puma"
+    with pytest.raises(ConfigError, match=r"without a cycle, got .*runs\.puma -> scores\.margin"):
+        load_merged_study(study, [])
+
+
+def test_cycle_over_two_scores_is_refused(study: dict[str, Any]) -> None:
+    study["scores"] = {
+        "first": {"method": "deepfool", "model": "second-run"},
+        "second": {"method": "deepfool", "model": "first-run"},
+    }
+    study["runs"] = {
+        "first-run": {"epsilon": {"policy": "margin", "score": "first"}},
+        "second-run": {"epsilon": {"policy": "margin", "score": "second"}},
+    }
+    study["reports"] = {}
+    with pytest.raises(ConfigError, match="without a cycle"):
+        load_merged_study(study, [])
+
+
+def test_chain_of_runs_and_scores_is_no_cycle(study: dict[str, Any]) -> None:
+    study["scores"]["again"] = {"method": "deepfool", "model": "puma"}
+    study["runs"]["iterated"] = {"epsilon": {"policy": "margin", "score": "again"}}
+    assert load_merged_study(study, []).runs["iterated"].scores == ("again",)
+
+
+def test_validation_attack_needs_validation_rows(study: dict[str, Any]) -> None:
+    study["attacks"]["cw"]["split"] = "validation"
+    load_merged_study(study, [])
+    del study["datasets"]["digits"]["validation_fraction"]
+    message = r"expected validation_fraction above 0 in datasets\.digits for attacks\.cw\.split, got 0"
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"method": "no_such_file:entropy"},
+            "expected a function entropy in a module no_such_file .*, got ModuleNotFound",
+        ),
+        (
+            {"method": "user_scores:entropi"},
+            r'in module user_scores, got none; did you mean "entropy"\? at scores\.own',
+        ),
+        ({"method": "user_scores:TABLE"}, "expected a function TABLE in module user_scores, got a dict"),
+        (
+            {"options": {"warmth": 2}},
+            r"user_scores:entropy to be called with model, images, labels, warmth, got \(model,",
+        ),
+        ({"method": "user_scores:lonely"}, r"got \(model\): too many positional arguments; change the function"),
+    ],
+)
+def test_function_of_one_s_own_is_looked_for_before_any_job(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], message: str
+) -> None:
+    lines = ["TABLE = {}", "def entropy(model, images, labels, temperature=1.0): ...", "def lonely(model): ..."]
+    (tmp_path / "user_scores.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"method": "user_scores:entropy", "model": "trades", "higher_is": "harder", "options": {"temperature": 2.0}}
+    study["scores"]["own"] = own
+    load_merged_study(study, [])
+    study["scores"]["own"] = {**own, **change}
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
+def test_square_attack_needs_the_linf_norm(study: dict[str, Any]) -> None:
+    study["attacks"]["square"] = {"method": "square"}
+    load_merged_study(study, [])
+    study["threat"]["norm"] = "l2"
+    with pytest.raises(
+        ConfigError, match=r"another attack for norm l2, got square, which is for linf, at attacks\.square"
+    ):
+        load_merged_study(study, [])
+
+
+def test_attack_of_an_optional_package_is_refused_without_it(
+    study: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study["attacks"]["aa"] = {"method": "autoattack"}
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    sentence = (
+        r"expected the package pyautoattack for method autoattack, found none, at attacks\.aa; "
+        r'pip install "pumalib\[autoattack\]"'
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        load_merged_study(study, [])
+
+
+def test_an_attack_may_leave_runs_out_and_each_run_needs_one(study: dict[str, Any]) -> None:
+    study["attacks"]["pgd"] = {"method": "pgd", "runs": ["puma"]}
+    checked = load_merged_study(study, [])
+    assert (checked.attacks_of("puma"), checked.attacks_of("trades")) == (["cw", "pgd"], ["cw"])
+    study["attacks"]["pgd"]["runs"] = ["pumma"]
+    with pytest.raises(ConfigError, match=r'got "pumma"; did you mean "puma"\? at attacks\.pgd\.runs\[0\]'):
+        load_merged_study(study, [])
+    del study["attacks"]["pgd"]
+    study["attacks"]["cw"]["runs"] = ["trades", "pruned"]
+    del study["reports"]
+    with pytest.raises(ConfigError, match=r"each run under an attack at least, got puma under none"):
+        load_merged_study(study, [])
+
+
+def test_report_refuses_an_attack_that_leaves_one_of_its_runs_out(study: dict[str, Any]) -> None:
+    study["attacks"]["pgd"] = {"method": "pgd", "runs": ["trades", "puma"]}
+    study["reports"]["trade-off"] |= {"attack": "pgd", "runs": ["puma"]}
+    load_merged_study(study, [])
+    study["reports"]["trade-off"]["runs"] = ["pruned"]
+    message = r"an attack on every run of the report, got pgd, which leaves pruned out, at reports\.trade-off\.attack"
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
+def test_report_of_robust_accuracy_refuses_a_clean_attack(study: dict[str, Any]) -> None:
+    study["attacks"]["clean"] = {"method": "clean"}
+    load_merged_study(study, [])
+    study["reports"]["trade-off"]["attack"] = "clean"
+    with pytest.raises(
+        ConfigError, match=r"expected an attack that perturbs, got clean.* at reports\.trade-off\.attack"
+    ):
+        load_merged_study(study, [])
+
+
+def test_score_of_another_pool_is_refused(study: dict[str, Any]) -> None:
+    study["runs"]["pruned"]["pool"] = "real"
+    message = r"expected a score of pool real, got margin, a score of pool digits\+100, at runs\.pruned\.prune\[0\]\.by"
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
+def test_margin_model_of_other_images_is_refused(study: dict[str, Any]) -> None:
+    study["pools"]["fashion"] = {"dataset": "fashion"}
+    study["runs"]["other"] = {"pool": "fashion"}
+    study["scores"]["margin"]["model"] = "other"
+    message = r"expected a model of images \(8, 8, 1\), as in pool digits\+100, got run other, trained on \(28, 28, 1\)"
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Callable[..., str]:
+    """Return a maker of npz files."""
+
+    def save(name: str, shape: tuple[int, ...], num_classes: int, dtype: Any = np.uint8) -> str:
+        path = tmp_path / name
+        np.savez(path, image=np.zeros(shape, dtype), label=np.arange(shape[0]) % num_classes)
+        return str(path)
+
+    return save
+
+
+@pytest.mark.parametrize(
+    ("shape", "num_classes", "dtype", "count", "message"),
+    [
+        (
+            (20, 9, 8, 1),
+            10,
+            np.uint8,
+            None,
+            r"expected images of shape \(8, 8, 1\), as in dataset digits, got \(9, 8, 1\)",
+        ),
+        ((20, 8, 8, 1), 11, np.uint8, None, r"expected labels in \[0, 10\), the classes of dataset digits, got 10"),
+        ((20, 8, 8, 1), 10, np.uint8, 21, r"expected a count of at most 20, the rows of .*npz, got 21 at .*\.count"),
+        ((20, 8, 8, 1), 10, np.float32, None, r"expected images as uint8 \[N, H, W, C\].* got float32"),
+        ((20, 8, 8), 10, np.uint8, None, r"expected images as uint8 \[N, H, W, C\].* got uint8 \[20, 8, 8\]"),
+    ],
+)
+def test_npz_pool_that_does_not_fit_is_refused_before_any_job(
+    study: dict[str, Any],
+    npz: Callable[..., str],
+    shape: tuple[int, ...],
+    num_classes: int,
+    dtype: Any,
+    count: int | None,
+    message: str,
+) -> None:
+    path = npz("synthetic.npz", shape, num_classes, dtype)
+    study["pools"]["digits+100"]["synthetic"] = {"method": "npz", "path": path, "count": count}
+    with pytest.raises(ConfigError, match=message) as error:
+        load_merged_study(study, [])
+    assert "at pools.digits+100.synthetic" in str(error.value)
+
+
+def test_npz_train_and_test_files_of_two_shapes_are_refused_before_any_job(
+    study: dict[str, Any], npz: Callable[..., str]
+) -> None:
+    train, test = npz("train.npz", (20, 8, 8, 1), 10), npz("test.npz", (20, 8, 9, 1), 10)
+    study["datasets"]["mine"] = {"source": "npz", "train": train, "test": test}
+    with pytest.raises(
+        ConfigError, match=r"expected images of shape \(8, 8, 1\), as in .*got \(8, 9, 1\) at .*mine\.test"
+    ):
+        load_merged_study(study, [])
+    study["datasets"]["mine"]["test"] = train
+    load_merged_study(study, [])
+
+
+def test_architecture_that_does_not_fit_the_images_is_refused(study: dict[str, Any], npz: Callable[..., str]) -> None:
+    path = npz("small.npz", (20, 4, 4, 1), 10)
+    study["datasets"]["digits"] = {"source": "npz", "train": path, "split": "seeded", "test_fraction": 0.5}
+    study["runs"]["trades"] = {"architecture": "resnet-18"}
+    with pytest.raises(ConfigError, match=r"at least 8 x 8 for resnet-18, got 4 x 4 at runs\.trades\.architecture"):
+        load_merged_study(study, [])
+
+
+def test_checking_a_study_imports_neither_torch_nor_image_libraries() -> None:
+    code = (
+        "import sys, pumalib.study.checks, pumalib.study.file, pumalib.jobs.frame, pumalib.__main__;"
+        "heavy = {'torch', 'torchvision', 'sklearn', 'scipy', 'pandas', 'matplotlib', 'h5py', 'PIL'} & set(sys.modules);"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
