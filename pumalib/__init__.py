@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pumalib.training.settings import TrainingSettings
     from pumalib.training.train import train
 
-_HOMES = {
+HOMES = {
     "ArchitectureSettings": "models.settings",
     "Cut": "selection.cuts",
     "CwPgdSettings": "attacks.settings",
@@ -57,38 +57,13 @@ _HOMES = {
     "train": "training.train",
 }
 
-__all__ = [
-    "ArchitectureSettings",
-    "Cut",
-    "CwPgdSettings",
-    "IaatEpsilon",
-    "MinimumNormSettings",
-    "OnlineMarginEpsilon",
-    "PgdSettings",
-    "SquareSettings",
-    "ThreatSettings",
-    "TrackSettings",
-    "TrainingSettings",
-    "adaptive_epsilons",
-    "build_model",
-    "deepfool_margins",
-    "evaluate",
-    "fast_margins",
-    "load_checkpoint",
-    "load_trained",
-    "open_pool",
-    "read_scores",
-    "read_selection",
-    "refined_margins",
-    "select",
-    "train",
-]
+__all__ = list(HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in HOMES:
         raise AttributeError(f"module 'pumalib' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"pumalib.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"pumalib.{HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,10 @@
 """What made a file: fingerprints of the code a stage reaches, and the versions of the libraries under it.
 
 A code fingerprint hashes each module's syntax tree without docstrings, so comments, docstrings and formatting
-do not count. The closure follows static imports of ``pumalib`` modules only; a module that a config names is
-handed in as a root (method ``x`` lives in ``x.py``), because no import statement mentions it.
+do not count. The closure follows static imports; a module that a config names is handed in as a root (method ``x``
+lives in ``x.py``), because no import statement mentions it. Of pumalib, packages' ``__init__`` files do not count, and
+neither do the modules of `LEFT_OUT` and all settings: none of them changes a number. Of a user's own code, everything
+counts that lies below the folder the workflow runs in.
 """
 
 from __future__ import annotations
@@ -12,61 +14,81 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from pumalib import HOMES
+
 PACKAGE = "pumalib"
 
+LEFT_OUT = {
+    "pumalib.errors": "exceptions without behaviour",
+    "pumalib.setting_errors": "turns a refused setting into a sentence; nothing is made from what is refused",
+    "pumalib.files.provenance": "writes down what made a file; a new form of fingerprints shows in the fingerprints",
+    "pumalib.jobs.device_locks": "makes jobs wait for a device; which one it is changes no number",
+    "pumalib.jobs.driver": "what the run does before its first job and after its last",
+    "pumalib.jobs.frame": "log, errors and order of a job; threads and device are settings of their own",
+    "pumalib.jobs.termination": "ends a job at SIGTERM; the state that it leaves is `jobs.states`",
+    "pumalib.jobs.torchrun": "starts and watches the processes of a job; what they share is `ranks`",
+}
+"""Modules that change no number, each with the reason; an edit reruns nothing."""
 
-def code_fingerprint(script: str | Path, *modules: str | None) -> dict[str, str]:
-    """Fingerprint a workflow script, the pumalib modules it reaches, and the modules a config names.
+
+def changes_no_number(module: str) -> bool:
+    """Return whether a module of pumalib is left out of fingerprints.
+
+    Settings are: their resolved values stand in the params of rules, so that another value reruns what it must.
+    """
+    *packages, name = module.split(".")
+    return module in LEFT_OUT or name.endswith("settings") or "settings" in packages
+
+
+def code_fingerprint(script: str | Path, *modules: str | None, folder: str | Path = ".") -> dict[str, str]:
+    """Fingerprint a workflow script, the modules it reaches, and the modules a config names.
 
     Args:
         script: path of the script.
-        modules: dotted names of further roots; None is skipped. A module outside pumalib (a user's own) is
-            fingerprinted itself, without what it imports.
+        modules: dotted names of further roots; None is skipped.
+        folder: that the workflow runs in; code below it is a user's own, and is followed as ours is.
 
     Returns:
         Module name (or the script's file name) to a 16-digit hash, sorted by name; and the Python version,
         since syntax trees differ between minor versions.
     """
-    path = Path(script)
-    named = {module for module in modules if module is not None}
-    reached = _closure(frozenset(_imports(path) | {name for name in named if _is_ours(name)}))
-    fingerprints = {name: _tree_hash(_find(name)) for name in reached}
-    for name in named - reached:
-        source = _find(name)
-        if source is not None:
-            fingerprints[name] = _tree_hash(source)
+    path, below = Path(script), Path(folder).resolve()
+    roots = _imports(path, below) | {module for module in modules if module is not None}
+    fingerprints = {name: _tree_hash(source) for name, source in _closure(roots, below)}
     fingerprints[path.name] = _tree_hash(path)
     fingerprints["python"] = _python()
     return dict(sorted(fingerprints.items()))
 
 
-def changed_since(fingerprints: Mapping[str, str]) -> list[str]:
+def changed_since(fingerprints: Mapping[str, str], folder: str | Path = ".") -> list[str]:
     """Return what differs today from a code fingerprint: names of modules and scripts, ascending.
 
-    Modules of a user's package are left out, because finding them would import the package; so are scripts where the
-    workflow is not beside the library.
+    Scripts are left out where the workflow is not beside the library, and so is a user's own code in another folder
+    than that of the run.
 
     Args:
         fingerprints: of `code_fingerprint`; of another minor version of Python nothing can be told, and `python` is
             returned alone.
+        folder: that the workflow ran in.
     """
     if fingerprints.get("python") != _python():
         return ["python"]
-    scripts = Path(__file__).parents[2] / "workflow_scripts"
-    today = {name: _hash_today(name, scripts) for name in fingerprints if name != "python"}
+    scripts, below = Path(__file__).parents[2] / "workflow_scripts", Path(folder).resolve()
+    today = {name: _hash_today(name, scripts, below) for name in fingerprints if name != "python"}
     return sorted(name for name, digest in today.items() if digest not in (None, fingerprints[name]))
 
 
-def _hash_today(name: str, scripts: Path) -> str | None:
+def _hash_today(name: str, scripts: Path, below: Path) -> str | None:
     """Return the hash of a module or script; None: it is not to be told."""
     if name.endswith(".py"):
         path = scripts / Path(name).name
         return _tree_hash(path if path.is_file() else None) if scripts.is_dir() else None
-    return _tree_hash(_find(name)) if _is_ours(name) or "." not in name else None
+    found = _find(name, below)
+    return None if found is None and not _is_ours(name) else _tree_hash(found)
 
 
 def _python() -> str:
@@ -76,7 +98,8 @@ def _python() -> str:
 def loaded_outside(fingerprints: Iterable[str]) -> list[str]:
     """Return the pumalib modules that are loaded but not in a code fingerprint: holes in the closure."""
     known = {*fingerprints, PACKAGE}
-    return sorted(name for name in sys.modules if _is_ours(name) and not _is_package(name) and name not in known)
+    loaded = [name for name in sys.modules if _is_ours(name) and name not in known]
+    return sorted(name for name in loaded if not _is_package(name) and not changes_no_number(name))
 
 
 def library_versions(*packages: str) -> dict[str, str]:
@@ -98,41 +121,77 @@ def _is_ours(name: str) -> bool:
 
 
 def _is_package(name: str) -> bool:
-    path = _find(name)
+    path = _find_ours(name)
     return path is not None and path.name == "__init__.py"
 
 
-def _closure(roots: frozenset[str]) -> set[str]:
+def _closure(roots: Iterable[str], below: Path) -> Iterator[tuple[str, Path | None]]:
+    """Yield the modules that roots reach, each once, with their files; None: a root that is nowhere."""
     reached: set[str] = set()
     waiting = sorted(roots)
     while waiting:
         name = waiting.pop()
-        path = _find(name)
-        if name in reached or path is None or path.name == "__init__.py":
+        if name in reached:
             continue
         reached.add(name)
-        waiting.extend(_imports(path) - reached)
-    return reached
+        path = _find(name, below) if _is_ours(name) or _find_below(name, below) else _find_installed(name)
+        if _is_ours(name) and (path is None or path.name == "__init__.py" or changes_no_number(name)):
+            continue
+        yield name, path
+        if path is not None and (_is_ours(name) or path.is_relative_to(below)):
+            waiting.extend(_imports(path, below, name) - reached)
 
 
-def _find(name: str) -> Path | None:
-    if _is_ours(name):
-        base = Path(__file__).parents[1].joinpath(*name.split(".")[1:])
-        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-        return None
+def _find(name: str, below: Path) -> Path | None:
+    return _find_ours(name) if _is_ours(name) else _find_below(name, below)
+
+
+def _find_ours(name: str) -> Path | None:
+    return _find_in(Path(__file__).parents[1], name.split(".")[1:])
+
+
+def _find_below(name: str, below: Path) -> Path | None:
+    """Return the file of a user's module without importing anything, or None where the folder has none."""
+    return None if _is_ours(name) else _find_in(below, name.split("."))
+
+
+def _find_in(folder: Path, parts: list[str]) -> Path | None:
+    base = folder.joinpath(*parts)
+    candidates = (base / "__init__.py",) if not parts else (base.with_suffix(".py"), base / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _find_installed(name: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         return None
-    is_source = spec is not None and spec.origin is not None and spec.origin.endswith(".py")
-    return Path(spec.origin) if is_source and spec is not None and spec.origin is not None else None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
 
 
-def _imports(path: Path) -> set[str]:
-    """Return the pumalib modules that a file imports anywhere, in functions and under conditions too."""
-    return _imports_of(path, _stamp(path))
+def _imports(path: Path, below: Path, name: str = "") -> set[str]:
+    """Return the modules, ours and the user's, that a file imports anywhere: in functions and under conditions too.
+
+    Args:
+        path: of the file.
+        below: the folder that a user's own code lies in.
+        name: of the module in the file, for relative imports; "": a script.
+    """
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    written = _imports_of(path, _stamp(path), package)
+    found = {module for module in written if _find(module, below) is not None}
+    return found | {parent for module in found if not _is_ours(module) for parent in _packages_of(module, below)}
+
+
+def _packages_of(module: str, below: Path) -> Iterator[str]:
+    """Yield the packages that Python runs before a user's module."""
+    parts = module.split(".")
+    for depth in range(1, len(parts)):
+        parent = ".".join(parts[:depth])
+        if _find_below(parent, below) is not None:
+            yield parent
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -141,15 +200,40 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 @cache
-def _imports_of(path: Path, stamp: tuple[int, int]) -> set[str]:
+def _imports_of(path: Path, stamp: tuple[int, int], package: str) -> set[str]:
+    """Return every name that a file imports and that may be a module."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in _executed(_parsed(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return {name for name in names if _is_ours(name) and _find(name) is not None}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names.add(base)
+            names.update(_home(f"{base}.{alias.name}") for alias in node.names)
+    return names - {""}
+
+
+def _home(name: str) -> str:
+    """Return the module behind a name of the library's face, which hides it from an import statement."""
+    home = HOMES.get(name.removeprefix(f"{PACKAGE}."))
+    return name if home is None else f"{PACKAGE}.{home}"
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes below one, but for what stands under `if TYPE_CHECKING`, which never runs."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _executed(child)
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # a user's own; the job that imports it tells of it
+        return ast.Module([], [])
 
 
 def _tree_hash(path: Path | None) -> str:
@@ -160,7 +244,7 @@ def _tree_hash(path: Path | None) -> str:
 
 @cache
 def _tree_hash_of(path: Path, stamp: tuple[int, int]) -> str:
-    tree = ast.parse(path.read_bytes())
+    tree = _parsed(path)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [child for child in node.body if not _is_docstring(child)] or [ast.Pass()]

@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import shutil
@@ -8,14 +9,14 @@ from pathlib import Path
 import pytest
 
 import pumalib
-from pumalib.files.provenance import code_fingerprint, library_versions, loaded_outside
+from pumalib.files.provenance import LEFT_OUT, code_fingerprint, library_versions, loaded_outside
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "workflow_scripts").glob("*.py"))
 LIGHT = ("dataset", "pool", "selection", "score", "results", "report")
 
 PACKAGE = {
-    "__init__.py": "FACADE = 1\n",
+    "__init__.py": "FACADE = 1\nHOMES = {'f': 'first'}\n",
     "files/__init__.py": "",
     "files/provenance.py": None,  # the real module
     "first.py": '"""First."""\n\nimport pumalib.second\nfrom pumalib import third\n\n\n'
@@ -26,6 +27,10 @@ PACKAGE = {
     "deep/__init__.py": "",
     "deep/fourth.py": "VALUE = 1\n",
     "deep/named.py": "NAMED = 1\n",
+    "deep/settings.py": "DEFAULT = 1\n",
+    "jobs/__init__.py": "",
+    "jobs/frame.py": "import pumalib.alone\n",
+    "typed.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pumalib.alone\n",
 }
 SCRIPT = "from pumalib.first import f\n\nf(1)\n"
 
@@ -72,6 +77,57 @@ def test_module_of_a_user_is_fingerprinted_itself(package: Path) -> None:
     assert fingerprint(package, "mine")["mine"] != before["mine"]
 
 
+def test_settings_and_the_frame_of_a_job_are_left_out_with_all_they_import(package: Path) -> None:
+    named = ("pumalib.deep.settings", "pumalib.jobs.frame", "pumalib.typed")
+    assert set(fingerprint(package, *named)) == CLOSURE | {"pumalib.typed"}
+
+
+def test_modules_left_out_exist_and_give_their_reason() -> None:
+    for module, reason in LEFT_OUT.items():
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), module
+        assert len(reason.split()) > 2
+
+
+OWN = {
+    "mine.py": "from helpers import SIGN\nimport kit.tools.saw\n",
+    "helpers.py": "SIGN = 1\n",
+    "kit/__init__.py": "ABOUT = 'kit'\n",
+    "kit/tools/__init__.py": "",
+    "kit/tools/saw.py": "from ..nails import LONG\nfrom . import hammer\n",
+    "kit/nails.py": "LONG = 1\n",
+    "kit/tools/hammer.py": "HEAVY = 1\n",
+    "unused.py": "X = 1\n",
+}
+"""A user's module with all that it imports, by name, by path and relatively."""
+
+
+@pytest.mark.parametrize(
+    "name", ["mine.py", "helpers.py", "kit/__init__.py", "kit/nails.py", "kit/tools/saw.py", "kit/tools/hammer.py"]
+)
+def test_what_a_users_module_imports_below_the_run_folder_is_watched(package: Path, name: str) -> None:
+    for path, text in OWN.items():
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / path).write_text(text, encoding="utf-8")
+    before = fingerprint(package, "mine")
+    assert "unused" not in before
+    with (package / name).open("a", encoding="utf-8") as file:
+        file.write("NEW = 1\n")
+    after = fingerprint(package, "mine")
+    module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    assert {key for key in before if before[key] != after[key]} == {module}
+
+
+def test_name_of_the_librarys_face_stands_for_the_module_behind_it(package: Path) -> None:
+    (package / "mine.py").write_text("from pumalib import f\n", encoding="utf-8")
+    (package / "script.py").write_text("X = 1\n", encoding="utf-8")
+    assert "pumalib.first" in fingerprint(package, "mine")
+
+
+def test_module_of_a_user_that_does_not_parse_is_left_to_the_job(package: Path) -> None:
+    (package / "mine.py").write_text("def (:\n", encoding="utf-8")
+    assert "mine" in fingerprint(package, "mine")
+
+
 def edit(package: Path, name: str, old: str, new: str) -> None:
     path = package / name
     text = path.read_text(encoding="utf-8")
@@ -89,6 +145,7 @@ def edit(package: Path, name: str, old: str, new: str) -> None:
         ("pumalib/deep/fourth.py", "VALUE = 1", 'VALUE = 1\n"""An attribute docstring."""\n'),
         ("pumalib/alone.py", "import pumalib.first", "import pumalib.first\nX = 1"),
         ("pumalib/__init__.py", "FACADE = 1", "FACADE = 2"),
+        ("pumalib/deep/settings.py", "DEFAULT = 1", "DEFAULT = 2"),
         ("script.py", "f(1)", "f( 1 )  # call it"),
     ],
 )
@@ -201,8 +258,9 @@ def test_script_of_a_small_stage_imports_no_torch(probed: dict[str, tuple[int, l
 
 
 def test_module_that_is_loaded_but_not_fingerprinted_is_a_hole() -> None:
-    fingerprints = {name: "x" for name in sys.modules if name != "pumalib.files.provenance"}
-    assert loaded_outside(fingerprints) == ["pumalib.files.provenance"]
+    importlib.import_module("pumalib.files.artifacts")
+    fingerprints = {name: "x" for name in sys.modules if name != "pumalib.files.artifacts"}
+    assert loaded_outside(fingerprints) == ["pumalib.files.artifacts"]
 
 
 def test_versions_name_the_libraries_a_number_depends_on() -> None:
