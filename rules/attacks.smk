@@ -1,7 +1,5 @@
 """Attacks: each model evaluated, one row an image."""
 
-from pumalib.attacks.settings import NOT_THE_ATTACK, attack_module
-
 
 rule attack:
     input:
@@ -19,15 +17,11 @@ rule attack:
         mem_mb=memory,
         runtime=8 * 60,
     params:
-        settings=lambda w: study.settings.attacks[w.attack].model_dump(
-            exclude=NOT_THE_ATTACK
-        ),
+        settings=lambda w: slices.attack_settings(study, w.attack),
         threat=study.settings.threat.model_dump(),
         threads=THREADS,
         code=lambda w: code_of(
-            "attack.py",
-            attack_module(study.settings.attacks[w.attack].method),
-            architecture_module(study.runs[w.run].architecture.name),
+            "attack.py", *slices.attack_code(study, w.run, w.attack)
         ),
     message:
         "attack {wildcards.run}, seed {wildcards.seed}, with {wildcards.attack}"

@@ -2,9 +2,7 @@
 
 import re
 
-from pumalib.learning.settings import TriLevelSettings, learning_module
-from pumalib.models.settings import architecture_module
-from pumalib.selection.settings import OnlineEpsilonSettings
+from pumalib.study import slices
 
 
 def dataset_sources(wildcards):
@@ -33,35 +31,6 @@ def robust_model(pool, seed):
     return model_file(run, seed) if run else []
 
 
-def learning_code(pool):
-    """Fingerprint the code of a learned pool, with the networks it is learned on or through."""
-    settings = study.settings.pools[pool].learned
-    networks = (
-        settings.architectures
-        if isinstance(settings, TriLevelSettings)
-        else [study.runs[settings.model].architecture]
-    )
-    modules = {architecture_module(network.name) for network in networks}
-    return code_of("learn_dataset.py", learning_module(settings.method), *modules)
-
-
-def selection_settings(run):
-    """Return the slice of the study that a selection depends on."""
-    resolved = study.runs[run]
-    return {
-        "prune": [cut.model_dump() for cut in resolved.prune],
-        "epsilon": resolved.epsilon.model_dump(),
-        "threat": study.settings.threat.model_dump(),
-        "synthetic_fraction": resolved.training.synthetic_fraction,
-    }
-
-
-def online_settings(run):
-    """Return the settings of an epsilon policy that works during training; others come through the selection."""
-    policy = study.runs[run].epsilon
-    return policy.model_dump() if isinstance(policy, OnlineEpsilonSettings) else {}
-
-
 def devices_of(wildcards):
     """Return over how many devices a training runs."""
     return study.runs[wildcards.run].training.devices
@@ -83,15 +52,6 @@ def scored_model(score, seed):
     return model.checkpoint or model_file(
         model.run, seed if model.seed is None else model.seed
     )
-
-
-def scored_architecture(score):
-    """Return the module that defines the architecture looked through, where the study knows it."""
-    model = study.settings.scores[score].model
-    architecture = (
-        study.runs[model.run].architecture if model.run else model.architecture
-    )
-    return architecture_module(architecture.name) if architecture else None
 
 
 def run_files(runs):

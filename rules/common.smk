@@ -36,7 +36,14 @@ elif os.environ.get("PUMA_STUDY_KEY", STUDY_KEY) != STUDY_KEY:
 
 RESULTS = f"results/{study.name}"
 ERRORS = f"{RESULTS}/logs/{ERRORS_FILE}"
-config["errors_file"] = ERRORS
+config["job"] = {  # what every job reads of the study
+    "errors": ERRORS,
+    **{
+        key: getattr(study.settings, key)
+        for key in ("device", "data_dir", "save_every_seconds")
+        if hasattr(study.settings, key)
+    },
+}
 SEEDS = study.settings.seeds
 THREADS = study.settings.threads
 REPORT_SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}

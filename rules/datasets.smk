@@ -1,7 +1,5 @@
 """Datasets: any source, divided once, stored in one HDF5 form."""
 
-from pumalib.data.settings import source_module
-
 
 rule dataset:
     input:
@@ -14,9 +12,7 @@ rule dataset:
     params:
         settings=lambda w: study.settings.datasets[w.dataset].model_dump(),
         seed=lambda w: seed_of(w.at, study.settings.datasets[w.dataset].split_seed),
-        code=lambda w: code_of(
-            "dataset.py", source_module(study.settings.datasets[w.dataset].source)
-        ),
+        code=lambda w: code_of("dataset.py", *slices.dataset_code(study, w.dataset)),
     message:
         "dataset {wildcards.dataset}{wildcards.at}"
     script:

@@ -1,10 +1,5 @@
 """Models: one training a run and seed. A margin model is a run like any other."""
 
-from pumalib.models.settings import architecture_module
-from pumalib.training.settings import method_module as training_module
-from pumalib.training.settings import online_module
-from pumalib.tracks.settings import quantity_module
-
 
 rule model:
     input:
@@ -29,24 +24,9 @@ rule model:
         mem_mb=lambda w, attempt: memory(w, attempt) * devices_of(w),
         runtime=24 * 60,
     params:
-        architecture=lambda w: study.runs[w.run].architecture.model_dump(),
-        training=lambda w: study.runs[w.run].training.model_dump(),
-        threat=study.settings.threat.model_dump(),
-        track=lambda w: study.runs[w.run].track.model_dump(),
-        repetition=lambda w: study.runs[w.run].repetition,
-        online=lambda w: online_settings(w.run),
+        settings=lambda w: slices.run_settings(study, w.run).model_dump(),
         threads=THREADS,
-        code=lambda w: code_of(
-            "model.py",
-            training_module(study.runs[w.run].training.method),
-            architecture_module(study.runs[w.run].architecture.name),
-            *map(quantity_module, study.runs[w.run].track.passes),
-            (
-                online_module(study.runs[w.run].epsilon.policy)
-                if online_settings(w.run)
-                else None
-            ),
-        ),
+        code=lambda w: code_of("model.py", *slices.model_code(study, w.run)),
     message:
         "train {wildcards.run}, seed {wildcards.seed}"
     script:

@@ -158,8 +158,7 @@ def training_part(run, seed, with_seconds):
     benchmark = rules.model.benchmark.format(run=run, seed=seed)
     return {
         "name": run,
-        "settings": study.runs[run].training.model_dump(),
-        "online": online_settings(run),
+        "settings": slices.run_settings(study, run).model_dump(),
         "file": selection_file(run, seed),
         "benchmarks": (benchmark,) if with_seconds else (),
     }

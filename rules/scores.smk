@@ -1,6 +1,6 @@
 """Scores: the pool looked at through a trained model, in shards, then joined; or what runs gathered while training."""
 
-from pumalib.scores.settings import looks_through_a_model, score_module, user_module
+from pumalib.scores.settings import looks_through_a_model
 
 LOOKING = [n for n, s in study.settings.scores.items() if looks_through_a_model(s)]
 TRACKED = [n for n in study.settings.scores if n not in LOOKING]
@@ -26,12 +26,7 @@ rule score_shard:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
         norm=study.settings.threat.norm,
         threads=THREADS,
-        code=lambda w: code_of(
-            "score_shard.py",
-            score_module(study.settings.scores[w.score]),
-            user_module(study.settings.scores[w.score]),
-            scored_architecture(w.score),
-        ),
+        code=lambda w: code_of("score_shard.py", *slices.score_code(study, w.score)),
     message:
         "score {wildcards.score}, seed {wildcards.seed}, shard {wildcards.shard}"
     script:
@@ -80,9 +75,7 @@ rule tracked_score:
     localrule: True
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
-        code=lambda w: code_of(
-            "tracked_score.py", score_module(study.settings.scores[w.score])
-        ),
+        code=lambda w: code_of("tracked_score.py", *slices.score_code(study, w.score)),
     message:
         "gather score {wildcards.score}, seed {wildcards.seed}"
     script:

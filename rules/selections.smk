@@ -12,9 +12,9 @@ rule selection:
         f"{RESULTS}/logs/selections/{{run}}/seed{{seed}}.log",
     localrule: True
     params:
-        settings=lambda w: selection_settings(w.run),
+        settings=lambda w: slices.selection_settings(study, w.run).model_dump(),
         scores=lambda w: list(study.runs[w.run].scores),
-        code=code_of("selection.py"),
+        code=lambda w: code_of("selection.py", *slices.selection_code(study, w.run)),
     message:
         "select rows of {wildcards.run}, seed {wildcards.seed}"
     script:

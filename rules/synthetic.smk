@@ -1,7 +1,6 @@
 """Synthetic sets: generators that the study trains, and the images that join a pool."""
 
 from pumalib.synthesis.settings import SAMPLING_KEYS
-from pumalib.synthesis.synthetic import method_module
 
 
 rule generator:
@@ -55,10 +54,7 @@ rule synthetic:
         ),
         seed=lambda w: seed_of(w.at, 0),
         threads=THREADS,
-        code=lambda w: code_of(
-            "synthetic.py",
-            method_module(study.settings.pools[w.pool].synthetic.method),
-        ),
+        code=lambda w: code_of("synthetic.py", *slices.synthetic_code(study, w.pool)),
     message:
         "synthetic set of pool {wildcards.pool}{wildcards.at}"
     script:

@@ -6,10 +6,10 @@ from pumalib.abstraction.stage import write_students
 from pumalib.jobs.devices import resolve_device
 from pumalib.jobs.frame import job
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+with job(snakemake) as work:
     write_students(
         snakemake.params.settings,
         list(snakemake.params.seeds),
         Path(snakemake.output[0]),
-        resolve_device(snakemake.config.get("device", "auto")),
+        resolve_device(work.device),
     )

@@ -5,6 +5,6 @@ from pathlib import Path
 from pumalib.abstraction.report import write_report
 from pumalib.jobs.frame import job
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
+with job(snakemake):
     files = {key: Path(path) for key, path in snakemake.output.items()}
     write_report(snakemake.params.settings, Path(snakemake.input[0]), **files)

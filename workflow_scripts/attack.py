@@ -10,7 +10,7 @@ from pumalib.evaluation.stage import attack_model
 from pumalib.jobs.devices import resolve_device
 from pumalib.jobs.frame import job
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+with job(snakemake) as work:
     attack_model(
         TypeAdapter(AttackSettings).validate_python(snakemake.params.settings),
         ThreatSettings.model_validate(snakemake.params.threat),
@@ -18,6 +18,6 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         model_path=Path(snakemake.input.model),
         output=Path(snakemake.output[0]),
         seed=int(snakemake.wildcards.seed),
-        device=resolve_device(snakemake.config.get("device", "auto")),
-        code=snakemake.params.code,
+        device=resolve_device(work.device),
+        maker=work.maker,
     )

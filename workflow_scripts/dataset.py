@@ -8,11 +8,11 @@ from pumalib.data.datasets import prepare_dataset
 from pumalib.data.settings import DatasetSettings
 from pumalib.jobs.frame import job
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
+with job(snakemake) as work:
     prepare_dataset(
         TypeAdapter(DatasetSettings).validate_python(snakemake.params.settings),
         seed=snakemake.params.seed,
-        data_dir=Path(snakemake.config.get("data_dir", "data")),
+        data_dir=Path(work.data_dir),
         output=Path(snakemake.output[0]),
-        code=snakemake.params.code,
+        maker=work.maker,
     )

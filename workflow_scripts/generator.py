@@ -8,14 +8,14 @@ from pumalib.jobs.states import StatePlace
 from pumalib.synthesis.generator import train_stage
 from pumalib.synthesis.settings import EdmSettings
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+with job(snakemake) as work:
     train_stage(
         EdmSettings.model_validate(snakemake.params.settings),
         Path(snakemake.input.dataset),
         Path(snakemake.output[0]),
         name=snakemake.wildcards.generator,
         seed=int(snakemake.wildcards.seed),
-        device=resolve_device(snakemake.config.get("device", "auto")),
-        state=StatePlace.of_job(snakemake.log[0], snakemake.config),
-        code=snakemake.params.code,
+        device=resolve_device(work.device),
+        state=StatePlace.of_job(work),
+        maker=work.maker,
     )

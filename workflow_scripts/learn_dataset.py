@@ -11,7 +11,7 @@ from pumalib.jobs.states import StatePlace
 from pumalib.learning.settings import LearnedSettings
 from pumalib.learning.stage import learn_dataset
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+with job(snakemake) as work:
     model = snakemake.input.get("model")
     learn_dataset(
         TypeAdapter(LearnedSettings).validate_python(snakemake.params.settings),
@@ -21,8 +21,8 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         dataset=Path(snakemake.input.dataset),
         model=Path(model) if model else None,
         output=Path(snakemake.output[0]),
-        state=StatePlace.of_job(snakemake.log[0], snakemake.config),
+        state=StatePlace.of_job(work),
         progress=Path(snakemake.log[0]).with_suffix(".progress.csv"),
-        device=resolve_device(snakemake.config.get("device", "auto")),
-        code=snakemake.params.code,
+        device=resolve_device(work.device),
+        maker=work.maker,
     )

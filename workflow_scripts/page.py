@@ -6,7 +6,7 @@ from pumalib.jobs.frame import job
 from pumalib.reporting.study_page import write_study_page
 from pumalib.reporting.web_page import write_settings_page, write_web_page
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
+with job(snakemake):
     params, output = snakemake.params, snakemake.output
     reports = [Path(path) for path in snakemake.input.reports]
     write_study_page(params.about, Path(snakemake.input.table), reports, params.folders, Path(output.page))

@@ -6,12 +6,12 @@ from pumalib.jobs.devices import resolve_device
 from pumalib.jobs.frame import job
 from pumalib.perceptron.stage import write_shard
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+with job(snakemake) as work:
     write_shard(
         snakemake.params.settings,
         snakemake.wildcards.student,
         snakemake.wildcards.teacher,
         list(snakemake.params.seeds),
         Path(snakemake.output[0]),
-        resolve_device(snakemake.config.get("device", "auto")),
+        resolve_device(work.device),
     )

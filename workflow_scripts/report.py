@@ -23,7 +23,7 @@ from pumalib.reporting.stage import (
 )
 from pumalib.results.collect import RunFiles
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
+with job(snakemake):
     files, params = snakemake.input, snakemake.params
     output = ReportFiles(**{key: Path(path) for key, path in snakemake.output.items()})
     match params.settings["kind"]:

@@ -5,6 +5,6 @@ from pathlib import Path
 from pumalib.jobs.frame import job
 from pumalib.results.collect import RunFiles, write_results
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
+with job(snakemake):
     files = [RunFiles.from_mapping(entry) for entry in snakemake.params.files]
     write_results(snakemake.params.study, files, Path(snakemake.output[0]))

@@ -10,7 +10,7 @@ from pumalib.jobs.states import StatePlace
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+with job(snakemake) as work:
     score_shard(
         TypeAdapter(ScoreSettings).validate_python(snakemake.params.settings),
         Path(snakemake.input.pool),
@@ -18,7 +18,7 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         Path(snakemake.output[0]),
         shard=int(snakemake.wildcards.shard),
         threat_norm=snakemake.params.norm,
-        device=resolve_device(snakemake.config.get("device", "auto")),
-        state=StatePlace.of_job(snakemake.log[0], snakemake.config),
-        code=snakemake.params.code,
+        device=resolve_device(work.device),
+        state=StatePlace.of_job(work),
+        maker=work.maker,
     )

@@ -10,7 +10,7 @@ from pumalib.jobs.frame import job
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code, snakemake.params.threads):
+with job(snakemake) as work:
     generator = snakemake.params.generator
     make_synthetic(
         TypeAdapter(SyntheticSettings).validate_python(snakemake.params.settings),
@@ -19,8 +19,8 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
             generator=Path(snakemake.input.generator) if generator else None,
             generator_settings=EdmSettings.model_validate(generator) if generator else None,
             seed=snakemake.params.seed,
-            device=resolve_device(snakemake.config.get("device", "auto")),
+            device=resolve_device(work.device),
         ),
         Path(snakemake.output[0]),
-        code=snakemake.params.code,
+        maker=work.maker,
     )

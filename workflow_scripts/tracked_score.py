@@ -8,7 +8,7 @@ from pumalib.jobs.frame import job
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.tracked_stage import score_tracks
 
-with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.code):
+with job(snakemake) as work:
     score_tracks(
         TypeAdapter(ScoreSettings).validate_python(snakemake.params.settings),
         Path(snakemake.input.pool),
@@ -16,5 +16,5 @@ with job(snakemake.log[0], snakemake.config["errors_file"], snakemake.params.cod
         Path(snakemake.output[0]),
         name=snakemake.wildcards.score,
         seed=int(snakemake.wildcards.seed),
-        code=snakemake.params.code,
+        maker=work.maker,
     )

@@ -16,13 +16,13 @@ from pumalib.cli.paths import existing
 from pumalib.cli.pictures import picture
 from pumalib.cli.usage import UsageError
 from pumalib.data.pool import read_pool_rows
+from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.lineage.headers import Header, read_header
 from pumalib.lineage.places import find_pool, place_of
 from pumalib.reporting.correlation import compare_scores, draw_scores
 from pumalib.reporting.overlap import Overlap, compare_selections, count_by_class
 from pumalib.scores.table import read_scores
-from pumalib.selection.stage import read_selection
 
 EXAMPLES = (
     "compare results/digits/selections/pe-20/seed0.h5 results/digits/selections/puma-20/seed0.h5",

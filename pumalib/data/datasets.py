@@ -26,13 +26,20 @@ from pumalib.data.images import (
 from pumalib.data.settings import DatasetSettings, source_module
 from pumalib.data.sources.raw import RawDataset
 from pumalib.errors import ArtifactError, DataError
+from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.randomness import numpy_generator
 
+NOTHING_WATCHED: Mapping[str, str] = {}
 SPLITS = ("train", "validation", "test", "held_out")
 
 
 def prepare_dataset(
-    settings: DatasetSettings, seed: int, data_dir: Path, output: Path, code: Mapping[str, str] | None = None
+    settings: DatasetSettings,
+    seed: int,
+    data_dir: Path,
+    output: Path,
+    watched: Mapping[str, str] = NOTHING_WATCHED,
+    maker: Maker = NOBODY,
 ) -> None:
     """Load a dataset, divide it and store it.
 
@@ -41,12 +48,14 @@ def prepare_dataset(
         seed: seed of the divisions.
         data_dir: where downloaded data live.
         output: the HDF5 file to write.
-        code: code fingerprint to record.
+        watched: content digests of the user's files, by path as the study names them.
+        maker: the job.
     """
     raw = importlib.import_module(source_module(settings.source)).load(settings, data_dir)
     splits = divide(raw, settings, seed)
-    inputs = {"source": content_fingerprint(raw.train.labels, raw.train.images)}
-    with create_artifact(output, "dataset", settings=settings.model_dump(), inputs=inputs, code=code) as file:
+    inputs = {"source": Input(None, content_fingerprint(raw.train.labels, raw.train.images))}
+    inputs |= {f"files {path}": Input(Path(path), digest) for path, digest in watched.items()}
+    with create_artifact(output, "dataset", maker.origin(settings.model_dump(), inputs)) as file:
         file.attrs["class_names"] = list(raw.class_names)
         file.attrs["split_seed"] = seed
         for name, split in splits.items():
@@ -97,7 +106,7 @@ def _check_raw(raw: RawDataset, source: str) -> None:
 def _train_and_test(
     raw: RawDataset, settings: DatasetSettings, seed: int
 ) -> tuple[LabelledImages, LabelledImages]:
-    if not settings.is_seeded:
+    if settings.split != "seeded":
         if raw.test is None:
             raise DataError(f"expected a test split in {settings.source}; use split: seeded with a test_fraction")
         return raw.train, raw.test

@@ -25,6 +25,7 @@ from pumalib.files.artifacts import (
     open_artifact,
     read_array,
 )
+from pumalib.files.origin import NOBODY, Input, Maker, Origin
 from pumalib.errors import ArtifactError, DataError
 
 REAL, SYNTHETIC = 0, 1
@@ -135,7 +136,7 @@ def build_pool(
     synthetic: Path | None,
     output: Path,
     settings: Mapping[str, Any],
-    code: Mapping[str, str] | None = None,
+    maker: Maker = NOBODY,
 ) -> None:
     """Write a pool over the train rows of a dataset and, after them, the rows of a synthetic set.
 
@@ -148,32 +149,34 @@ def build_pool(
     if synthetic is not None:
         parts.append(_describe(synthetic, "synthetic", "/"))
     source = np.repeat(np.arange(len(parts), dtype=np.uint8), [part.rows for part in parts])
-    _write_pool(parts, source, class_names, output, settings, code)
+    _write_pool(parts, source, class_names, output, maker.origin(settings, _inputs(parts)))
 
 
 def build_learned_pool(
-    learned: Path, output: Path, settings: Mapping[str, Any], code: Mapping[str, str] | None = None
+    learned: Path, output: Path, settings: Mapping[str, Any], maker: Maker = NOBODY
 ) -> None:
     """Write a pool over learned images; the source of a row is that of the row it was learned from."""
     with open_artifact(learned, "learned") as file:
         class_names = tuple(str(name) for name in file.attrs["class_names"])
         source: NDArray[np.uint8] = read_array(file, "source", np.uint8)
-    _write_pool([_describe(learned, "learned", "/")], source, class_names, output, settings, code)
+    parts = [_describe(learned, "learned", "/")]
+    _write_pool(parts, source, class_names, output, maker.origin(settings, _inputs(parts)))
+
+
+def _inputs(parts: list[_Part]) -> dict[str, Input]:
+    return {
+        part.kind: Input(Path(part.path), part.fingerprint, part.group if part.kind == "dataset" else "")
+        for part in parts
+    }
 
 
 def _write_pool(
-    parts: list[_Part],
-    source: NDArray[np.uint8],
-    class_names: tuple[str, ...],
-    output: Path,
-    settings: Mapping[str, Any],
-    code: Mapping[str, str] | None,
+    parts: list[_Part], source: NDArray[np.uint8], class_names: tuple[str, ...], output: Path, origin: Origin
 ) -> None:
     labels, shapes = zip(*[_read_labels(part) for part in parts], strict=True)
     _check_parts(parts, labels, shapes, len(class_names))
     fingerprint = content_fingerprint(*[part.fingerprint for part in parts])
-    inputs = {part.kind: part.fingerprint for part in parts}
-    with create_artifact(output, "pool", settings=settings, inputs=inputs, code=code) as file:
+    with create_artifact(output, "pool", origin) as file:
         file.attrs["pool_fingerprint"] = fingerprint
         file.attrs["class_names"] = list(class_names)
         file.attrs["sources"] = json.dumps([_relative(part, output.parent) for part in parts])

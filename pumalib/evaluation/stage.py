@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
 from pumalib.evaluation.evaluate import evaluate
 from pumalib.files.artifacts import create_artifact
+from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.jobs.devices import enough_memory
 from pumalib.models.inputs import to_model_input
 from pumalib.models.trained import expect_images, load_trained
@@ -27,7 +27,7 @@ def attack_model(
     output: Path,
     seed: int,
     device: str,
-    code: Mapping[str, str] | None = None,
+    maker: Maker = NOBODY,
 ) -> None:
     """Attack one model on one split and store one row an image.
 
@@ -39,7 +39,7 @@ def attack_model(
         output: the HDF5 file to write.
         seed: of the random starts.
         device: torch device.
-        code: code fingerprint to record.
+        maker: the job.
     """
     trained = load_trained(model_path, device)
     split = read_split(dataset, settings.split)
@@ -49,13 +49,13 @@ def attack_model(
     with enough_memory(device, "lower batch_size of the attack"):
         table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
     inputs = {
-        "model": trained.fingerprint,
-        "selection of model": trained.selection,
-        "dataset": split_fingerprint(dataset, settings.split),
+        "model": Input(model_path, trained.fingerprint),
+        "selection of model": Input(None, trained.selection),
+        "dataset": Input(dataset, split_fingerprint(dataset, settings.split), settings.split),
     }
     resolved = {**settings.model_dump(exclude=set(NOT_THE_ATTACK)), "threat": threat.model_dump(), "seed": seed}
-    packages = attack_packages(settings.method)
-    with create_artifact(output, "attack", settings=resolved, inputs=inputs, code=code, packages=packages) as file:
+    origin, packages = maker.origin(resolved, inputs), attack_packages(settings.method)
+    with create_artifact(output, "attack", origin, packages) as file:
         file.attrs["method"] = settings.method
         file.attrs["split"] = settings.split
         for column in fields(table):

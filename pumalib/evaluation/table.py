@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import open_artifact, read_array
+from pumalib.files.origin import fingerprint_in
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def read_attack(path: str | Path) -> StoredAttack:
         names = ("label", "clean_prediction", "adversarial_prediction")
         columns = {name: read_array(file, name, np.int64) for name in names}
         method, split = str(file.attrs["method"]), str(file.attrs["split"])
-        selection = str(json.loads(file.attrs["inputs"]).get("selection of model", ""))
+        selection = fingerprint_in(json.loads(file.attrs["inputs"]), "selection of model")
     if len({len(column) for column in columns.values()}) != 1 or len(columns["label"]) == 0:
         raise ArtifactError(f"expected columns of one length above 0 in {path}; make it again")
     return StoredAttack(method=method, split=split, selection=selection, **columns)

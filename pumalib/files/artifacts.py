@@ -19,18 +19,16 @@ from numpy.typing import NDArray
 
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.files.digests import HEAD_BYTES, is_whole, seal
+from pumalib.files.origin import NO_ORIGIN, Input, Origin, inputs_from, results_folder_of
 from pumalib.files.provenance import library_versions
 
-SCHEMA_VERSIONS = {
-    "dataset": 1,
-    "synthetic": 1,
-    "learned": 1,
-    "pool": 1,
-    "scores": 1,
-    "selection": 1,
-    "attack": 1,
-    "track": 1,
-}
+SCHEMA_VERSIONS = dict.fromkeys(
+    ("dataset", "synthetic", "learned", "pool", "scores", "selection", "attack", "track", "model", "generator"), 2
+)
+"""Version of each kind of file as it is written. Version 1 recorded fingerprints of inputs without their paths."""
+READABLE_VERSIONS = (1, 2)
+WEIGHTS = ("model", "generator")
+"""Kinds that are safetensors files; the others are HDF5."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -104,24 +102,17 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 @contextmanager
 def create_artifact(
-    path: str | os.PathLike[str],
-    kind: str,
-    *,
-    settings: Mapping[str, Any],
-    inputs: Mapping[str, str],
-    code: Mapping[str, str] | None = None,
-    packages: Sequence[str] = (),
+    path: str | os.PathLike[str], kind: str, origin: Origin = NO_ORIGIN, packages: Sequence[str] = ()
 ) -> Iterator[h5py.File]:
     """Create an HDF5 artifact that appears at ``path`` only once it is complete.
 
     Args:
         path: where the artifact goes.
         kind: one of `SCHEMA_VERSIONS`.
-        settings: the config slice that made it.
-        inputs: content fingerprint of each input, by name.
-        code: fingerprint of each module that made it, by module name.
+        origin: what made it.
         packages: optional ones that made it, whose versions are recorded too.
     """
+    described = origin.described(path)
     with writing(path) as temporary:
         with (
             _PatientFile(temporary) as disk,
@@ -129,9 +120,9 @@ def create_artifact(
         ):
             file.attrs["schema"] = f"puma.{kind}"
             file.attrs["schema_version"] = SCHEMA_VERSIONS[kind]
-            file.attrs["settings"] = to_json(settings)
-            file.attrs["inputs"] = to_json(inputs)
-            file.attrs["code"] = to_json(dict(code or {}))
+            for name in ("settings", "inputs", "code"):
+                file.attrs[name] = to_json(described[name])
+            file.attrs["place"] = described["place"]
             file.attrs["library_versions"] = to_json(library_versions(*packages))
             yield file
         seal(temporary)
@@ -224,17 +215,39 @@ def kind_of(file: h5py.File) -> str:
 
 def _check_schema(file: h5py.File, path: str | os.PathLike[str], wanted: str | None) -> None:
     kind, schema = kind_of(file), file.attrs.get("schema", "none")
-    if wanted is None and kind not in SCHEMA_VERSIONS:
-        known = ", ".join(f"puma.{name}" for name in SCHEMA_VERSIONS)
+    known_kinds = [name for name in SCHEMA_VERSIONS if name not in WEIGHTS]
+    if wanted is None and kind not in known_kinds:
+        known = ", ".join(f"puma.{name}" for name in known_kinds)
         raise ArtifactError(f"expected one of the schemas {known}, got {schema} at {path}; the file is from elsewhere")
     if wanted not in (None, kind):
         raise ArtifactError(f"expected schema puma.{wanted}, got {schema} at {path}; give the {wanted} file")
-    version = file.attrs.get("schema_version", "none")
-    if version != SCHEMA_VERSIONS[kind]:
+    expect_version(kind, file.attrs.get("schema_version", "none"), path)
+
+
+def expect_version(kind: str, version: Any, path: str | os.PathLike[str]) -> None:
+    """Refuse a file of a version that this library does not read.
+
+    Raises:
+        ArtifactError: it is one.
+    """
+    if version not in READABLE_VERSIONS:
+        known = " or ".join(map(str, READABLE_VERSIONS))
         raise ArtifactError(
-            f"expected version {SCHEMA_VERSIONS[kind]} of puma.{kind}, got {version} at {path}; "
+            f"expected version {known} of puma.{kind}, got {version} at {path}; "
             "make it again with this version of pumalib"
         )
+
+
+def recorded_inputs(path: str | os.PathLike[str], kind: str) -> dict[str, Input]:
+    """Read what an artifact says it was made from, with paths from here; of version 1, fingerprints alone.
+
+    Raises:
+        ArtifactError: as `open_artifact`.
+    """
+    with open_artifact(path, kind) as file:
+        described = json.loads(file.attrs["inputs"])
+        place = str(file.attrs.get("place", ""))
+    return inputs_from(described, results_folder_of(Path(path), place))
 
 
 def read_array(file: h5py.Group, name: str, dtype: Any, ndim: int = 1) -> NDArray[Any]:

@@ -18,8 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from pumalib import HOMES
-
 PACKAGE = "pumalib"
 
 LEFT_OUT = {
@@ -216,8 +214,17 @@ def _imports_of(path: Path, stamp: tuple[int, int], package: str) -> set[str]:
 
 def _home(name: str) -> str:
     """Return the module behind a name of the library's face, which hides it from an import statement."""
-    home = HOMES.get(name.removeprefix(f"{PACKAGE}."))
+    home = _homes().get(name.removeprefix(f"{PACKAGE}."))
     return name if home is None else f"{PACKAGE}.{home}"
+
+
+@cache
+def _homes() -> dict[str, str]:
+    """Return the module of each name of the library's face."""
+    face = ast.parse((Path(__file__).parents[1] / "__init__.pyi").read_bytes())
+    return {
+        alias.name: str(node.module) for node in face.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pumalib.errors import PumaError, ResourceError
+from pumalib.files.origin import Maker
 from pumalib.files.provenance import loaded_outside
 from pumalib.jobs.driver import join_run
 from pumalib.jobs.termination import TerminationError, answer_sigterm
@@ -34,12 +36,34 @@ class Frame:
         code: the code fingerprint in the rule's params. With PUMA_CHECK_CLOSURE=1 in the environment (the tests set
             it) the job fails if it loaded a pumalib module that the fingerprint does not cover.
         threads: torch threads; None: the job does not use torch.
+        device: where to compute: `auto`, `cpu` or `cuda`.
+        data_dir: folder of downloaded data sets.
+        save_every_seconds: time between saves of a state.
     """
 
     log: str
     errors: str
     code: Mapping[str, str]
     threads: int | None = None
+    device: str = "auto"
+    data_dir: str = "data"
+    save_every_seconds: float = 300.0
+
+    @property
+    def results(self) -> Path:
+        """Return the results folder of the study."""
+        return Path(self.errors).parent.parent
+
+    @property
+    def maker(self) -> Maker:
+        """Return what the job records of itself in every file that it makes."""
+        return Maker(self.code, self.results)
+
+    @property
+    def state_path(self) -> Path:
+        """Return where the job keeps its state: the path of its log, under `work/` instead of `logs/`."""
+        logs = self.results / "logs"
+        return self.results / "work" / Path(self.log).relative_to(logs).with_suffix(".state")
 
     def enter(self, rank: int | None = None) -> None:
         """Log to the file, fix torch's threads, and end in order at SIGTERM, from here on.
@@ -62,13 +86,25 @@ class Frame:
 
 
 @contextmanager
-def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: int | None = None) -> Iterator[Frame]:
-    """Run a job in its frame, which see, and report a failure as one message.
+def job(snakemake: Any) -> Iterator[Frame]:
+    """Run a job of the workflow in its frame, see `framed`.
+
+    Args:
+        snakemake: what Snakemake gives a script; what the study says of every job stands in its config under `job`.
+    """
+    params = snakemake.params
+    frame = Frame(snakemake.log[0], code=params.code, threads=params.get("threads"), **snakemake.config["job"])
+    with framed(frame):
+        yield frame
+
+
+@contextmanager
+def framed(frame: Frame) -> Iterator[Frame]:
+    """Run a job in its frame, and report a failure as one message.
 
     Raises:
         SystemExit: the job failed or was stopped; the message went to stderr, the log and the errors file.
     """
-    frame = Frame(str(log), str(errors), code, threads)
     try:
         frame.enter()
         started = time.monotonic()
@@ -79,12 +115,12 @@ def job(log: str | Path, errors: str | Path, code: Mapping[str, str], threads: i
     except PumaError as error:
         if error.__cause__ is not None:
             logging.error("%s", "".join(traceback.format_exception(error.__cause__)))
-        _fail(str(error), errors, log)
+        _fail(str(error), frame)
     except TerminationError as request:
-        _fail(str(request), errors, log, STATUS_OF_SIGTERM)
+        _fail(str(request), frame, STATUS_OF_SIGTERM)
     except Exception as error:
         logging.error("%s", traceback.format_exc())
-        _fail(f"unexpected {type(error).__name__}: {error}", errors, log)
+        _fail(f"unexpected {type(error).__name__}: {error}", frame)
 
 
 def _open_log(log: str | Path, rank: int | None) -> None:
@@ -120,10 +156,10 @@ def _check_closure(code: Mapping[str, str]) -> None:
         raise AssertionError(f"modules outside the code fingerprint: {', '.join(holes)}")
 
 
-def _fail(message: str, errors: str | Path, log: str | Path, status: int = 1) -> None:
+def _fail(message: str, frame: Frame, status: int = 1) -> None:
     logging.error("%s", message)
-    text = f"{message}\n  log: {log}\n"
-    with suppress(OSError), open(errors, "a", encoding="utf-8") as file:  # where the disk is full, stderr has it
+    text = f"{message}\n  log: {frame.log}\n"
+    with suppress(OSError), open(frame.errors, "a", encoding="utf-8") as file:  # where the disk is full, stderr has it
         file.write(text)
     print(f"Error: {text}", file=sys.stderr)
     raise SystemExit(status)

@@ -12,7 +12,7 @@ import json
 import logging
 import pickle
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import torch
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import clear_parts, content_fingerprint, to_json, writing
 from pumalib.files.provenance import library_versions
+from pumalib.jobs.frame import Frame
 from pumalib.jobs.termination import TerminationError, defer_to_steps, is_requested
 from pumalib.ranks import ALONE, Ranks
 
@@ -53,11 +54,9 @@ class StatePlace:
     every_seconds: float = 300.0
 
     @classmethod
-    def of_job(cls, log: str, config: Mapping[str, Any]) -> StatePlace:
-        """Return the place of a workflow's job: the path of its log, under `work/` instead of `logs/`."""
-        logs = Path(config["errors_file"]).parent
-        path = logs.with_name("work") / Path(log).relative_to(logs).with_suffix(".state")
-        return cls(path, float(config.get("save_every_seconds", cls.every_seconds)))
+    def of_job(cls, frame: Frame) -> StatePlace:
+        """Return the place of a workflow's job."""
+        return cls(frame.state_path, frame.save_every_seconds)
 
 
 class StateFile:

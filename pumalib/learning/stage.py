@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pumalib.data.datasets import has_split, read_split, split_fingerprint, writ
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import open_pool
 from pumalib.files.artifacts import create_artifact, file_fingerprint
+from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.jobs.devices import enough_memory
 from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.learning.inputs import LearningInputs, OnStep, ignore_step
@@ -35,7 +36,7 @@ def learn_dataset(
     state: StatePlace,
     progress: Path,
     device: str,
-    code: Mapping[str, str] | None = None,
+    maker: Maker = NOBODY,
     on_step: OnStep = ignore_step,
 ) -> None:
     """Learn the images of a pool and store them; go on from the state of a killed job where there is one.
@@ -51,16 +52,18 @@ def learn_dataset(
         state: where to keep the state until the images are stored.
         progress: CSV of the progress to write.
         device: torch device.
-        code: code fingerprint to record.
+        maker: the job.
         on_step: called after each step, see `inputs.OnStep`.
     """
     start = open_pool(pool)
-    inputs = {"pool": start.fingerprint} | ({} if model is None else {"model": file_fingerprint(model)})
-    measured = split_fingerprint(dataset, "validation") if has_split(dataset, "validation") else "none"
+    inputs = {"pool": Input(pool, start.fingerprint)}
+    if model is not None:
+        inputs["model"] = Input(model, file_fingerprint(model))
+    if has_split(dataset, "validation"):
+        inputs["dataset"] = Input(dataset, split_fingerprint(dataset, "validation"), "validation")
     described: dict[str, Any] = {"learned": settings.model_dump(), "threat": threat.model_dump(), "seed": seed}
-    kept = StateFile(
-        state, state_key(**described, device=device, inputs={**inputs, "validation": measured}, code=dict(code or {}))
-    )
+    origin = maker.origin(described, inputs)
+    kept = StateFile(state, state_key(**described, device=device, inputs=origin.fingerprints, code=dict(maker.code)))
     learn: Callable[[LearnedSettings, LearningInputs, OnStep], NDArray[np.uint8]]
     learn = importlib.import_module(learning_module(settings.method)).learn
     with enough_memory(device, _ADVICE):
@@ -73,14 +76,14 @@ def learn_dataset(
                 threat=threat,
                 seed=seed,
                 device=device,
-                validation=None if measured == "none" else read_split(dataset, "validation"),
+                validation=read_split(dataset, "validation") if "dataset" in inputs else None,
                 model=model,
                 state=kept,
                 progress=progress,
             ),
             on_step,
         )
-    with create_artifact(output, "learned", settings=described, inputs=inputs, code=code) as file:
+    with create_artifact(output, "learned", origin) as file:
         file.attrs["class_names"] = list(start.class_names)
         write_images(file, LabelledImages(images, start.labels))
         file.create_dataset("source", data=start.source)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import content_fingerprint, file_fingerprint, open_artifact
 from pumalib.lineage.headers import Header
 from pumalib.scores.table import read_scores
-from pumalib.selection.stage import read_selection
 
 
 def fingerprint_of(header: Header, split: str = "") -> str:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pumalib.data.selection import StoredSelection, read_selection
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.evaluation.table import StoredAttack, read_attack
 from pumalib.files.tables import is_as_written
 from pumalib.lineage.chain import Node, Tracer
 from pumalib.lineage.links import Link
 from pumalib.lineage.places import attack_path, selection_path
-from pumalib.selection.stage import StoredSelection, read_selection
 
 KEYS = ("run", "seed", "attack", "metric")
 """What tells one line of results.csv from another."""

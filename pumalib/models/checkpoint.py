@@ -15,7 +15,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pumalib.errors import ArtifactError
-from pumalib.files.artifacts import expect_readable, writing
+from pumalib.files.artifacts import SCHEMA_VERSIONS, expect_readable, expect_version, writing
+from pumalib.files.origin import Origin
+from pumalib.files.provenance import library_versions
 from pumalib.models.weight_digest import DIGEST, add_tensor, start_digest
 
 _KEY = "pumalib"
@@ -43,6 +45,22 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], metadata: Mappi
         temporary.write_bytes(save(tensors, metadata={_KEY: text}))  # its `save_file` lets no one else read the file
 
 
+def write_weights(
+    model: nn.Module, path: str | os.PathLike[str], kind: str, origin: Origin, described: Mapping[str, Any]
+) -> None:
+    """Write the state dict of a model of this library, with what made it.
+
+    Args:
+        model: as in `save_weights`.
+        path: as in `save_weights`.
+        kind: `model` or `generator`.
+        origin: what made it.
+        described: what is needed to build the network again.
+    """
+    schema = {"schema": f"puma.{kind}", "schema_version": SCHEMA_VERSIONS[kind]}
+    save_weights(model, path, {**schema, **described, **origin.described(path), "library_versions": library_versions()})
+
+
 def _digest(metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """Hash metadata, and names, types, shapes and values of tensors on the CPU."""
     digest = start_digest(metadata)
@@ -60,6 +78,19 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         ArtifactError: the file is missing, damaged, or not written by ``save_weights``.
     """
     return _read(Path(path))[0]
+
+
+def read_described(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """Read what `write_weights` wrote beside the weights.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, of another kind, or of a version that this library does not read.
+    """
+    metadata = read_metadata(path)
+    if metadata.get("schema") != f"puma.{kind}":
+        raise ArtifactError(f"expected puma.{kind}, got {metadata.get('schema')} at {path}; give the {kind}'s weights")
+    expect_version(kind, metadata.get("schema_version"), path)
+    return metadata
 
 
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> dict[str, Any]:

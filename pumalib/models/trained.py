@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import file_fingerprint
-from pumalib.files.provenance import library_versions
+from pumalib.files.origin import NO_ORIGIN, Origin, fingerprint_in
 from pumalib.models.build import build_model
-from pumalib.models.checkpoint import load_weights, read_metadata, save_weights
+from pumalib.models.checkpoint import load_weights, read_described, write_weights
 from pumalib.models.settings import ArchitectureSettings
-
-SCHEMA, SCHEMA_VERSION = "puma.model", 1
 
 
 @dataclass(frozen=True)
@@ -44,24 +40,15 @@ def save_trained(
     architecture: ArchitectureSettings,
     image_shape: tuple[int, int, int],
     class_names: tuple[str, ...],
-    *,
-    settings: Mapping[str, Any],
-    inputs: Mapping[str, str],
-    code: Mapping[str, str] | None = None,
+    origin: Origin = NO_ORIGIN,
 ) -> None:
-    """Store weights with their architecture, image shape, classes and provenance."""
-    metadata = {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
+    """Store weights with their architecture, image shape, classes and origin."""
+    described = {
         "architecture": architecture.model_dump(),
         "image_shape": list(image_shape),
         "class_names": list(class_names),
-        "settings": dict(settings),
-        "inputs": dict(inputs),
-        "code": dict(code or {}),
-        "library_versions": library_versions(),
     }
-    save_weights(model, output, metadata)
+    write_weights(model, output, "model", origin, described)
 
 
 def load_trained(path: str | Path, device: str) -> TrainedModel:
@@ -70,15 +57,12 @@ def load_trained(path: str | Path, device: str) -> TrainedModel:
     Raises:
         ArtifactError: missing, damaged, or not a model of this library's form.
     """
-    metadata = read_metadata(path)
-    found = (metadata.get("schema"), metadata.get("schema_version"))
-    if found != (SCHEMA, SCHEMA_VERSION):
-        raise ArtifactError(f"expected {SCHEMA} version {SCHEMA_VERSION}, got {found} at {path}; train it again")
+    metadata = read_described(path, "model")
     try:
         height, width, channels = metadata["image_shape"]
         class_names = tuple(metadata["class_names"])
         architecture = ArchitectureSettings.model_validate(metadata["architecture"])
-        selection = str(metadata["inputs"].get("selection", ""))
+        selection = fingerprint_in(metadata["inputs"], "selection")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"expected image_shape, class_names and architecture in {path}, got: {error!r}") from error
     model = build_model(architecture, (height, width, channels), len(class_names))

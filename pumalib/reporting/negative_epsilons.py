@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pumalib.data.selection import read_selection
 from pumalib.results.collect import RunFiles
-from pumalib.selection.stage import read_selection
 
 MANY_NEGATIVE = 0.1
 """Share of negative epsilons among the kept rows above which a report warns. A choice of ours."""

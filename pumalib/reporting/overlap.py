@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.data.pool import SOURCE_NAMES, PoolRows
+from pumalib.data.selection import StoredSelection
 from pumalib.errors import DataError
 from pumalib.reporting.statistics import linear_correlation, rank_correlation
-from pumalib.selection.stage import StoredSelection
 
 
 @dataclass(frozen=True)

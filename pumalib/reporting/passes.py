@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 from pumalib.errors import ArtifactError
 from pumalib.scores.table import ScoreTable
-from pumalib.selection.settings import OnlineEpsilonSettings, OnlineMarginEpsilon
+from pumalib.tracks.passes import epochs_of, kind_of, passes_of
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.length import num_draws, steps_per_epoch
+from pumalib.training.online.settings import OnlineEpsilonSettings, OnlineMarginEpsilon
+from pumalib.training.settings import AttackedRecipeSettings, RecipeSettings, TradesSettings
 
 _WITH_GRADIENTS = ("aign", "grand")
 """Tracked quantities that go forward and backward themselves; the others share one forward."""
-
-_OUTER_PASSES = {"natural": (1, 1), "pgd_at": (1, 1), "trades": (2, 2)}
-"""Forward and backward passes of a draw outside the inner attack."""
 
 
 class Passes(NamedTuple):
@@ -28,12 +27,12 @@ class Passes(NamedTuple):
 UNKNOWN = Passes(math.nan, math.nan)
 
 
-def attack_steps(training: TrainingSettings) -> int:
+def attack_steps(training: RecipeSettings) -> int:
     """Return the gradient steps of the inner attack a draw."""
-    return 0 if training.method == "natural" else training.inner_steps
+    return training.attack_steps if isinstance(training, AttackedRecipeSettings) else 0
 
 
-def training_passes(training: TrainingSettings, online: OnlineEpsilonSettings | None = None) -> Passes:
+def training_passes(training: RecipeSettings, online: OnlineEpsilonSettings | None = None) -> Passes:
     """Return the passes of a whole training; each step of the inner attack is one forward and one backward.
 
     A backward pass through two forwards counts as two. TRADES looks at the clean image once more where the attack has
@@ -43,26 +42,26 @@ def training_passes(training: TrainingSettings, online: OnlineEpsilonSettings | 
         training: The recipe.
         online: The policy that looks for epsilons while the model trains; none: they are known before.
     """
-    forward, backward = _OUTER_PASSES[training.method]
-    forward += training.method == "trades" and training.attack_statistics == "running"
-    draws, steps = training.num_steps * training.batch_size, attack_steps(training)
+    forward, backward = training.outer_passes
+    forward += isinstance(training, TradesSettings) and training.attack_statistics == "running"
+    draws, steps = num_draws(training), attack_steps(training)
     looked = Passes(0, 0) if online is None else _online_passes(training, online)
     return Passes(draws * (forward + steps) + looked.forward, draws * (backward + steps) + looked.backward)
 
 
-def _online_passes(training: TrainingSettings, online: OnlineEpsilonSettings) -> Passes:
+def _online_passes(training: RecipeSettings, online: OnlineEpsilonSettings) -> Passes:
     """Return what a policy adds to the one attack of each draw; rows that it drops go through the networks as well."""
     epochs_after_warmup = max(0, training.epochs - online.warmup_epochs)
-    draws_per_epoch = training.steps_per_epoch * training.batch_size
+    draws_per_epoch = steps_per_epoch(training) * training.batch_size
     draws, late_draws = training.epochs * draws_per_epoch, epochs_after_warmup * draws_per_epoch
     if isinstance(online, OnlineMarginEpsilon):
         tries_to_drop = late_draws if online.prune_above is not None else 0
         return Passes(draws * (1 + online.bisection_steps) + tries_to_drop, 0)
-    steps = training.inner_steps
+    steps = attack_steps(training)
     return Passes(late_draws * (2 * steps + 3), late_draws * 2 * steps)
 
 
-def tracking_passes(track: TrackSettings, training: TrainingSettings, num_rows: int) -> Passes:
+def tracking_passes(track: TrackSettings, training: RecipeSettings, num_rows: int) -> Passes:
     """Return the passes that tracking adds to a training; counting visits adds none.
 
     Attacked inputs take one forward for the clean prediction and the inner attack; quantities of one kind share what
@@ -75,9 +74,9 @@ def tracking_passes(track: TrackSettings, training: TrainingSettings, num_rows: 
     """
     forward = backward = 0
     for epoch in range(1, training.epochs + 1):
-        due = {name: wanted for name, wanted in track.passes.items() if epoch in wanted.epochs(training.epochs)}
-        for kind in {wanted.kind for wanted in due.values()}:
-            names = [name for name, wanted in due.items() if wanted.kind == kind]
+        due = {name: wanted for name, wanted in passes_of(track).items() if epoch in epochs_of(wanted, training.epochs)}
+        for kind in {kind_of(wanted) for wanted in due.values()}:
+            names = [name for name, wanted in due.items() if kind_of(wanted) == kind]
             is_attacked = kind.inputs == "attacked"
             with_gradients = sum(name in _WITH_GRADIENTS for name in names)
             steps = attack_steps(training) if is_attacked else 0

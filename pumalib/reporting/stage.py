@@ -12,6 +12,7 @@ import numpy as np
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import read_split
 from pumalib.data.pool import SOURCE_NAMES, SYNTHETIC, PoolRows, open_pool, read_pool_rows
+from pumalib.data.selection import read_selection
 from pumalib.reporting.colours import PointStyle, RunStyles
 from pumalib.reporting.cost_page import write_cost
 from pumalib.reporting.figures import FigurePaths
@@ -44,7 +45,6 @@ from pumalib.reporting.settings import (
 )
 from pumalib.results.collect import RunFiles, collect_results
 from pumalib.scores.table import read_scores
-from pumalib.selection.stage import read_selection
 from pumalib.synthesis.quality import nearest_distances
 
 

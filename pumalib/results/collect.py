@@ -11,7 +11,7 @@ import pandas as pd
 
 from pumalib.errors import ArtifactError
 from pumalib.evaluation.table import StoredAttack, read_attack
-from pumalib.selection.stage import read_selection
+from pumalib.data.selection import read_selection
 from pumalib.files.tables import write_table
 
 CLEAN_ATTACK = "none"

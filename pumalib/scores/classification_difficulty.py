@@ -11,7 +11,7 @@ from pumalib.scores.tracked import TrackEstimate, TrackQuestion, mean_over_runs,
 
 def score(question: TrackQuestion, settings: ClassificationDifficultySettings) -> TrackEstimate:
     """Return shares in [0, 1]; over tracked epochs where every run has them and `counted` does not say otherwise."""
-    by_epoch = "correct" in settings.quantities and all("correct" in track.quantities for track in question.tracks)
+    by_epoch = settings.counted != "visits" and all("correct" in track.quantities for track in question.tracks)
     if by_epoch or settings.counted == "epochs":
         shares = [(~values_within(track, "correct", settings)).mean(0, np.float64) for track in question.tracks]
         return TrackEstimate(mean_over_runs(shares), "share of tracked epochs")

@@ -263,9 +263,9 @@ def score_module(settings: AnyScoreSettings) -> str:
     return f"pumalib.scores.{name}"
 
 
-def user_module(settings: LookingScoreSettings) -> str | None:
-    """Return the user's own module behind a score, if any."""
-    return settings.method.partition(":")[0] if isinstance(settings, CustomScoreSettings) else None
+def user_module(settings: CustomScoreSettings) -> str:
+    """Return the user's own module behind a score."""
+    return settings.method.partition(":")[0]
 
 
 def looks_through_a_model(settings: AnyScoreSettings) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pumalib.attacks.threat_settings import Norm
 from pumalib.data.pool import Pool, open_pool
 from pumalib.errors import DataError
+from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.jobs.devices import enough_memory
 from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.models.imported import load_imported
@@ -38,7 +39,7 @@ def score_shard(
     threat_norm: Norm,
     device: str,
     state: StatePlace | None = None,
-    code: Mapping[str, str] | None = None,
+    maker: Maker = NOBODY,
 ) -> None:
     """Score one shard of a pool and store it; go on from the state of a killed job where there is one.
 
@@ -51,7 +52,7 @@ def score_shard(
         threat_norm: norm of margins unless the settings say otherwise.
         device: torch device.
         state: where to keep the state until the shard is written; None: a kill loses everything.
-        code: code fingerprint to record.
+        maker: the job.
 
     Raises:
         DataError: more shards than rows, images the model was not made for, or scores that break the form.
@@ -67,15 +68,16 @@ def score_shard(
             f"got shard {shard} of {settings.shards} for {pool_path}; lower shards"
         )
     first, last = (len(pool) * edge // settings.shards for edge in (shard, shard + 1))
-    inputs = {"pool": pool.fingerprint, "model": trained.fingerprint}
-    facts = {"settings": settings.model_dump(), "shard": shard, "norm": threat_norm, "inputs": inputs, "device": device}
-    kept = StateFile(state, state_key(**facts, code=dict(code or {})))
+    inputs = {"pool": Input(pool_path, pool.fingerprint), "model": Input(model_path, trained.fingerprint)}
+    origin = maker.origin(settings.model_dump(), inputs)
+    facts = {"settings": origin.settings, "shard": shard, "norm": threat_norm, "device": device}
+    kept = StateFile(state, state_key(**facts, inputs=origin.fingerprints, code=dict(maker.code)))
     with enough_memory(device, "lower batch_size of the score"):
         estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device, kept)
     table = _join(estimates, settings.method, pool.fingerprint, trained.fingerprint, first)
     if table.converged is not None and not table.converged.all():
         log.warning("%d of %d rows did not converge: their margin is a bound", (~table.converged).sum(), last - first)
-    write_scores(table, output, settings.model_dump(), code)
+    write_scores(table, output, origin)
     kept.remove()
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import create_artifact, expect_fingerprint, open_artifact, read_array
+from pumalib.files.origin import NO_ORIGIN, Origin
 
 HigherIs = Literal["easier", "harder"]
 
@@ -54,12 +55,9 @@ class ScoreTable:
 _ATTRIBUTES = ("higher_is", "unit", "method", "norm", "pool_fingerprint", "model_fingerprint", "first_row")
 
 
-def write_scores(
-    table: ScoreTable, output: Path, settings: Mapping[str, Any], code: Mapping[str, str] | None = None
-) -> None:
+def write_scores(table: ScoreTable, output: Path, origin: Origin = NO_ORIGIN) -> None:
     """Store a score table."""
-    inputs = {"pool": table.pool_fingerprint, "model": table.model_fingerprint}
-    with create_artifact(output, "scores", settings=settings, inputs=inputs, code=code) as file:
+    with create_artifact(output, "scores", origin) as file:
         for name in _ATTRIBUTES:
             file.attrs[name] = getattr(table, name)
         file.create_dataset("score", data=table.score.astype(np.float32))

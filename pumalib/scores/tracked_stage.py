@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from pumalib.data.pool import read_pool_rows
 from pumalib.errors import DataError
 from pumalib.files.artifacts import content_fingerprint, file_fingerprint
+from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.randomness import derive_seed
 from pumalib.scores.settings import RandomSettings, TrackedScoreSettings, score_module
 from pumalib.scores.table import ScoreTable, write_scores
@@ -29,7 +30,7 @@ def score_tracks(
     *,
     name: str,
     seed: int,
-    code: Mapping[str, str] | None = None,
+    maker: Maker = NOBODY,
 ) -> None:
     """Score a pool by what runs gathered while they trained, and store it.
 
@@ -40,7 +41,7 @@ def score_tracks(
         output: the HDF5 file to write.
         name: of the score: two random scores of one study differ.
         seed: of the study.
-        code: code fingerprint to record.
+        maker: the job.
 
     Raises:
         DataError: a track without the quantity or the epochs asked for, or values that are not finite.
@@ -49,8 +50,11 @@ def score_tracks(
     pool = read_pool_rows(pool_path)
     question = TrackQuestion(_read(settings, tracks, pool.fingerprint), len(pool.labels), derive_seed(seed, name))
     estimate: TrackEstimate = importlib.import_module(score_module(settings)).score(question, settings)
-    fingerprint = content_fingerprint(*map(file_fingerprint, tracks)) if tracks else ""
-    write_scores(_table(estimate, settings.method, pool.fingerprint, fingerprint), output, settings.model_dump(), code)
+    inputs = {f"track {index}": Input(path, file_fingerprint(path)) for index, path in enumerate(tracks)}
+    fingerprint = content_fingerprint(*[track.fingerprint for track in inputs.values()]) if tracks else ""
+    table = _table(estimate, settings.method, pool.fingerprint, fingerprint)
+    inputs |= {"pool": Input(pool_path, pool.fingerprint), "model": Input(None, fingerprint)}
+    write_scores(table, output, maker.origin(settings.model_dump(), inputs))
 
 
 def _read(

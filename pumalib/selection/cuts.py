@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pumalib.errors import DataError
 from pumalib.randomness import numpy_generator
+from pumalib.selection.thresholds import THRESHOLDS, beyond
 
 KEPT = -1
-_COMPARE = {"below": np.less, "at_most": np.less_equal, "at_least": np.greater_equal, "above": np.greater}
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.floating], NDArr
 
 
 def _apply_threshold(cut: Cut, valid: NDArray[np.bool_]) -> CutOutcome:
-    name = next(name for name in _COMPARE if getattr(cut, name) is not None)
+    name = next(name for name in THRESHOLDS if getattr(cut, name) is not None)
     side = dropped_side(name, cut.higher_is)
     if cut.drop is not None and cut.drop != side:
         raise ValueError(f"expected drop: {side} with {name} (higher is {cut.higher_is}), got {cut.drop}")
@@ -147,28 +147,10 @@ def _apply_threshold(cut: Cut, valid: NDArray[np.bool_]) -> CutOutcome:
     return CutOutcome(removed, value, _bound_warning(cut, removed))
 
 
-def beyond(score: ArrayLike, threshold: str, value: float) -> NDArray[np.bool_]:
-    """Return which scores lie on a threshold's side: [N] bool.
-
-    Args:
-        score: [N] numbers; NaN lies on no side.
-        threshold: `below`, `at_most`, `at_least` or `above`.
-        value: rounded as the scores are.
-    """
-    side: NDArray[np.bool_] = _COMPARE[threshold](np.asarray(score, np.float64), _rounded_like(score, value))
-    return side
-
-
 def dropped_side(threshold: str, higher_is: Literal["easier", "harder"]) -> Literal["easiest", "hardest"]:
     """Return which side a threshold removes."""
     drops_high = threshold in ("at_least", "above")
     return "easiest" if drops_high == (higher_is == "easier") else "hardest"
-
-
-def _rounded_like(score: ArrayLike | None, value: float) -> float:
-    """Round a threshold as the scores were rounded: 1/50 in float32 is equal to 0.02, not below it."""
-    dtype = np.asarray(score).dtype
-    return float(dtype.type(value)) if np.issubdtype(dtype, np.floating) else value
 
 
 def _random_keys(num_rows: int, seed: int) -> NDArray[np.float64]:

@@ -38,25 +38,6 @@ def adaptive_epsilons(margin: ArrayLike, epsilon: float, gap: float = 0.0) -> ND
     return np.clip(margins - gap, -epsilon, epsilon).astype(np.float32)
 
 
-def draw_weights(source: NDArray[np.uint8], synthetic_fraction: float) -> NDArray[np.float64]:
-    """Return how often each row is drawn in training, summing to 1.
-
-    Args:
-        source: [K] uint8 of the kept rows, 0 real, 1 synthetic.
-        synthetic_fraction: share of synthetic rows in a batch; without effect where one source has no rows.
-    """
-    is_synthetic = source == 1
-    num_synthetic, num_real = int(is_synthetic.sum()), int((~is_synthetic).sum())
-    if num_synthetic == 0 or num_real == 0:
-        return np.full(len(source), 1 / max(len(source), 1))
-    return np.where(is_synthetic, synthetic_fraction / num_synthetic, (1 - synthetic_fraction) / num_real)
-
-
-def mean_epsilon(epsilons: NDArray[np.float32], source: NDArray[np.uint8], synthetic_fraction: float) -> float:
-    """Return the mean signed epsilon over the rows as training draws them."""
-    return float(draw_weights(source, synthetic_fraction) @ epsilons.astype(np.float64))
-
-
 def shuffle_within(
     epsilons: NDArray[np.float32], labels: NDArray[np.int64], source: NDArray[np.uint8], seed: int
 ) -> NDArray[np.float32]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, model_validator
 
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.settings import Amount, Name, PositiveAmount, Settings
+from pumalib.training.online.settings import OnlineEpsilonSettings
 
 THRESHOLDS = ("below", "at_most", "at_least", "above")
 RANDOM = "random"
@@ -68,11 +70,6 @@ class WhereSettings(Settings):
             raise ValueError(f"expected exactly one of {', '.join(THRESHOLDS)}, got {', '.join(given) or 'none'}")
         return self
 
-    @property
-    def threshold(self) -> tuple[str, float]:
-        """Name and value of the threshold that is given."""
-        return next((name, value) for name in THRESHOLDS if (value := getattr(self, name)) is not None)
-
 
 class _ForSomeRows(Settings):
     where: WhereSettings | None = None
@@ -85,11 +82,6 @@ class _ForSomeRows(Settings):
         if self.otherwise is not None and self.where is None:
             raise ValueError("expected otherwise only beside where, got it alone")
         return self
-
-    @property
-    def scores(self) -> frozenset[str]:
-        """Names of the scores the policy reads."""
-        return frozenset() if self.where is None else frozenset({self.where.score})
 
 
 class FixedEpsilon(_ForSomeRows):
@@ -112,11 +104,6 @@ class FromMargin(_ForSomeRows):
     negative: Literal["anti_adversarial", "zero", "drop"] = "anti_adversarial"
     """Rows with a negative epsilon: descend the loss (PUMA), no perturbation, or leave the row out."""
 
-    @property
-    def scores(self) -> frozenset[str]:
-        """Names of the scores the policy reads."""
-        return super().scores | {self.score}
-
 
 class MarginEpsilon(FromMargin):
     """PUMA: each row's epsilon is its margin, bounded (eq. 2 and 3)."""
@@ -136,58 +123,56 @@ class ShuffledMarginEpsilon(FromMargin):
     policy: Literal["shuffled_margin"]
 
 
-class OnlineMarginEpsilon(Settings):
-    """Online PUMA (Sec. 5): epsilons and pruning from each batch's own attack, during training."""
-
-    policy: Literal["online_margin"]
-    cap: PositiveAmount | None = None
-    """Radius of the one attack, and bound on |epsilon|, pixel scale; none: the threat's epsilon."""
-    prune_above: PositiveAmount | None = None
-    """Drop a row from its batch if it is still right this far along its perturbation, pixel scale; none: drop none."""
-    warmup_epochs: int = Field(default=0, ge=0)
-    """Epochs before rows are dropped: a fresh model that drops from the start may not converge (PUMA Table 6)."""
-    bisection_steps: int = Field(default=8, gt=0)
-    """Halvings of [-cap, cap] in the search for a row's epsilon; each costs a forward."""
-
-    @property
-    def scores(self) -> frozenset[str]:
-        """Names of the scores the policy reads: none."""
-        return frozenset()
-
-
-class IaatEpsilon(Settings):
-    """Instance adaptive adversarial training (Balaji et al. 2019): a row's epsilon moves each time it is drawn."""
-
-    policy: Literal["iaat"]
-    step: PositiveAmount | None = None
-    """Distance between candidate epsilons, pixel scale; none: 1.9/8 of the threat's epsilon (1.9/255 at 8/255)."""
-    smoothing: float = Field(default=0.1, gt=0, le=1)
-    """Weight of the candidate chosen against the row's epsilon so far."""
-    warmup_epochs: int = Field(default=5, ge=0)
-    """Epochs at the starting epsilon: the threat's, or the cap where that is lower."""
-    cap: PositiveAmount | None = None
-    """Bound on a row's epsilon, pixel scale; none: unbounded, as in the paper."""
-
-    @property
-    def scores(self) -> frozenset[str]:
-        """Names of the scores the policy reads: none."""
-        return frozenset()
-
-
-OnlineEpsilonSettings = OnlineMarginEpsilon | IaatEpsilon
-"""Policies that find epsilons during training; the selection holds where they start."""
-
 EpsilonSettings = Annotated[
     FixedEpsilon | MarginEpsilon | MeanOfMarginEpsilon | ShuffledMarginEpsilon | OnlineEpsilonSettings,
     Field(discriminator="policy"),
 ]
 
 
-def read_online(settings: Mapping[str, Any]) -> OnlineEpsilonSettings | None:
-    """Read what a rule's params spell: the settings of an online policy, or nothing for any other."""
-    if not settings:
-        return None
-    adapter: TypeAdapter[OnlineEpsilonSettings] = TypeAdapter(
-        Annotated[OnlineEpsilonSettings, Field(discriminator="policy")]
-    )
-    return adapter.validate_python(settings)
+class SelectionSettings(Settings):
+    """What a run asks of its selection."""
+
+    prune: tuple[CutSettings, ...]
+    """The cuts."""
+    epsilon: EpsilonSettings
+    """The policy."""
+    threat: ThreatSettings
+    """Default radius and cap, and the norm margins must be in."""
+    synthetic_fraction: float
+    """Share of synthetic rows in a batch, for means over the rows as drawn."""
+
+
+def scores_read(prune: Iterable[CutSettings], epsilon: EpsilonSettings) -> tuple[str, ...]:
+    """Return the names of the scores that cuts and a policy read, sorted."""
+    names = {cut.by for cut in prune if cut.by != RANDOM}
+    if not isinstance(epsilon, OnlineEpsilonSettings) and epsilon.where is not None:
+        names.add(epsilon.where.score)
+    if isinstance(epsilon, FromMargin):
+        names.add(epsilon.score)
+    return tuple(sorted(names))
+
+
+def drops_negative(epsilon: EpsilonSettings) -> bool:
+    """Return whether rows of negative epsilon are pruned, after all cuts."""
+    return isinstance(epsilon, FromMargin) and epsilon.negative == "drop"
+
+
+def policy_module(policy: str) -> str:
+    """Return the module of an epsilon policy, by convention."""
+    return f"pumalib.selection.policies.{policy}"
+
+
+SCORES_MODULE = "pumalib.scores.table"
+INSIDE_MODULE = "pumalib.selection.inside"
+PRUNING_MODULE = "pumalib.selection.pruning"
+
+
+def selection_modules(prune: Sequence[CutSettings], epsilon: EpsilonSettings) -> tuple[str, ...]:
+    """Return the modules that a selection needs beside its stage: a run that reads no score depends on none."""
+    needed = {
+        policy_module(epsilon.policy): True,
+        SCORES_MODULE: bool(scores_read(prune, epsilon)),
+        INSIDE_MODULE: getattr(epsilon, "where", None) is not None,
+        PRUNING_MODULE: bool(prune) or drops_negative(epsilon),
+    }
+    return tuple(module for module, is_needed in needed.items() if is_needed)

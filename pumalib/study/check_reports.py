@@ -20,9 +20,9 @@ from pumalib.reporting.settings import (
     TradeOffSettings,
 )
 from pumalib.scores.settings import MarginSettings
-from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.setting_errors import expect_name
 from pumalib.study.study import Study
+from pumalib.training.online.settings import OnlineEpsilonSettings
 
 
 def check_reports(study: Study) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pumalib.errors import ConfigError
 from pumalib.scores.settings import ClassificationDifficultySettings, TrackedScore
 from pumalib.study.study import Study
-from pumalib.tracks.settings import VISITS
+from pumalib.tracks.passes import VISITS, epochs_of, names_of, options_of, passes_of
 
 
 def check_one_pool(study: Study, score: TrackedScore, where: str) -> None:
@@ -38,7 +38,7 @@ def check_tracks(study: Study) -> None:
 
 def _check_track(study: Study, name: str) -> None:
     run, where = study.runs[name], f"runs.{name}.track"
-    for quantity, wanted in run.track.passes.items():
+    for quantity, wanted in passes_of(run.track).items():
         for key in ("first_epoch", "last_epoch"):
             if (getattr(wanted, key) or 1) > run.training.epochs:
                 raise ConfigError(
@@ -58,7 +58,7 @@ def _check_track(study: Study, name: str) -> None:
 
 def _check_tracked(study: Study, score: TrackedScore, name: str) -> None:
     """Find a quantity that all runs track, and epochs of each run that the score counts."""
-    by_run = {run: study.runs[run].track.names for run in score.tracked}
+    by_run = {run: names_of(study.runs[run].track) for run in score.tracked}
     common = [wanted for wanted in score.quantities if all(wanted in names for names in by_run.values())]
     if not common:
         run, names = next((run, names) for run, names in by_run.items() if not {*names} & {*score.quantities[:1]})
@@ -76,7 +76,7 @@ def _check_tracked(study: Study, score: TrackedScore, name: str) -> None:
 
 def _check_one_norm(study: Study, quantity: str, score: TrackedScore, name: str) -> None:
     """Refuse to average norms of gradients that are not of one kind."""
-    norms = {run: study.runs[run].track.passes[quantity].options.get("norm") for run in score.tracked}
+    norms = {run: options_of(passes_of(study.runs[run].track)[quantity]).get("norm") for run in score.tracked}
     first = score.tracked[0]
     for run, norm in norms.items():
         if norm != norms[first]:
@@ -97,7 +97,7 @@ def _check_no_window(score: TrackedScore, name: str) -> None:
 
 def _check_window(study: Study, run: str, quantity: str, score: TrackedScore, name: str) -> None:
     resolved = study.runs[run]
-    epochs = resolved.track.passes[quantity].epochs(resolved.training.epochs)
+    epochs = epochs_of(passes_of(resolved.track)[quantity], resolved.training.epochs)
     last = resolved.training.epochs if score.last_epoch is None else score.last_epoch
     if not any(score.first_epoch <= epoch <= last for epoch in epochs):
         raise ConfigError(

@@ -18,12 +18,13 @@ from pumalib.errors import ConfigError, DataError
 from pumalib.models.settings import check_architecture
 from pumalib.scores.functions import load_function
 from pumalib.scores.settings import CustomScoreSettings, MarginSettings, ModelReference, RandomSettings, TrackedScore
-from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin, IaatEpsilon, OnlineEpsilonSettings
+from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin
 from pumalib.setting_errors import expect_name
 from pumalib.study.check_pools import check_learned_pools, check_starts
 from pumalib.study.check_reports import check_reports
 from pumalib.study.check_tracks import check_one_pool, check_tracks
 from pumalib.study.study import Study
+from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings
 
 ImageShape = tuple[int, int, int]
 

@@ -19,12 +19,12 @@ from pumalib.models.settings import ArchitectureSettings
 from pumalib.perceptron.study import PerceptronStudySettings
 from pumalib.reporting.settings import ReportSettings
 from pumalib.scores.settings import ScoreSettings, TrackedScore
-from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon
+from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon, scores_read
 from pumalib.setting_errors import describe
 from pumalib.settings import Name, Seeds, Settings
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.settings import TrainingSettings, keys_of_other_methods
+from pumalib.training.settings import TradesSettings, TrainingSettings, keys_of_other_methods
 
 
 class PoolSettings(Settings):
@@ -53,7 +53,7 @@ class RunOverrides(Settings):
     """Name under `pools`."""
     architecture: ArchitectureSettings | None = None
     """A name such as `mlp`, or `{name: ..., width: ...}`."""
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = TradesSettings()
     """The recipe."""
     prune: tuple[CutSettings, ...] = ()
     """Cuts; none: every row of the pool is kept."""
@@ -70,7 +70,7 @@ class Run(Settings):
 
     pool: Name
     architecture: ArchitectureSettings
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = TradesSettings()
     prune: tuple[CutSettings, ...] = ()
     epsilon: EpsilonSettings = FixedEpsilon()
     track: TrackSettings = TrackSettings()
@@ -79,8 +79,7 @@ class Run(Settings):
     @property
     def scores(self) -> tuple[str, ...]:
         """Names of the scores its selection reads, sorted."""
-        names = {cut.by for cut in self.prune if cut.by != "random"}
-        return tuple(sorted(names | self.epsilon.scores))
+        return scores_read(self.prune, self.epsilon)
 
 
 class StudySettings(Settings):

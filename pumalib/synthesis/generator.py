@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,13 @@ from tqdm import tqdm
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import file_fingerprint
-from pumalib.files.provenance import library_versions
+from pumalib.files.origin import NOBODY, Input, Maker, fingerprint_in
 from pumalib.jobs.devices import enough_memory
 from pumalib.jobs.states import StateFile, StatePlace, state_key
-from pumalib.models.checkpoint import load_weights, read_metadata, save_weights
+from pumalib.models.checkpoint import load_weights, read_described, write_weights
 from pumalib.randomness import derive_seed
 from pumalib.synthesis.edm import Denoiser, build_denoiser, train_generator
 from pumalib.synthesis.settings import SAMPLING_KEYS, EdmSettings
-
-SCHEMA, SCHEMA_VERSION = "puma.generator", 1
 
 
 def advance(bar: Any, done: int) -> None:
@@ -36,7 +33,7 @@ def train_stage(
     seed: int,
     device: str,
     state: StatePlace | None = None,
-    code: Mapping[str, str] | None = None,
+    maker: Maker = NOBODY,
 ) -> None:
     """Train a generator on the train split of a dataset, and on nothing else, and store it.
 
@@ -48,14 +45,14 @@ def train_stage(
         seed: of the study.
         device: torch device.
         state: where to keep the state until the weights are written; None: a kill loses everything.
-        code: code fingerprint to record.
+        maker: the job.
     """
     split = read_split(dataset, "train")
     class_names = read_class_names(dataset)
     trained_with = settings.model_dump(exclude=set(SAMPLING_KEYS))
-    inputs = {"dataset": split_fingerprint(dataset, "train")}
-    facts = {"settings": trained_with, "seed": seed, "inputs": inputs, "device": device, "code": dict(code or {})}
-    kept = StateFile(state, state_key(**facts))
+    origin = maker.origin(trained_with, {"dataset": Input(dataset, split_fingerprint(dataset, "train"), "train")})
+    facts = {"settings": trained_with, "seed": seed, "inputs": origin.fingerprints, "device": device}
+    kept = StateFile(state, state_key(**facts, code=dict(maker.code)))
     total, advice = settings.steps * settings.batch_size, "lower batch_size (another result) of the generator"
     with (
         enough_memory(device, advice),
@@ -71,18 +68,8 @@ def train_stage(
             on_step=lambda step, loss: advance(bar, step * settings.batch_size),
             state=kept,
         )
-    metadata = {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "image_shape": list(split.images.shape[1:]),
-        "class_names": list(class_names),
-        "settings": trained_with,
-        "seed": seed,
-        "inputs": inputs,
-        "code": dict(code or {}),
-        "library_versions": library_versions(),
-    }
-    save_weights(denoiser, output, metadata)
+    described = {"image_shape": list(split.images.shape[1:]), "class_names": list(class_names), "seed": seed}
+    write_weights(denoiser, output, "generator", origin, described)
     kept.remove()
 
 
@@ -95,11 +82,8 @@ def load_generator(path: Path, settings: EdmSettings, dataset: Path, device: str
     Raises:
         ArtifactError: missing, damaged, of another kind, or trained on another split.
     """
-    metadata: dict[str, Any] = read_metadata(path)
-    found = (metadata.get("schema"), metadata.get("schema_version"))
-    if found != (SCHEMA, SCHEMA_VERSION):
-        raise ArtifactError(f"expected {SCHEMA} version {SCHEMA_VERSION}, got {found} at {path}; train it again")
-    if metadata["inputs"]["dataset"] != split_fingerprint(dataset, "train"):
+    metadata: dict[str, Any] = read_described(path, "generator")
+    if fingerprint_in(metadata["inputs"], "dataset") != split_fingerprint(dataset, "train"):
         raise ArtifactError(
             f"expected a generator trained on the train split of {dataset}, got one trained on other rows at {path}: "
             "it may have seen test images; train it again"

@@ -74,3 +74,8 @@ class EdmSettings(Settings):
 
 SAMPLING_KEYS = frozenset({"sampling_steps", "sigma_min", "sigma_max", "rho", "sampling_batch_size"})
 """Settings that only sampling uses: changing one of them does not retrain the generator."""
+
+
+def synthetic_module(method: str) -> str:
+    """Return the module of a way to make a synthetic set, by convention."""
+    return f"pumalib.synthesis.methods.{method}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from pumalib.data.datasets import read_class_names, write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import SyntheticSettings
 from pumalib.files.artifacts import create_artifact
+from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.randomness import numpy_generator
 from pumalib.synthesis.label_noise import with_wrong_labels
-from pumalib.synthesis.settings import EdmSettings
+from pumalib.synthesis.settings import EdmSettings, synthetic_module
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class SyntheticInputs:
         generator_settings: how to sample from it.
         seed: seed of the study.
         device: torch device to sample on.
+        watched: content digests of the user's files, by path as the study names them.
     """
 
     dataset: Path
@@ -36,28 +38,23 @@ class SyntheticInputs:
     generator_settings: EdmSettings | None
     seed: int
     device: str
+    watched: Mapping[str, str] = field(default_factory=dict)
 
 
-def method_module(method: str) -> str:
-    """Return the module of a method, by convention."""
-    return f"pumalib.synthesis.methods.{method}"
-
-
-def make_synthetic(
-    settings: SyntheticSettings, inputs: SyntheticInputs, output: Path, code: Mapping[str, str] | None = None
-) -> None:
+def make_synthetic(settings: SyntheticSettings, inputs: SyntheticInputs, output: Path, maker: Maker = NOBODY) -> None:
     """Make a synthetic set and store it.
 
     Args:
         settings: which method, and its settings.
         inputs: what the method may draw from.
         output: the HDF5 file to write.
-        code: code fingerprint to record.
+        maker: the job.
     """
-    make: Callable[[SyntheticSettings, SyntheticInputs], tuple[LabelledImages, dict[str, str]]]
-    make = importlib.import_module(method_module(settings.method)).make
-    images, fingerprints = make(settings, inputs)
-    with create_artifact(output, "synthetic", settings=settings.model_dump(), inputs=fingerprints, code=code) as file:
+    make: Callable[[SyntheticSettings, SyntheticInputs], tuple[LabelledImages, dict[str, Input]]]
+    make = importlib.import_module(synthetic_module(settings.method)).make
+    images, made_from = make(settings, inputs)
+    origin = maker.origin(settings.model_dump(), made_from)
+    with create_artifact(output, "synthetic", origin) as file:
         file.attrs["seed"] = inputs.seed
         write_images(file, LabelledImages(images.images, _given_labels(settings, inputs, images.labels)))
         if settings.label_noise:

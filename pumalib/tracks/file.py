@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import create_artifact, expect_fingerprint, open_artifact, read_array
-from pumalib.tracks.settings import PASSES, VISITS
+from pumalib.files.origin import NO_ORIGIN, Origin
+from pumalib.tracks.passes import PASSES, VISITS
 
 BOOLEAN = "correct"
 """The one quantity that is no float32."""
@@ -71,13 +72,10 @@ def write_track(
     track: Track,
     output: Path,
     pool_fingerprint: str,
-    *,
-    settings: Mapping[str, Any],
-    inputs: Mapping[str, str],
-    code: Mapping[str, str] | None = None,
+    origin: Origin = NO_ORIGIN,
 ) -> None:
     """Store a track."""
-    with create_artifact(output, "track", settings=settings, inputs=inputs, code=code) as file:
+    with create_artifact(output, "track", origin) as file:
         file.attrs["pool_fingerprint"] = pool_fingerprint
         file.attrs["num_rows"] = track.num_rows
         for name, quantity in track.quantities.items():

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from pumalib.settings import Settings
 
-PASSES = ("correct", "el2n", "loss", "grand", "aign")
-"""Quantities measured in a pass over the whole pool."""
-VISITS = "visits"
-"""What is counted when training visits a row anyway."""
-
 GradientNorm = Literal["l2", "l1", "linf"]
-
-
-class Kind(NamedTuple):
-    """What a pass looks at; quantities of one kind share it."""
-
-    weights: Literal["current", "averaged"]
-    inputs: Literal["clean", "attacked"]
-    is_augmented: bool
 
 
 class PassSettings(Settings):
@@ -48,20 +35,6 @@ class PassSettings(Settings):
             )
         return self
 
-    def epochs(self, total: int) -> range:
-        """Return the epochs, counted from 1, after which a training of `total` epochs looks at the pool."""
-        return range(self.first_epoch, min(self.last_epoch or total, total) + 1, self.every)
-
-    @property
-    def kind(self) -> Kind:
-        """What the pass looks at."""
-        return Kind(self.weights, self.inputs, self.augmented)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of the quantity's `measure`."""
-        return {}
-
 
 class CorrectSettings(PassSettings):
     """Whether each row is classified correctly."""
@@ -75,11 +48,6 @@ class InputGradientSettings(PassSettings):
 
     norm: GradientNorm = "l2"
     """`l2`; `l1`, the slope of the loss against a small L-inf perturbation; or `linf`."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of the quantity's `measure`."""
-        return {"norm": self.norm}
 
 
 class VisitsSettings(Settings):
@@ -103,27 +71,6 @@ class TrackSettings(Settings):
     """Visits, and misclassified visits, of each row as training draws, augments and attacks it: for big pools."""
     batch_size: int = Field(default=500, gt=0)
     """Rows at once in a pass; where inputs are attacked or augmented it decides what is drawn for them too."""
-
-    @property
-    def passes(self) -> dict[str, PassSettings]:
-        """The quantities that need passes over the pool, by name."""
-        found = {name: getattr(self, name) for name in PASSES}
-        return {name: settings for name, settings in found.items() if settings is not None}
-
-    @property
-    def attacked(self) -> tuple[str, ...]:
-        """Names of the quantities measured under the run's inner attack."""
-        return tuple(name for name, settings in self.passes.items() if settings.inputs == "attacked")
-
-    @property
-    def augmented(self) -> tuple[str, ...]:
-        """Names of the quantities measured on augmented images."""
-        return tuple(name for name, settings in self.passes.items() if settings.augmented)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of everything gathered."""
-        return tuple(self.passes) + ((VISITS,) if self.visits is not None else ())
 
 
 def quantity_module(name: str) -> str:

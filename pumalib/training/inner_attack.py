@@ -21,6 +21,7 @@ from pumalib.attacks.threat_settings import Norm
 from pumalib.models.checks import frozen_parameters
 from pumalib.models.folding import Folding
 from pumalib.training.batch_norm import in_eval_mode, unrecorded_statistics
+from pumalib.training.settings import AttackedRecipeSettings, RecipeSettings
 
 _STEP_SHARE = 2 / 8
 
@@ -104,3 +105,25 @@ class InnerAttack:
                 self.num_steps,
                 self.norm,
             )
+
+
+def make_attack(settings: RecipeSettings, norm: Norm, model: nn.Module) -> InnerAttack:
+    """Return the inner attack of a training; of a method without one, an attack of no steps."""
+    if not isinstance(settings, AttackedRecipeSettings):
+        return InnerAttack(norm, 0)
+    in_eval_mode = settings.attack_statistics == "running"
+    return InnerAttack(
+        norm,
+        settings.attack_steps,
+        settings.attack_step_size,
+        settings.attack_precision == "bfloat16",
+        in_eval_mode,
+        Folding(model) if in_eval_mode and not settings.compile else None,  # untried in a compiled network
+    )
+
+
+def plain_attack(settings: RecipeSettings, norm: Norm) -> InnerAttack:
+    """Return the inner attack of a training in float32, on a network in whatever mode it is."""
+    if not isinstance(settings, AttackedRecipeSettings):
+        return InnerAttack(norm, 0)
+    return InnerAttack(norm, settings.attack_steps, settings.attack_step_size)

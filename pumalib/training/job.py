@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pydantic import validate_call
+from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from pumalib.jobs.devices import hold_devices, resolve_device
@@ -14,32 +14,33 @@ from pumalib.jobs.frame import Frame
 from pumalib.jobs.torchrun import be_a_rank, run_ranks
 from pumalib.ranks import joined_ranks
 from pumalib.training.stage import train_run
+from pumalib.training.task import TrainingTask
 
 
-def train_on_devices(frame: Frame, device: str, **arguments: Any) -> None:
+def train_on_devices(frame: Frame, task: TrainingTask) -> None:
     """Train on as many devices as the settings say.
 
     Args:
         frame: of the job.
-        device: `auto`, `cpu` or `cuda`.
-        arguments: of `train_run`, but device, code and ranks.
+        task: what to train.
 
     Raises:
         ConfigError: there are not so many devices.
     """
-    count = arguments["settings"].devices
+    count = task.settings.training.devices
     if count == 1:
-        train_run(**arguments, device=resolve_device(device), code=frame.code)
+        train_run(task, resolve_device(frame.device), frame.maker)
     else:
-        run_ranks(__name__, hold_devices(device, count), frame, to_jsonable_python(arguments))
+        run_ranks(__name__, hold_devices(frame.device, count), frame, to_jsonable_python(task))
 
 
 def _train_a_share(device: str, frame: Frame, arguments: Mapping[str, Any]) -> None:
+    task = TypeAdapter(TrainingTask).validate_python(arguments)
     kind = torch.device(device).type
     if kind == "cuda":
         torch.cuda.set_device(device)
     with joined_ranks(kind) as ranks:
-        validate_call(train_run)(**arguments, device=kind, code=frame.code, ranks=ranks)
+        train_run(task, kind, frame.maker, ranks)
 
 
 if __name__ == "__main__":

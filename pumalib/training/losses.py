@@ -59,7 +59,6 @@ class Step:
         attack: the inner attack.
         generator: source of randomness on the images' device.
         label_smoothing: of the natural term.
-        beta: weight of the robust term of TRADES.
         online: the policy that finds epsilons during training; None: `epsilons` stand.
         epoch: counted from 0.
         positions: [N] int64, places of the whole batch's rows among the selected rows; N is B where one process trains.
@@ -73,7 +72,6 @@ class Step:
     attack: InnerAttack
     generator: torch.Generator
     label_smoothing: float
-    beta: float
     online: OnlinePolicy | None = None
     epoch: int = 0
     positions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))

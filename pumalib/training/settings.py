@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from pumalib.settings import PositiveAmount, Settings
 
-METHODS = ("natural", "pgd_at", "trades")
-_ONLY_FOR = {
-    "beta": ("trades",),
-    "attack_steps": ("pgd_at", "trades"),
-    "attack_step_size": ("pgd_at", "trades"),
-    "attack_precision": ("pgd_at", "trades"),
-    "attack_statistics": ("pgd_at", "trades"),
-}
 
+class RecipeSettings(Settings):
+    """What every training method has; defaults are those of Wang et al. 2023, which PUMA trains with."""
 
-class TrainingSettings(Settings):
-    """The recipe of one training; defaults are those of Wang et al. 2023, which PUMA trains with."""
+    outer_passes: ClassVar[tuple[int, int]]
+    """Forward and backward passes of a draw outside the inner attack, for cost reports."""
+    has_attack: ClassVar[bool] = False
+    """Whether images are perturbed."""
 
-    method: Literal["natural", "pgd_at", "trades"] = "trades"
-    """`trades` (Zhang et al. 2019), `pgd_at` (Madry et al. 2018) or `natural`."""
-    beta: float | None = Field(default=None, ge=0)
-    """Weight of the TRADES robust term; none: 5. Only for `trades`."""
+    method: str
+    """The training method."""
     epochs: int = Field(default=400, gt=0)
     """Epochs; one is `samples_per_epoch` draws, whatever the size of the pool."""
     samples_per_epoch: int = Field(default=50_000, gt=0)
@@ -53,14 +48,6 @@ class TrainingSettings(Settings):
     """Decay tau of the weight average, per step; 0: none. The average is evaluated and saved."""
     averaging_warmup: float = Field(default=0.025, ge=0, lt=1)
     """Share of the steps before averaging starts."""
-    attack_steps: int | None = Field(default=None, gt=0)
-    """Steps of the inner attack; none: 10."""
-    attack_step_size: PositiveAmount | None = None
-    """Fixed step on the pixel scale; none: 2 |epsilon_i| / 8, so that small radii are not bounced across."""
-    attack_precision: Literal["float32", "bfloat16"] | None = None
-    """Of the network's passes in the inner attack; none: float32. Weights, losses and the outer step stay float32."""
-    attack_statistics: Literal["batch", "running"] | None = None
-    """BatchNorm's in the inner attack: of the batch (none; Wang et al. 2023), or the running ones (TRADES' authors)."""
     channels_last: bool = False
     """Keep images and convolutions in the channels-last layout: faster on GPUs with tensor cores; rounds otherwise."""
     compile: bool = False
@@ -81,47 +68,85 @@ class TrainingSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _refuse_foreign(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            method = values.get("method", "trades")
-            for name, methods in _ONLY_FOR.items():
-                if values.get(name) is not None and method in METHODS and method not in methods:
-                    raise ValueError(f"expected {name} only with method {' or '.join(methods)}, got method {method}")
+        for key in values if isinstance(values, dict) else ():
+            names = " or ".join(name for name, other in METHODS.items() if key in other.model_fields)
+            if key not in cls.model_fields and names:
+                method = next(name for name, other in METHODS.items() if other is cls)
+                raise ValueError(f"expected {key} only with method {names}, got method {method}")
         return values
-
-    @property
-    def robust_weight(self) -> float:
-        """Beta of TRADES."""
-        return 5.0 if self.beta is None else self.beta
-
-    @property
-    def inner_steps(self) -> int:
-        """Steps of the inner attack."""
-        return 10 if self.attack_steps is None else self.attack_steps
-
-    @property
-    def attacks_in_bfloat16(self) -> bool:
-        """Whether the inner attack looks through a network in bfloat16."""
-        return self.attack_precision == "bfloat16"
 
     @property
     def augments(self) -> bool:
         """Whether images are cropped or flipped."""
         return self.crop_padding > 0 or self.horizontal_flip
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches an epoch."""
-        return -(-self.samples_per_epoch // self.batch_size)
 
-    @property
-    def num_steps(self) -> int:
-        """Steps of the whole training."""
-        return self.epochs * self.steps_per_epoch
+class NaturalSettings(RecipeSettings):
+    """Natural training: no perturbation."""
+
+    outer_passes = (1, 1)
+    method: Literal["natural"] = "natural"
+    """`natural`."""
+
+
+class AttackedRecipeSettings(RecipeSettings):
+    """What the methods share that perturb each batch."""
+
+    has_attack = True
+    attack_steps: int = Field(default=10, gt=0)
+    """Steps of the inner attack."""
+    attack_step_size: PositiveAmount | None = None
+    """Fixed step on the pixel scale; none: 2 |epsilon_i| / 8, so that small radii are not bounced across."""
+    attack_precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's passes in the inner attack. Weights, losses and the outer step stay float32."""
+    attack_statistics: Literal["batch", "running"] = "batch"
+    """BatchNorm's in the inner attack: of the batch (Wang et al. 2023), or the running ones (TRADES' authors)."""
+
+
+class PgdAtSettings(AttackedRecipeSettings):
+    """Adversarial training on PGD examples (Madry et al. 2018)."""
+
+    outer_passes = (1, 1)
+    method: Literal["pgd_at"] = "pgd_at"
+    """`pgd_at`."""
+
+
+class TradesSettings(AttackedRecipeSettings):
+    """TRADES (Zhang et al. 2019)."""
+
+    outer_passes = (2, 2)
+    method: Literal["trades"] = "trades"
+    """`trades`."""
+    beta: float = Field(default=5.0, ge=0)
+    """Weight of the robust term."""
+
+
+METHODS: dict[str, type[RecipeSettings]] = {
+    "natural": NaturalSettings,
+    "pgd_at": PgdAtSettings,
+    "trades": TradesSettings,
+}
+"""Settings of each method; the module of a method bears its name."""
+
+
+def _method_of(values: Any) -> str:
+    method = values.get("method", "trades") if isinstance(values, dict) else getattr(values, "method", "trades")
+    return str(method)
+
+
+TrainingSettings = Annotated[
+    Annotated[NaturalSettings, Tag("natural")]
+    | Annotated[PgdAtSettings, Tag("pgd_at")]
+    | Annotated[TradesSettings, Tag("trades")],
+    Discriminator(_method_of),
+]
+"""The recipe of one training; TRADES where no method is named."""
 
 
 def keys_of_other_methods(method: str) -> set[str]:
     """Return the settings that mean nothing to a method, so that an inherited one is dropped."""
-    return {name for name, methods in _ONLY_FOR.items() if method not in methods}
+    known = set(METHODS[method].model_fields) if method in METHODS else set()
+    return {name for settings in METHODS.values() for name in settings.model_fields} - known
 
 
 def method_module(method: str) -> str:
@@ -129,6 +154,7 @@ def method_module(method: str) -> str:
     return f"pumalib.training.methods.{method}"
 
 
-def online_module(policy: str) -> str:
-    """Return the module of a policy that finds epsilons during training, by convention."""
-    return f"pumalib.training.online.{policy}"
+def read_training(settings: Mapping[str, Any]) -> TrainingSettings:
+    """Read a recipe of any method."""
+    adapter: TypeAdapter[TrainingSettings] = TypeAdapter(TrainingSettings)
+    return adapter.validate_python(settings)

@@ -17,18 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.models.inputs import to_model_input
 from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.tracks.file import BOOLEAN, Quantity, Track, Visits
-from pumalib.tracks.settings import Kind, PassSettings, TrackSettings, quantity_module
+from pumalib.tracks.passes import Kind, epochs_of, kind_of, options_of, passes_of
+from pumalib.tracks.settings import PassSettings, quantity_module
 from pumalib.training.batch_norm import in_eval_mode
 from pumalib.training.images import augment
-from pumalib.training.inner_attack import InnerAttack
+from pumalib.training.inner_attack import plain_attack
 from pumalib.training.look import Look
-from pumalib.training.settings import TrainingSettings, method_module
+from pumalib.training.recipe import Recipe
+from pumalib.training.settings import RecipeSettings, method_module
 from pumalib.training.trainer import TrainingRows
 
 
@@ -36,11 +37,8 @@ class Tracker:
     """What has been gathered so far.
 
     Args:
-        settings: what to gather.
         data: the pool; every row is looked at, selected or not.
-        training: the recipe, whose inner attack `inputs: attacked` means.
-        threat: norm and epsilon of attacked inputs.
-        seed: of the training.
+        recipe: what to gather, and the training whose inner attack `inputs: attacked` means.
         device: where batches go.
         ranks: the processes that share the training; each looks at some batches of the pool.
 
@@ -49,32 +47,16 @@ class Tracker:
             augments nothing.
     """
 
-    def __init__(
-        self,
-        settings: TrackSettings,
-        data: TrainingRows,
-        training: TrainingSettings,
-        threat: ThreatSettings,
-        seed: int,
-        device: torch.device,
-        ranks: Ranks = ALONE,
-    ) -> None:
-        if settings.attacked and training.method == "natural":
-            raise DataError(
-                f"expected inputs: clean for {settings.attacked[0]} with natural training, which has no attack, "
-                "got attacked"
-            )
-        if settings.augmented and not training.augments:
-            raise DataError(
-                f"expected augmented: false for {settings.augmented[0]} with a training that neither crops nor flips, "
-                "got true"
-            )
+    def __init__(self, data: TrainingRows, recipe: Recipe, device: torch.device, ranks: Ranks = ALONE) -> None:
+        settings, training, threat = recipe.track, recipe.training, recipe.threat
+        self._passes = passes_of(settings)
+        _check_passes(self._passes, training)
         self._settings, self._data, self._training = settings, data, training
-        self._threat, self._seed, self._device, self._ranks = threat, seed, device, ranks
-        self._attack = InnerAttack(threat.norm, training.inner_steps, training.attack_step_size)
+        self._threat, self._seed, self._device, self._ranks = threat, recipe.seed, device, ranks
+        self._attack = plain_attack(training, threat.norm)
         self._measures: dict[str, Callable[[Look], Tensor]] = {
-            name: partial(importlib.import_module(quantity_module(name)).measure, **wanted.options)
-            for name, wanted in settings.passes.items()
+            name: partial(importlib.import_module(quantity_module(name)).measure, **options_of(wanted))
+            for name, wanted in self._passes.items()
         }
         self._visited: list[tuple[NDArray[np.int64], Tensor]] = []
         self._values: dict[str, list[NDArray[Any]]] = {}
@@ -95,8 +77,8 @@ class Tracker:
             averaged: its average.
         """
         self._count_visits()
-        passes = self._settings.passes
-        due = {name: wanted for name, wanted in passes.items() if epoch in wanted.epochs(self._training.epochs)}
+        total = self._training.epochs
+        due = {name: wanted for name, wanted in self._passes.items() if epoch in epochs_of(wanted, total)}
         if due:
             with in_eval_mode(current):
                 measured = self._look_at_pool(epoch, due, {"current": current, "averaged": averaged})
@@ -110,7 +92,7 @@ class Tracker:
             name: Quantity(
                 np.array(self._epochs[name], np.int64),
                 np.stack(values),
-                self._settings.passes[name].options.get("norm", ""),
+                options_of(self._passes[name]).get("norm", ""),
             )
             for name, values in self._values.items()
         }
@@ -148,7 +130,7 @@ class Tracker:
     ) -> dict[str, NDArray[Any]]:
         """Measure all due quantities in one pass; return [N] of each."""
         num_rows, size = len(self._data.labels), self._settings.batch_size
-        kinds = {name: wanted.kind for name, wanted in due.items()}
+        kinds = {name: kind_of(wanted) for name, wanted in due.items()}
         values = {
             name: torch.zeros(num_rows, dtype=torch.bool if name == BOOLEAN else torch.float32, device=self._device)
             for name in due
@@ -188,3 +170,15 @@ class Tracker:
         objective = method.attack_objective(clean.logits, clean.labels)
         inputs = self._attack.perturb(clean.model, clean.inputs, clean.labels, epsilons, objective, generator)
         return Look(clean.model, inputs, clean.labels)
+
+
+def _check_passes(passes: Mapping[str, PassSettings], training: RecipeSettings) -> None:
+    for name, wanted in passes.items():
+        if wanted.inputs == "attacked" and not training.has_attack:
+            raise DataError(
+                f"expected inputs: clean for {name} with {training.method} training, which has no attack, got attacked"
+            )
+        if wanted.augmented and not training.augments:
+            raise DataError(
+                f"expected augmented: false for {name} with a training that neither crops nor flips, got true"
+            )

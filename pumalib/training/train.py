@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import nn
 from tqdm import tqdm
 
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.errors import ConfigError, DataError
-from pumalib.jobs.states import NO_STATE, StateFile
 from pumalib.randomness import derive_seed
-from pumalib.ranks import ALONE, Ranks
-from pumalib.selection.policies import row_epsilons
-from pumalib.selection.settings import FixedEpsilon, OnlineEpsilonSettings
 from pumalib.tracks.file import Track
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.batch_norm import share_statistics
 from pumalib.training.history import EpochRecord, Probe, make_probe, to_frame
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.length import num_draws
+from pumalib.training.online.settings import OnlineEpsilonSettings
+from pumalib.training.online.start import starting_epsilon
+from pumalib.training.recipe import IN_THIS_PROCESS, NO_TRACK, Execution, Recipe
+from pumalib.training.settings import RecipeSettings
 from pumalib.training.summary import EpochSummary
 from pumalib.training.tracker import Tracker
 from pumalib.training.trainer import Trainer, TrainingRows, check_rows
 
 log = logging.getLogger(__name__)
-
-NO_TRACK = TrackSettings()
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,42 @@ class TrainingResult:
     track: Track
 
 
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `train` takes beside images, labels, epsilons and recipe.
+
+    Attributes:
+        source: [N], 0 real, 1 synthetic; None: all real.
+        rows: [K] ascending rows to train on; None: all.
+        validation: images for the history; None: some of the training rows.
+        track: what to gather about every row on the way; changes nothing of the training.
+        online: a policy that finds epsilons during training; the epsilons given are then where it starts: the caps of
+            `online_margin`, the warm-up of `iaat`.
+        seed: of order, augmentation and random starts (not of the initial weights).
+        device: torch device.
+    """
+
+    source: ArrayLike | None = None
+    rows: ArrayLike | None = None
+    validation: LabelledImages | None = None
+    track: TrackSettings = NO_TRACK
+    online: OnlineEpsilonSettings | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+
+DEFAULT_OPTIONS = TrainOptions()
+
+
 def train(
     model: nn.Module,
     images: ArrayLike,
     labels: ArrayLike,
     epsilons: ArrayLike | None = None,
     *,
-    settings: TrainingSettings,
+    settings: RecipeSettings,
     threat: ThreatSettings,
-    source: ArrayLike | None = None,
-    rows: ArrayLike | None = None,
-    validation: LabelledImages | None = None,
-    track: TrackSettings = NO_TRACK,
-    seed: int = 0,
-    device: str = "cpu",
-    online: OnlineEpsilonSettings | None = None,
+    options: TrainOptions = DEFAULT_OPTIONS,
 ) -> TrainingResult:
     """Train a model on images in memory.
 
@@ -75,16 +95,9 @@ def train(
         labels: [N] integers.
         epsilons: [K] signed radii of the selected rows, pixel scale; None: the threat's epsilon for all, or where
             the online policy starts.
-        settings: the recipe.
+        settings: the recipe: `TradesSettings`, `PgdAtSettings` or `NaturalSettings`.
         threat: norm and epsilon; the history's robust accuracy is measured at it.
-        source: [N], 0 real, 1 synthetic; None: all real.
-        rows: [K] ascending rows to train on; None: all.
-        validation: images for the history; None: some of the training rows.
-        track: what to gather about every row on the way; changes nothing of the training.
-        seed: of order, augmentation and random starts (not of the initial weights).
-        device: torch device.
-        online: a policy that finds epsilons during training; `epsilons` are then where it starts: the caps of
-            `online_margin`, the warm-up of `iaat`.
+        options: sources, rows, validation, tracking, online policy, seed and device.
 
     Returns:
         The averaged model, the history and the track.
@@ -95,96 +108,85 @@ def train(
 
     Example:
         >>> import numpy as np, torch
+        >>> from pumalib import TradesSettings
         >>> generator = np.random.default_rng(0)
         >>> labels = generator.integers(2, size=64)
         >>> images = (labels[:, None, None, None] * 200 + generator.integers(50, size=(64, 4, 4, 1))).astype("uint8")
         >>> _ = torch.manual_seed(0)
         >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
-        >>> recipe = TrainingSettings(epochs=16, samples_per_epoch=128, batch_size=32, crop_padding=0)
+        >>> recipe = TradesSettings(epochs=16, samples_per_epoch=128, batch_size=32, crop_padding=0)
         >>> result = train(model, images, labels, settings=recipe, threat=ThreatSettings(epsilon=0.1))
         >>> float(result.history.clean_accuracy.iloc[-1])
         1.0
     """
+    recipe = Recipe(settings, threat, options.track, options.online, options.seed)
+    data = _rows_in_memory(images, labels, epsilons, recipe, options)
+    return train_on_rows(model, data, recipe, options.validation, Execution(options.device))
+
+
+def _rows_in_memory(
+    images: ArrayLike, labels: ArrayLike, epsilons: ArrayLike | None, recipe: Recipe, options: TrainOptions
+) -> TrainingRows:
     pixels, classes = np.asarray(images), np.asarray(labels, np.int64)
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != len(classes):
         raise DataError(
             f"expected images as uint8 [N, H, W, C] and one label each, got {pixels.dtype} {pixels.shape}, "
             f"{len(classes)} labels"
         )
-    kept = np.arange(len(classes)) if rows is None else np.asarray(rows, np.int64)
-    policy = FixedEpsilon() if online is None else online
-    given = row_epsilons(policy, {}, len(kept), threat.epsilon, threat.norm) if epsilons is None else epsilons
-    radii = np.asarray(given, np.float32)
-    sources = np.zeros(len(classes), np.uint8) if source is None else np.asarray(source, np.uint8)
-    data = TrainingRows(pixels, classes, sources, kept, radii, (pixels.shape[1], pixels.shape[2], pixels.shape[3]))
-    return train_on_rows(
-        model,
-        data,
-        settings,
-        threat,
-        track=track,
-        seed=seed,
-        validation=validation,
-        device=device,
-        online=online,
+    rows = np.arange(len(classes)) if options.rows is None else np.asarray(options.rows, np.int64)
+    source = np.zeros(len(classes), np.uint8) if options.source is None else np.asarray(options.source, np.uint8)
+    radii: NDArray[np.float32] = (
+        np.full(len(rows), _first_epsilon(recipe), np.float32) if epsilons is None else np.asarray(epsilons, np.float32)
     )
+    return TrainingRows(pixels, classes, source, rows, radii, (pixels.shape[1], pixels.shape[2], pixels.shape[3]))
+
+
+def _first_epsilon(recipe: Recipe) -> float:
+    """Return the epsilon of every row where none are given."""
+    epsilon = recipe.threat.epsilon
+    return epsilon if recipe.online is None else starting_epsilon(recipe.online, epsilon)
 
 
 def train_on_rows(
     model: nn.Module,
     data: TrainingRows,
-    settings: TrainingSettings,
-    threat: ThreatSettings,
-    *,
-    track: TrackSettings = NO_TRACK,
-    seed: int = 0,
+    recipe: Recipe,
     validation: LabelledImages | None = None,
-    device: str = "cpu",
-    description: str = "training",
-    online: OnlineEpsilonSettings | None = None,
-    state: StateFile = NO_STATE,
-    ranks: Ranks = ALONE,
+    where: Execution = IN_THIS_PROCESS,
 ) -> TrainingResult:
     """Train a model on selected rows of a pool, from the state of a killed job where there is one; see `train`.
 
     Raises:
         ConfigError: settings for another number of ranks.
     """
-    if settings.devices != ranks.count:
-        raise ConfigError(
-            f"expected training.devices {ranks.count}, as many as processes train here, got {settings.devices}; "
-            "the workflow starts the processes of a training over several devices"
-        )
-    check_rows(data, settings, threat, online)
-    share_statistics(model, ranks)
-    torch.manual_seed(derive_seed(seed, "torch"))
-    trainer = Trainer(model.to(device), data, settings, threat, seed, torch.device(device), online, ranks)
-    tracker = Tracker(track, data, settings, threat, seed, torch.device(device), ranks)
-    probe = make_probe(
-        _some_rows(data, settings.history_images) if validation is None else validation,
-        settings.history_images,
-        threat,
-        "train" if validation is None else "validation",
-        torch.device(device),
-    )
+    _expect_ranks(recipe.training, where)
+    check_rows(data, recipe)
+    share_statistics(model, where.ranks)
+    torch.manual_seed(derive_seed(recipe.seed, "torch"))
+    device = torch.device(where.device)
+    trainer = Trainer(model.to(device), data, recipe, device, where.ranks)
+    tracker = Tracker(data, recipe, device, where.ranks)
     training = _Training(trainer, tracker, [])
-    saved = state.load()
+    saved = where.state.load()
     if saved is not None:
         training.load_state_dict(saved)
-    total = settings.num_steps * settings.batch_size
-    seen = trainer.images_seen
-    with tqdm(total=total, initial=seen, desc=description, unit="image", disable=ranks.is_quiet) as bar:
-        while trainer.epoch < settings.epochs:
-            started, seen = time.monotonic(), trainer.images_seen
-            summary = trainer.run_epoch(lambda: state.offer(training.state_dict), bar.update, tracker.visit)
-            is_measured = trainer.epoch % settings.history_every == 0 or trainer.epoch == settings.epochs
-            record = _record(summary, trainer, probe, is_measured)
-            training.records.append(record)
-            rate = (trainer.images_seen - seen) / (time.monotonic() - started)
-            bar.set_postfix(clean=record.clean_accuracy, robust=record.robust_accuracy)
-            log.info("%s: %s, %.0f images/s", description, record, rate)
-            tracker.end_epoch(trainer.epoch, trainer.model, trainer.average.model)
+    _run_epochs(training, recipe.training, _probe(data, recipe, validation, device), where)
     return TrainingResult(trainer.average.model, to_frame(training.records), tracker.track())
+
+
+def _expect_ranks(settings: RecipeSettings, where: Execution) -> None:
+    if settings.devices != where.ranks.count:
+        raise ConfigError(
+            f"expected training.devices {where.ranks.count}, as many as processes train here, got {settings.devices}; "
+            "the workflow starts the processes of a training over several devices"
+        )
+
+
+def _probe(data: TrainingRows, recipe: Recipe, validation: LabelledImages | None, device: torch.device) -> Probe:
+    """Return the images of the history: validation rows, or without them some of the rows trained on."""
+    count = recipe.training.history_images
+    images, split = (_some_rows(data, count), "train") if validation is None else (validation, "validation")
+    return make_probe(images, count, recipe.threat, split, device)
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,28 @@ class _Training:
         self.trainer.load_state_dict(state["trainer"])
         self.tracker.load_state_dict(state["tracker"])
         self.records[:] = [EpochRecord(**record) for record in state["records"]]
+
+
+def _run_epochs(training: _Training, settings: RecipeSettings, probe: Probe, where: Execution) -> None:
+    """Train the epochs that are left, with a line of the history and a look at the pool after each."""
+    trainer, tracker = training.trainer, training.tracker
+    total, seen = num_draws(settings), trainer.images_seen
+    with tqdm(total=total, initial=seen, desc=where.description, unit="image", disable=where.ranks.is_quiet) as bar:
+        while trainer.epoch < settings.epochs:
+            started, seen = time.monotonic(), trainer.images_seen
+            summary = trainer.run_epoch(_offer(training, where), bar.update, tracker.visit)
+            is_measured = trainer.epoch % settings.history_every == 0 or trainer.epoch == settings.epochs
+            record = _record(summary, trainer, probe, is_measured)
+            training.records.append(record)
+            rate = (trainer.images_seen - seen) / (time.monotonic() - started)
+            bar.set_postfix(clean=record.clean_accuracy, robust=record.robust_accuracy)
+            log.info("%s: %s, %.0f images/s", where.description, record, rate)
+            tracker.end_epoch(trainer.epoch, trainer.model, trainer.average.model)
+
+
+def _offer(training: _Training, where: Execution) -> Callable[[], None]:
+    """Return what is called before each step: there the state can be saved."""
+    return lambda: where.state.offer(training.state_dict)
 
 
 def _some_rows(data: TrainingRows, count: int) -> LabelledImages:

@@ -13,23 +13,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.models.checks import check_finite_weights
-from pumalib.models.folding import Folding
 from pumalib.models.inputs import to_model_input
 from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
-from pumalib.selection.settings import OnlineEpsilonSettings
 from pumalib.training.averaging import WeightAverage
 from pumalib.training.batch_norm import set_momentum
 from pumalib.training.images import RowReader, SelectedImages, augment
-from pumalib.training.inner_attack import InnerAttack
+from pumalib.training.inner_attack import make_attack
+from pumalib.training.length import num_steps, steps_per_epoch
 from pumalib.training.losses import BatchLoss, OnlinePolicy, Step, whole_loss
+from pumalib.training.online.settings import OnlineEpsilonSettings, online_module
 from pumalib.training.online.start import Start
 from pumalib.training.optimisation import make_optimizer, make_schedule
+from pumalib.training.recipe import Recipe
 from pumalib.training.sampling import BatchPlan, draw_batches
-from pumalib.training.settings import TrainingSettings, method_module, online_module
+from pumalib.training.settings import RecipeSettings, method_module
 from pumalib.training.summary import EpochSummary, check_finite, rows_trained, summarise_epoch
 
 
@@ -54,12 +54,7 @@ class TrainingRows:
     image_shape: tuple[int, int, int]
 
 
-def check_rows(
-    data: TrainingRows,
-    settings: TrainingSettings,
-    threat: ThreatSettings,
-    online: OnlineEpsilonSettings | None = None,
-) -> None:
+def check_rows(data: TrainingRows, recipe: Recipe) -> None:
     """Refuse rows and epsilons that do not fit each other, the images or the method.
 
     Raises:
@@ -82,16 +77,16 @@ def check_rows(
         raise DataError(
             "expected selected rows in ascending order, each once, got another order; sort them, and their epsilons"
         )
-    if settings.method == "natural" and not np.allclose(data.epsilons, threat.epsilon):
+    if not recipe.training.has_attack and not np.allclose(data.epsilons, recipe.threat.epsilon):
         raise DataError(
             "expected the default epsilon with natural training, which does not perturb; use another method"
         )
-    if online is not None:
-        _check_online(data, settings, online)
+    if recipe.online is not None:
+        _check_online(data, recipe.training, recipe.online)
 
 
-def _check_online(data: TrainingRows, settings: TrainingSettings, online: OnlineEpsilonSettings) -> None:
-    if settings.method == "natural":
+def _check_online(data: TrainingRows, settings: RecipeSettings, online: OnlineEpsilonSettings) -> None:
+    if not settings.has_attack:
         raise DataError(
             f"expected no online policy with natural training, which does not perturb, got {online.policy}; "
             "use another method"
@@ -114,46 +109,30 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        data: TrainingRows,
-        settings: TrainingSettings,
-        threat: ThreatSettings,
-        seed: int,
-        device: torch.device,
-        online: OnlineEpsilonSettings | None = None,
-        ranks: Ranks = ALONE,
+        self, model: nn.Module, data: TrainingRows, recipe: Recipe, device: torch.device, ranks: Ranks = ALONE
     ) -> None:
+        settings, seed = recipe.training, recipe.seed
         self.model = model.to(memory_format=torch.channels_last) if settings.channels_last else model
         self.optimizer = make_optimizer(model, settings)
         self.schedule = make_schedule(self.optimizer, settings)
         self.learning_rate = float("nan")
         self.epoch = 0
-        self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * settings.num_steps))
+        self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * num_steps(settings)))
         self._settings, self._data, self._seed, self._device, self._ranks = settings, data, seed, device, ranks
-        in_eval_mode = settings.attack_statistics == "running"
-        self._attack = InnerAttack(
-            threat.norm,
-            settings.inner_steps,
-            settings.attack_step_size,
-            settings.attacks_in_bfloat16,
-            in_eval_mode,
-            Folding(model) if in_eval_mode and not settings.compile else None,  # untried in a compiled network
-        )
+        self._attack = make_attack(settings, recipe.threat.norm, model)
         self._layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self._network = cast(nn.Module, torch.compile(model)) if settings.compile else model
         image_bytes = int(np.prod(data.image_shape))
         self._images = SelectedImages(data.images, data.rows, image_bytes, device, settings.device_images_gib)
-        self._plan = BatchPlan(settings.batch_size, settings.steps_per_epoch, settings.synthetic_fraction, seed)
+        self._plan = BatchPlan(settings.batch_size, steps_per_epoch(settings), settings.synthetic_fraction, seed)
         self._batch = 0  # batches done in the epoch under way
         self._losses = torch.zeros(self._plan.num_batches, 3, device=device)
         self._trained = torch.zeros(self._plan.num_batches, 2, device=device)
-        self._batch_loss: Callable[[Step], BatchLoss] = importlib.import_module(
-            method_module(settings.method)
-        ).batch_loss
-        draws = settings.batch_size * settings.steps_per_epoch
-        start = Start(data.epsilons, threat.epsilon, draws, device)
-        self._online: OnlinePolicy | None = None if online is None else _make_policy(online, start)
+        method = importlib.import_module(method_module(settings.method))
+        self._batch_loss: Callable[[Step, RecipeSettings], BatchLoss] = method.batch_loss
+        draws = settings.batch_size * steps_per_epoch(settings)
+        start = Start(data.epsilons, recipe.threat.epsilon, draws, device)
+        self._online: OnlinePolicy | None = None if recipe.online is None else _make_policy(recipe.online, start)
 
     def run_epoch(
         self,
@@ -252,14 +231,13 @@ class Trainer:
             attack=self._attack,
             generator=self._generator("attack", step),
             label_smoothing=settings.label_smoothing,
-            beta=settings.robust_weight,
             online=self._online,
             epoch=epoch,
             positions=positions,
             ranks=self._ranks,
         )
         with self._ranks.without_random_numbers(self._device):
-            part = self._batch_loss(batch)
+            part = self._batch_loss(batch, settings)
         loss = whole_loss(part, batch)
         self.optimizer.zero_grad(set_to_none=True)
         if loss.kept is None or loss.kept.any():  # else without gradients, the step below leaves the weights alone

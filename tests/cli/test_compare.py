@@ -11,12 +11,12 @@ import pytest
 from scipy import stats
 
 from pumalib.cli.main import main
+from pumalib.data.selection import StoredSelection
 from pumalib.errors import DataError
 from pumalib.files.digests import seal
 from pumalib.reporting.correlation import compare_scores
 from pumalib.reporting.overlap import compare_selections
 from pumalib.scores.table import ScoreTable
-from pumalib.selection.stage import StoredSelection
 
 Capture = pytest.CaptureFixture[str]
 

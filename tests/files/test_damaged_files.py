@@ -17,6 +17,7 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import read_split, write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_learned_pool, build_pool, open_pool
+from pumalib.data.selection import read_selection
 from pumalib.errors import PumaError
 from pumalib.evaluation.stage import attack_model
 from pumalib.evaluation.table import read_attack
@@ -27,7 +28,7 @@ from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained, save_trained
 from pumalib.scores.table import ScoreTable, read_scores, write_scores
-from pumalib.selection.stage import SelectionPlan, make_selection, read_selection
+from pumalib.selection.stage import SelectionPlan, make_selection
 from pumalib.tracks.file import Quantity, Track, Visits, read_track, write_track
 
 SHAPE = (4, 4, 1)

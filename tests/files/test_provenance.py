@@ -16,7 +16,8 @@ SCRIPTS = sorted((ROOT / "workflow_scripts").glob("*.py"))
 LIGHT = ("dataset", "pool", "selection", "score", "results", "report")
 
 PACKAGE = {
-    "__init__.py": "FACADE = 1\nHOMES = {'f': 'first'}\n",
+    "__init__.py": "FACADE = 1\n",
+    "__init__.pyi": "from .first import f as f\n",
     "files/__init__.py": "",
     "files/provenance.py": None,  # the real module
     "first.py": '"""First."""\n\nimport pumalib.second\nfrom pumalib import third\n\n\n'

@@ -11,7 +11,7 @@ from pumalib.files.artifacts import create_artifact
 from pumalib.errors import ArtifactError
 from pumalib.reporting.results import RESULT_COLUMNS, check_results, read_results
 from pumalib.results.collect import RunFiles, collect_results, write_results
-from pumalib.selection.stage import read_selection
+from pumalib.data.selection import read_selection
 
 LABELS = [0, 1, 2, 0, 1]
 CLEAN = [0, 1, 2, 0, 2]  # 4 of 5 right

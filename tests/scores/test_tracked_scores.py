@@ -14,13 +14,14 @@ from pydantic import TypeAdapter
 
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import build_pool, open_pool
+from pumalib.data.selection import read_selection
 from pumalib.data.settings import DigitsSettings
 from pumalib.errors import ArtifactError, DataError
 from pumalib.scores.forgetting import forgetting_counts
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.table import ScoreTable, read_scores
 from pumalib.scores.tracked_stage import score_tracks
-from pumalib.selection.stage import SelectionPlan, make_selection, read_selection
+from pumalib.selection.stage import SelectionPlan, make_selection
 from pumalib.tracks.file import Quantity, Track, Visits, write_track
 
 ROWS, EPOCHS = 40, np.array([1, 2, 4, 8])

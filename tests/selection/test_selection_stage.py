@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import PoolRows, build_pool, read_pool_rows
+from pumalib.data.selection import StoredSelection, read_selection
 from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
 from pumalib.errors import ArtifactError, ConfigError, DataError
 from pumalib.files.artifacts import content_fingerprint
 from pumalib.files.digests import seal
 from pumalib.scores.table import ScoreTable, read_scores, write_scores
-from pumalib.selection.stage import SelectionPlan, StoredSelection, make_selection, read_selection
+from pumalib.selection.stage import SelectionPlan, make_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 
 CAP = 0.1

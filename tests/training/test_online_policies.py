@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.threat_settings import Norm
-from pumalib.selection.settings import IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.losses import OnlinePolicy, Perturbed, Step
 from pumalib.training.methods import pgd_at, trades
 from pumalib.training.online import iaat, online_margin
+from pumalib.training.online.settings import IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.online.start import Start
 
 CAP, BISECTION_STEPS = 0.1, 8

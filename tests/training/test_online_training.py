@@ -12,7 +12,8 @@ from torch import nn
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.files.provenance import code_fingerprint
-from pumalib.selection.settings import IaatEpsilon, OnlineEpsilonSettings, OnlineMarginEpsilon, read_online
+from pumalib.selection.settings import read_online
+from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings, OnlineMarginEpsilon
 from pumalib.training.settings import TrainingSettings, method_module, online_module
 from pumalib.training.train import TrainingResult, train
 

@@ -10,15 +10,17 @@ import yaml
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import build_pool, open_pool
+from pumalib.data.selection import read_selection
 from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
 from pumalib.errors import ArtifactError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained
-from pumalib.selection.settings import OnlineEpsilonSettings, read_online
-from pumalib.selection.stage import SelectionPlan, make_selection, read_selection
+from pumalib.selection.settings import read_online
+from pumalib.selection.stage import SelectionPlan, make_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 from pumalib.tracks.file import read_track
 from pumalib.tracks.settings import TrackSettings
+from pumalib.training.online.settings import OnlineEpsilonSettings
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.stage import train_run
 

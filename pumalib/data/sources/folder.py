@@ -20,7 +20,7 @@ def load(settings: FolderSettings, data_dir: Path) -> RawDataset:
         DataError: no class folder, an unreadable image, or other classes in the test split.
     """
     root = Path(settings.path)
-    if settings.is_seeded and not (root / "train").is_dir():
+    if settings.split == "seeded" and not (root / "train").is_dir():
         names, images = _read(root, settings)
         return RawDataset(images, None, names)
     names, train = _read(root / "train", settings)

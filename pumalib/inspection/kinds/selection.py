@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.data.pool import SOURCE_NAMES
+from pumalib.data.selection import StoredSelection, read_selection
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.inspection.inspection import Inspection, Table, class_counts, distribution
 from pumalib.inspection.pools import pool_of, rows_of
@@ -18,7 +19,6 @@ from pumalib.lineage.headers import Header
 from pumalib.lineage.links import scores_of
 from pumalib.lineage.places import place_of, score_path
 from pumalib.scores.table import read_scores
-from pumalib.selection.stage import StoredSelection, read_selection
 
 KEPT = "kept"
 

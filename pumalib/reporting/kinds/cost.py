@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from pumalib.data.pool import read_pool_rows
+from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError
 from pumalib.reporting.passes import (
     UNKNOWN,
@@ -23,10 +24,10 @@ from pumalib.reporting.passes import (
 )
 from pumalib.scores.settings import CustomScoreSettings, MarginSettings, ScoreSettings
 from pumalib.scores.table import read_scores
-from pumalib.selection.settings import read_online
-from pumalib.selection.stage import read_selection
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.length import num_draws
+from pumalib.training.run_settings import RunSettings
+from pumalib.training.settings import read_training
 
 TRAINING, MARGIN_MODEL, SCORE, EVALUATION, WHOLE = "training", "margin model", "score", "evaluation", "whole"
 LEARNED_POOL = "learned pool"
@@ -47,7 +48,6 @@ class CostPart:
         name: of the run, score, pool or attack.
         settings: of the training or score; None for an evaluation, a learned pool and a model that the study does not
             train.
-        online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
         gathered: for a score of tracks, of each run behind it `training` and what it had to `track`.
         file: selection file of a training, score file of a score.
         pool: pool file of a score.
@@ -59,7 +59,6 @@ class CostPart:
     kind: str
     name: str
     settings: Mapping[str, Any] | None = None
-    online: Mapping[str, Any] = field(default_factory=dict)
     gathered: Sequence[Mapping[str, Any]] = ()
     file: str | None = None
     pool: str | None = None
@@ -105,12 +104,13 @@ def _measure(part: CostPart) -> dict[str, Any]:
 
 
 def _training_amounts(part: CostPart) -> dict[str, float]:
-    training = TrainingSettings.model_validate(part.settings)
+    settings = RunSettings.model_validate(part.settings)
+    training = settings.training
     return {
         "rows": len(read_selection(str(part.file)).rows),
-        "draws": training.num_steps * training.batch_size,
+        "draws": num_draws(training),
         "attack_steps": attack_steps(training),
-        **_columns(training_passes(training, read_online(part.online))),
+        **_columns(training_passes(training, settings.epsilon)),
     }
 
 
@@ -130,9 +130,7 @@ def _score_amounts(part: CostPart) -> dict[str, float]:
 def _passes_of_gathering(part: CostPart, num_rows: int) -> Passes:
     """Return the passes that the runs behind a score of tracks added to their trainings; none for a random score."""
     added = [
-        tracking_passes(
-            TrackSettings.model_validate(run["track"]), TrainingSettings.model_validate(run["training"]), num_rows
-        )
+        tracking_passes(TrackSettings.model_validate(run["track"]), read_training(run["training"]), num_rows)
         for run in part.gathered
     ]
     return Passes(sum(passes.forward for passes in added), sum(passes.backward for passes in added))

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.data.selection import read_selection
 from pumalib.reporting.colours import RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
@@ -26,7 +27,6 @@ from pumalib.reporting.figures import (
 )
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.statistics import spread
-from pumalib.selection.stage import read_selection
 
 _NUM_POINTS = 401
 _QUANTILES = (0.05, 0.5, 0.95)

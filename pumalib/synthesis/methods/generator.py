@@ -8,6 +8,7 @@ from tqdm import tqdm
 from pumalib.data.datasets import read_class_names
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import GeneratedSyntheticSettings
+from pumalib.files.origin import Input
 from pumalib.jobs.devices import enough_memory
 from pumalib.randomness import derive_seed
 from pumalib.synthesis.edm import balanced_labels, sample_images
@@ -15,7 +16,7 @@ from pumalib.synthesis.generator import advance, load_generator
 from pumalib.synthesis.synthetic import SyntheticInputs
 
 
-def make(settings: GeneratedSyntheticSettings, inputs: SyntheticInputs) -> tuple[LabelledImages, dict[str, str]]:
+def make(settings: GeneratedSyntheticSettings, inputs: SyntheticInputs) -> tuple[LabelledImages, dict[str, Input]]:
     """Sample images with classes in equal numbers, one seed a sample."""
     if inputs.generator is None or inputs.generator_settings is None:
         raise ValueError("expected the weights and settings of a generator, got None")
@@ -34,4 +35,4 @@ def make(settings: GeneratedSyntheticSettings, inputs: SyntheticInputs) -> tuple
             device=inputs.device,
             on_batch=lambda count: advance(bar, count),
         )
-    return LabelledImages(images, labels), {"generator": fingerprint}
+    return LabelledImages(images, labels), {"generator": Input(inputs.generator, fingerprint)}

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.training.losses import BatchLoss, Step, smoothed_cross_entropy
+from pumalib.training.settings import PgdAtSettings
 
 
-def batch_loss(step: Step) -> BatchLoss:
+def batch_loss(step: Step, settings: PgdAtSettings) -> BatchLoss:
     """Return the cross-entropy at the perturbed images; anti-adversarial ones where epsilon is negative."""
     perturbed = step.perturb(attack_objective(None, step.labels))
     logits = step.model(perturbed.images)

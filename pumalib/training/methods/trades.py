@@ -11,9 +11,10 @@ from torch import Tensor
 
 from pumalib.attacks.objectives import divergence, divergence_from
 from pumalib.training.losses import BatchLoss, Step, mean_over, smoothed_cross_entropy
+from pumalib.training.settings import TradesSettings
 
 
-def batch_loss(step: Step) -> BatchLoss:
+def batch_loss(step: Step, settings: TradesSettings) -> BatchLoss:
     """Return the loss, with the gradient through both terms.
 
     The outer step makes two forwards, clean then perturbed, and both update BatchNorm's running statistics. Between
@@ -29,7 +30,7 @@ def batch_loss(step: Step) -> BatchLoss:
     natural = smoothed_cross_entropy(clean_logits, step, perturbed.kept)
     logits = step.model(perturbed.images)
     robust = mean_over(divergence(logits, clean_logits), step, perturbed.kept)
-    total = natural + step.beta * robust
+    total = natural + settings.beta * robust
     wrong = logits.argmax(1) != step.labels
     return BatchLoss(total, natural.detach(), robust.detach(), wrong, perturbed.epsilons, perturbed.kept)
 

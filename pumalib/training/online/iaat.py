@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
-from pumalib.selection.settings import IaatEpsilon
 from pumalib.training.losses import Objective, Perturbed, Step
+from pumalib.training.online.settings import IaatEpsilon
 from pumalib.training.online.start import Start
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import per_row
-from pumalib.selection.settings import OnlineMarginEpsilon
 from pumalib.training.losses import Objective, Perturbed, Step
+from pumalib.training.online.settings import OnlineMarginEpsilon
 from pumalib.training.online.start import Start
 
 

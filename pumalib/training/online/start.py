@@ -1,12 +1,17 @@
-"""What an online policy is made from, beside its settings."""
+"""Where an online policy starts. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from pumalib.training.online.settings import OnlineEpsilonSettings, OnlineMarginEpsilon
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -24,3 +29,9 @@ class Start:
     threat_epsilon: float
     draws_per_epoch: int
     device: torch.device
+
+
+def starting_epsilon(policy: OnlineEpsilonSettings, threat_epsilon: float) -> float:
+    """Return the epsilon of every row at first: the cap of `online_margin`, that of the warm-up of `iaat`."""
+    cap = policy.cap or threat_epsilon
+    return cap if isinstance(policy, OnlineMarginEpsilon) else min(cap, threat_epsilon)

@@ -1,0 +1,97 @@
+"""The selection file: which rows of a pool a run keeps, and the epsilon of each. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import content_fingerprint, create_artifact, expect_fingerprint, open_artifact, read_array
+from pumalib.files.origin import Origin
+
+
+@dataclass(frozen=True)
+class StoredSelection:
+    """A selection as training and reports read it; see docs/artifacts.md.
+
+    Attributes:
+        rows: [K] int64 ascending, the rows kept.
+        epsilons: [K] float32, signed, pixel scale.
+        reason: [N] int16, number of the cut that removed a row, -1 where kept.
+        pool_fingerprint: of the pool.
+        mean_epsilon: over the rows as drawn; nan where training finds epsilons.
+        cuts: label of each cut, and the score of the last row that it removed.
+    """
+
+    rows: NDArray[np.int64]
+    epsilons: NDArray[np.float32]
+    reason: NDArray[np.int16]
+    pool_fingerprint: str
+    mean_epsilon: float
+    cuts: tuple[tuple[str, float], ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the rows and epsilons."""
+        return content_fingerprint(self.rows, self.epsilons)
+
+    @property
+    def pruned_fraction(self) -> float:
+        """Rows removed over rows in the pool."""
+        return 1 - len(self.rows) / len(self.reason)
+
+
+def write_selection(
+    selection: StoredSelection, counts: Mapping[str, Mapping[str, int]], output: Path, origin: Origin
+) -> None:
+    """Store a selection.
+
+    Args:
+        selection: what is kept.
+        counts: rows kept of each source and class.
+        output: the HDF5 file to write.
+        origin: what made it.
+    """
+    with create_artifact(output, "selection", origin) as file:
+        file.attrs["pool_fingerprint"] = selection.pool_fingerprint
+        file.attrs["mean_epsilon"] = selection.mean_epsilon
+        file.attrs["pruned_fraction"] = selection.pruned_fraction
+        file.attrs["cuts"] = json.dumps([list(cut) for cut in selection.cuts])
+        file.attrs["counts"] = json.dumps(counts)
+        file.create_dataset("rows", data=selection.rows)
+        file.create_dataset("epsilons", data=selection.epsilons)
+        file.create_dataset("reason", data=selection.reason)
+
+
+def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> StoredSelection:
+    """Read a selection; refuse one of another pool or with rows and epsilons that do not match.
+
+    Raises:
+        ArtifactError: missing, damaged, of another kind or pool, or inconsistent.
+    """
+    with open_artifact(path, "selection") as file:
+        if pool_fingerprint is not None:
+            expect_fingerprint(str(file.attrs["pool_fingerprint"]), pool_fingerprint, "pool", path)
+        selection = StoredSelection(
+            rows=read_array(file, "rows", np.int64),
+            epsilons=read_array(file, "epsilons", np.float32),
+            reason=read_array(file, "reason", np.int16),
+            pool_fingerprint=str(file.attrs["pool_fingerprint"]),
+            mean_epsilon=float(file.attrs["mean_epsilon"]),
+            cuts=_read_cuts(file.attrs["cuts"]),
+        )
+    kept = np.flatnonzero(selection.reason == -1)
+    if len(selection.rows) != len(selection.epsilons) or not np.array_equal(kept, selection.rows):
+        raise ArtifactError(f"expected rows, epsilons and reason to agree in {path}; make it again")
+    return selection
+
+
+def _read_cuts(text: Any) -> tuple[tuple[str, float], ...]:
+    pairs: Sequence[Sequence[Any]] = json.loads(text)
+    return tuple((str(label), float(value)) for label, value in pairs)

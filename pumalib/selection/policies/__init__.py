@@ -1,0 +1,1 @@
+"""One module a policy: the epsilons of the rows that it is for."""

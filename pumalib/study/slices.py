@@ -1,0 +1,109 @@
+"""The slice of a study that each rule depends on: the settings in its params, and the modules that they name.
+
+A module is named by convention (method ``x`` lives in ``x.py``), so that no import statement mentions it. What a slice
+leaves out reruns nothing.
+"""
+
+from __future__ import annotations
+
+from pumalib.attacks.settings import NOT_THE_ATTACK, attack_module
+from pumalib.data.settings import source_module
+from pumalib.learning.settings import RobustFeaturesSettings, TriLevelSettings, learning_module
+from pumalib.models.settings import architecture_module
+from pumalib.scores.settings import CustomScoreSettings, looks_through_a_model, score_module, user_module
+from pumalib.selection.settings import SelectionSettings, selection_modules
+from pumalib.study.study import Study
+from pumalib.synthesis.settings import synthetic_module
+from pumalib.tracks.passes import passes_of
+from pumalib.tracks.settings import quantity_module
+from pumalib.training.online.settings import OnlineEpsilonSettings, online_module
+from pumalib.training.run_settings import RunSettings
+from pumalib.training.settings import method_module
+
+Modules = tuple[str, ...]
+
+
+def run_settings(study: Study, run: str) -> RunSettings:
+    """Return all that a run sets of its training."""
+    resolved = study.runs[run]
+    return RunSettings(
+        architecture=resolved.architecture,
+        training=resolved.training,
+        threat=study.settings.threat,
+        epsilon=resolved.epsilon if isinstance(resolved.epsilon, OnlineEpsilonSettings) else None,
+        track=resolved.track,
+        repetition=resolved.repetition,
+    )
+
+
+def selection_settings(study: Study, run: str) -> SelectionSettings:
+    """Return what a run asks of its selection."""
+    resolved = study.runs[run]
+    return SelectionSettings(
+        prune=resolved.prune,
+        epsilon=resolved.epsilon,
+        threat=study.settings.threat,
+        synthetic_fraction=resolved.training.synthetic_fraction,
+    )
+
+
+def attack_settings(study: Study, attack: str) -> dict[str, object]:
+    """Return the settings of an attack that change its numbers."""
+    return study.settings.attacks[attack].model_dump(exclude=set(NOT_THE_ATTACK))
+
+
+def dataset_code(study: Study, dataset: str) -> Modules:
+    """Return the modules that a dataset names."""
+    return (source_module(study.settings.datasets[dataset].source),)
+
+
+def synthetic_code(study: Study, pool: str) -> Modules:
+    """Return the modules that the synthetic set of a pool names."""
+    synthetic = study.settings.pools[pool].synthetic
+    return () if synthetic is None else (synthetic_module(synthetic.method),)
+
+
+def learning_code(study: Study, pool: str) -> Modules:
+    """Return the modules that a learned pool names: its method, and the networks that it is learned on or through."""
+    learned = study.settings.pools[pool].learned
+    if isinstance(learned, TriLevelSettings):
+        networks = learned.architectures
+    elif isinstance(learned, RobustFeaturesSettings):
+        networks = (study.runs[learned.model].architecture,)
+    else:
+        return ()
+    return (learning_module(learned.method), *{architecture_module(network.name): None for network in networks})
+
+
+def selection_code(study: Study, run: str) -> Modules:
+    """Return the modules that the selection of a run names."""
+    return selection_modules(study.runs[run].prune, study.runs[run].epsilon)
+
+
+def model_code(study: Study, run: str) -> Modules:
+    """Return the modules that a training names: method, network, tracked quantities and online policy."""
+    resolved = study.runs[run]
+    named = [method_module(resolved.training.method), architecture_module(resolved.architecture.name)]
+    named += map(quantity_module, passes_of(resolved.track))
+    if isinstance(resolved.epsilon, OnlineEpsilonSettings):
+        named.append(online_module(resolved.epsilon.policy))
+    return tuple(named)
+
+
+def score_code(study: Study, score: str) -> Modules:
+    """Return the modules that a score names: its method, a user's own, and the network looked through if known."""
+    settings = study.settings.scores[score]
+    named = [score_module(settings)]
+    if isinstance(settings, CustomScoreSettings):
+        named.append(user_module(settings))
+    model = getattr(settings, "model", None) if looks_through_a_model(settings) else None
+    if model is not None:
+        architecture = study.runs[model.run].architecture if model.run else model.architecture
+        named += [architecture_module(architecture.name)] if architecture else []
+    return tuple(named)
+
+
+def attack_code(study: Study, run: str, attack: str) -> Modules:
+    """Return the modules that an attack on a run names."""
+    method, architecture = study.settings.attacks[attack].method, study.runs[run].architecture.name
+    return attack_module(method), architecture_module(architecture)

@@ -1,0 +1,46 @@
+"""Settings of the policies that find epsilons during training. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pumalib.settings import PositiveAmount, Settings
+
+
+class OnlineMarginEpsilon(Settings):
+    """Online PUMA (Sec. 5): epsilons and pruning from each batch's own attack, during training."""
+
+    policy: Literal["online_margin"]
+    cap: PositiveAmount | None = None
+    """Radius of the one attack, and bound on |epsilon|, pixel scale; none: the threat's epsilon."""
+    prune_above: PositiveAmount | None = None
+    """Drop a row from its batch if it is still right this far along its perturbation, pixel scale; none: drop none."""
+    warmup_epochs: int = Field(default=0, ge=0)
+    """Epochs before rows are dropped: a fresh model that drops from the start may not converge (PUMA Table 6)."""
+    bisection_steps: int = Field(default=8, gt=0)
+    """Halvings of [-cap, cap] in the search for a row's epsilon; each costs a forward."""
+
+
+class IaatEpsilon(Settings):
+    """Instance adaptive adversarial training (Balaji et al. 2019): a row's epsilon moves each time it is drawn."""
+
+    policy: Literal["iaat"]
+    step: PositiveAmount | None = None
+    """Distance between candidate epsilons, pixel scale; none: 1.9/8 of the threat's epsilon (1.9/255 at 8/255)."""
+    smoothing: float = Field(default=0.1, gt=0, le=1)
+    """Weight of the candidate chosen against the row's epsilon so far."""
+    warmup_epochs: int = Field(default=5, ge=0)
+    """Epochs at the starting epsilon: the threat's, or the cap where that is lower."""
+    cap: PositiveAmount | None = None
+    """Bound on a row's epsilon, pixel scale; none: unbounded, as in the paper."""
+
+
+OnlineEpsilonSettings = OnlineMarginEpsilon | IaatEpsilon
+"""Policies that find epsilons during training; the selection holds where they start."""
+
+
+def online_module(policy: str) -> str:
+    """Return the module of such a policy, by convention."""
+    return f"pumalib.training.online.{policy}"
