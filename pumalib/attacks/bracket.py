@@ -27,16 +27,20 @@ def close_bracket(look: Look, gap_low: Tensor, gap_high: Tensor, halvings: int) 
         gap_high: [R] float, the gap at 1.
         halvings: the bracket ends at most ``2 ** -halvings`` of the segment wide.
     """
-    low, high = torch.zeros_like(gap_low), torch.ones_like(gap_high)
-    half_width = 2.0 ** -(halvings + 1)
-    rows = torch.arange(len(low), device=low.device)
+    low, high = torch.zeros_like(gap_low), torch.ones_like(gap_high)  # [R], [R], shares of the segment
+    half_width = 2.0 ** -(halvings + 1)  # epsilon of ITP
+    rows = torch.arange(len(low), device=low.device)  # [A]
+    # Invariant: `low` was not across and `high` was; each gap belongs to its end. A turn looks at one point between
+    # them and replaces the end on its side. A row leaves when its bracket is narrow enough. The gaps given are changed
+    # in place.
     for index in range(halvings + _SLACK_STEPS if halvings else 0):
-        rows = rows[(high - low)[rows] > 2 * half_width]
+        rows = rows[(high - low)[rows] > 2 * half_width]  # [A]
         if len(rows) == 0:
             break
-        spare = half_width * 2.0 ** (halvings + _SLACK_STEPS - index)
-        share = _next_share(low[rows], high[rows], gap_low[rows], gap_high[rows], half_width, spare)
-        gap, across = look(rows, share)
+        spare = half_width * 2.0 ** (halvings + _SLACK_STEPS - index)  # epsilon 2^(n_max - j)
+        share = _next_share(low[rows], high[rows], gap_low[rows], gap_high[rows], half_width, spare)  # [A]
+        gap, across = look(rows, share)  # [A], [A]
+        # The side is what the look says, not the sign of the gap: a gap within rounding is not across.
         low[rows] = torch.where(across, low[rows], share)
         high[rows] = torch.where(across, share, high[rows])
         gap_low[rows] = torch.where(across, gap_low[rows], gap)
@@ -47,11 +51,13 @@ def _next_share(
     low: Tensor, high: Tensor, gap_low: Tensor, gap_high: Tensor, half_width: float, spare: float
 ) -> Tensor:
     """Interpolate, truncate, project."""
-    width, middle = high - low, (low + high) / 2
-    climb = (gap_high - gap_low).clamp_min(torch.finfo(low.dtype).tiny)
-    secant = torch.minimum(torch.maximum(low - width * gap_low / climb, low), high)
-    truncation = (_TRUNCATION * width.square()).clamp_min(half_width / 2)
-    toward = (middle - secant).sign()
-    truncated = torch.where(truncation <= (middle - secant).abs(), secant + toward * truncation, middle)
-    radius = spare - width / 2
+    width, middle = high - low, (low + high) / 2  # [A], [A]; the middle is x_1/2
+    climb = (gap_high - gap_low).clamp_min(torch.finfo(low.dtype).tiny)  # [A]; a flat gap must not divide by 0
+    secant = torch.minimum(torch.maximum(low - width * gap_low / climb, low), high)  # [A], x_f
+    # delta = kappa_1 width^2, but at least a quarter of the final width (a choice of ours).
+    truncation = (_TRUNCATION * width.square()).clamp_min(half_width / 2)  # [A], delta
+    toward = (middle - secant).sign()  # [A], sigma
+    truncated = torch.where(truncation <= (middle - secant).abs(), secant + toward * truncation, middle)  # [A], x_t
+    # Projection onto [x_1/2 - r, x_1/2 + r]: what keeps the worst case at n_max looks.
+    radius = spare - width / 2  # [A], r
     return torch.where((truncated - middle).abs() <= radius, truncated, middle - toward * radius)

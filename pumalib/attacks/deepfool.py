@@ -104,6 +104,7 @@ def deepfool_margins(
 def find_crossing(model: CountedModel, images: Tensor, labels: Tensor, prediction: Tensor, *, walk: Walk) -> Crossing:
     """Leave the label where it was predicted, reach it where not."""
     crossing = Crossing(images.clone(), torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels))
+    # Both walks write the rows that they are given into `crossing`, in place.
     for rows, go in ((prediction == labels, _leave), (prediction != labels, _reach)):
         if rows.any():
             go(model, images, labels, torch.nonzero(rows).squeeze(1), crossing, walk)
@@ -112,24 +113,32 @@ def find_crossing(model: CountedModel, images: Tensor, labels: Tensor, predictio
 
 def _leave(model: CountedModel, images: Tensor, labels: Tensor, rows: Tensor, crossing: Crossing, walk: Walk) -> None:
     """Step to the nearest boundary until it is crossed, then aim at it from the image."""
-    total, active, slack = torch.zeros_like(images), rows, images.new_zeros(len(images))
-    gaps, normals = torch.zeros_like(slack), torch.zeros_like(images.flatten(1))
+    total, active, slack = torch.zeros_like(images), rows, images.new_zeros(len(images))  # [B, ...], [A], [B]
+    gaps, normals = torch.zeros_like(slack), torch.zeros_like(images.flatten(1))  # [B], [B, D]
     boundary = NearestBoundary(labels, walk.num_candidates, walk.norm, walk.clip)
+    # Invariant: `total` is the sum of the steps before overshoot, and an active row has never been across. A turn looks
+    # at the image plus the stretched total, lets rows that are across leave, and steps the others to their nearest
+    # boundary. The last turn only looks: rows that are still inside have not converged.
     for index in range(walk.max_iterations + 1):
-        look = model.look(clip_to(images[active] + (1 + walk.overshoot) * total[active], walk.clip), active)
-        across = look.logits.argmax(1) != labels[active]
+        look = model.look(clip_to(images[active] + (1 + walk.overshoot) * total[active], walk.clip), active)  # rows [A]
+        across = look.logits.argmax(1) != labels[active]  # [A]
+        # All active rows are written, so a row that leaves keeps its last point.
         crossing.points[active], crossing.crossed[active] = look.inputs.detach(), across
         crossing.iterations[active] = index
         if index == 0:
-            slack[rows] = walk.overshoot * cw_margin(look.logits.detach(), labels[rows]).abs()
+            slack[rows] = walk.overshoot * cw_margin(look.logits.detach(), labels[rows]).abs()  # [A]
         stays = ~across if index < walk.max_iterations else torch.zeros_like(across)
+        # Rows that leave are asked for too: `_aim_again` needs the plane where they crossed. The aim lies 0, 1, 2, ...
+        # times the slack beyond the boundary.
         gaps[active], normals[active] = boundary.find(look, stays, index * slack[active])
-        active = active[stays]
+        active = active[stays]  # [S]
         if len(active) == 0:
             break
-        distance = (index * slack - gaps)[active] / dual_norm(normals[active], walk.norm)
+        # Algorithm 2 of Moosavi-Dezfooli et al. 2016: r = |d_k| / ||w_k||_2 in direction w_k / ||w_k||_2, in L-inf
+        # |d_k| / ||w_k||_1 in direction sign(w_k).
+        distance = (index * slack - gaps)[active] / dual_norm(normals[active], walk.norm)  # [S], at least 0
         total[active] += step_along(normals[active], distance, walk.norm).reshape(total[active].shape)
-    crossed = rows[crossing.crossed[rows]]
+    crossed = rows[crossing.crossed[rows]]  # [R]
     if len(crossed):
         _aim_again(model, images, labels, crossed, gaps[crossed], normals[crossed], crossing, walk)
 
@@ -145,40 +154,47 @@ def _aim_again(
     walk: Walk,
 ) -> None:
     """Aim from the image at the boundary as it looks where it was crossed; keep what is across and nearer."""
-    found, start = crossing.points[rows], images[rows].flatten(1)
-    from_image = (gaps + (normals * (start - found.flatten(1))).sum(1)).clamp_max(0.0)
-    step = step_within(normals, from_image.abs(), start, walk.norm, walk.clip)
-    aimed = clip_to(start + (1 + walk.overshoot) * step, walk.clip).reshape(found.shape)
-    across = is_across(model.logits(aimed, rows), labels[rows], torch.ones_like(rows, dtype=torch.bool))
-    is_better = across & (norms(aimed - images[rows], walk.norm) < norms(found - images[rows], walk.norm))
+    found, start = crossing.points[rows], images[rows].flatten(1)  # [R, ...], [R, D]
+    # The plane is d(x) = gap + w.(x - found). At the image it must be negative; where curvature makes it positive, the
+    # step is 0, the image itself is tried, and `is_better` rejects it.
+    from_image = (gaps + (normals * (start - found.flatten(1))).sum(1)).clamp_max(0.0)  # [R]
+    step = step_within(normals, from_image.abs(), start, walk.norm, walk.clip)  # [R, D]
+    aimed = clip_to(start + (1 + walk.overshoot) * step, walk.clip).reshape(found.shape)  # [R, ...]
+    # Rows come here from `_leave` alone, so all were right: ones.
+    across = is_across(model.logits(aimed, rows), labels[rows], torch.ones_like(rows, dtype=torch.bool))  # [R]
+    is_better = across & (norms(aimed - images[rows], walk.norm) < norms(found - images[rows], walk.norm))  # [R]
     crossing.points[rows] = torch.where(per_row(is_better, found), aimed, found)
 
 
 def _reach(model: CountedModel, images: Tensor, labels: Tensor, rows: Tensor, crossing: Crossing, walk: Walk) -> None:
     """Step to where the label is at least as likely as all other classes, until it is predicted."""
-    total, slack, active = torch.zeros_like(images), images.new_zeros(len(images)), rows
+    total, slack, active = torch.zeros_like(images), images.new_zeros(len(images)), rows  # [B, ...], [B], [A]
+    # Invariant: as in `_leave`, but across means that the label is predicted. A turn looks, lets rows leave that have
+    # reached their label, and steps the others to satisfy all their constraints at once. The last turn only looks.
     for index in range(walk.max_iterations + 1):
-        look = model.look(clip_to(images[active] + (1 + walk.overshoot) * total[active], walk.clip), active)
-        across = look.logits.argmax(1) == labels[active]
+        look = model.look(clip_to(images[active] + (1 + walk.overshoot) * total[active], walk.clip), active)  # rows [A]
+        across = look.logits.argmax(1) == labels[active]  # [A]
         crossing.points[active], crossing.crossed[active] = look.inputs.detach(), across
         crossing.iterations[active] = index
         if index == walk.max_iterations or across.all():
             break
-        active = active[~across]
-        gaps, normals, points = _linearise(look, labels, ~across, walk)
+        active = active[~across]  # [S]
+        gaps, normals, points = _linearise(look, labels, ~across, walk)  # [S, C], [S, C, D], [S, D]
         if index == 0:
-            slack[active] = walk.overshoot * gaps.amax(1).abs()
-        aimed = gaps + (1 + index) * slack[active, None]
+            slack[active] = walk.overshoot * gaps.amax(1).abs()  # [S]
+        aimed = gaps + (1 + index) * slack[active, None]  # [S, C]
+        # `normals` point to where the other class gains on the label; the way to the label is against them.
         total[active] += step_to_all(aimed, -normals, points, walk.norm, walk.clip).reshape(total[active].shape)
 
 
 def _linearise(look: Look, labels: Tensor, stays: Tensor, walk: Walk) -> tuple[Tensor, Tensor, Tensor]:
     """Return ``d_k = f_k - f_y`` [S, C], ``w_k = grad d_k`` [S, C, D] and the points [S, D] of the rows that stay."""
-    others = likeliest(look.logits, labels[look.rows], walk.num_candidates)
+    others = likeliest(look.logits, labels[look.rows], walk.num_candidates)  # [R, C]
     num_staying, count = int(stays.sum()), others.shape[1]
     if num_staying < count * (len(stays) - num_staying):  # then a forward pass costs less than needless backward ones
-        look, others, stays = look.among(stays), others[stays], stays[stays]
-    values = [gaps_to(look.logits, labels[look.rows], others[:, k]) for k in range(count)]
-    normals = [look.gradient(gap, keep_graph=k + 1 < count)[stays] for k, gap in enumerate(values)]
-    gaps = torch.stack([gap.detach()[stays] for gap in values], 1)
+        look, others, stays = look.among(stays), others[stays], stays[stays]  # [S, C], [S] all true
+    values = [gaps_to(look.logits, labels[look.rows], others[:, k]) for k in range(count)]  # C of [R], or of [S]
+    # One backward pass a class through one forward pass; the last of them frees the graph.
+    normals = [look.gradient(gap, keep_graph=k + 1 < count)[stays] for k, gap in enumerate(values)]  # C of [S, D]
+    gaps = torch.stack([gap.detach()[stays] for gap in values], 1)  # [S, C]
     return gaps, torch.stack(normals, 1), look.inputs.detach().flatten(1)[stays]

@@ -91,21 +91,24 @@ def _search(
     max_iterations: int,
 ) -> Crossing:
     was_correct = prediction == labels
-    points = images.clone()
-    crossed = torch.zeros_like(was_correct)
-    iterations = torch.zeros_like(labels)
-    active = torch.arange(len(images), device=images.device)
+    points = images.clone()  # [B, ...]
+    crossed = torch.zeros_like(was_correct)  # [B]
+    iterations = torch.zeros_like(labels)  # [B]
+    active = torch.arange(len(images), device=images.device)  # [A]
+    # Algorithm 1, lines 8-11. Invariant: an active row has never been across. A turn looks, lets rows that are across
+    # leave with their point as it is, and steps the others by `step_size`. The last turn only looks.
     for index in range(max_iterations + 1):
-        look = model.look(points[active], active)
-        across = is_across(look.logits, labels[active], was_correct[active])
+        look = model.look(points[active], active)  # rows [A]
+        across = is_across(look.logits, labels[active], was_correct[active])  # [A]
         crossed[active[across]] = True
         iterations[active] = index
         if index == max_iterations or across.all():
             break
-        gradient = look.gradient(log_odds_against(look.logits, labels[active]))
+        gradient = look.gradient(log_odds_against(look.logits, labels[active]))  # [A, D]
         stays = ~across
-        active = active[stays]
-        up = was_correct[active].to(images.dtype) * 2 - 1
-        direction = (steepest(gradient[stays], norm) * up[:, None]).reshape(points[active].shape)
+        active = active[stays]  # [S]
+        # k of lines 4 to 7: +1 goes up the loss to leave the label, -1 goes down it to reach the label.
+        up = was_correct[active].to(images.dtype) * 2 - 1  # [S]
+        direction = (steepest(gradient[stays], norm) * up[:, None]).reshape(points[active].shape)  # [S, ...]
         points[active] = clip_to(points[active] + step_size * direction, clip)
     return Crossing(points, crossed, iterations)

@@ -47,14 +47,18 @@ def step_within(normals: Tensor, gaps: Tensor, images: Tensor, norm: Norm, clip:
         norm: `linf` or `l2`.
         clip: range of valid inputs, or None.
     """
-    direction = normals.sign() if norm == "linf" else normals
-    gains = normals.abs() * direction.abs()
-    reach = _room(direction, images, clip)
-    scale = torch.zeros_like(gaps)
+    direction = normals.sign() if norm == "linf" else normals  # [B, D]
+    gains = normals.abs() * direction.abs()  # [B, D], per unit of scale; never negative
+    reach = _room(direction, images, clip)  # [B, D], the scale at which a pixel meets the range
+    scale = torch.zeros_like(gaps)  # [B]
+    # Invariant: what `scale` gains is at most the gap. A turn goes along the tangent, which lies above a concave
+    # function, so the scale never goes beyond the answer. A row stops moving when it has arrived or when no pixel is
+    # free.
     for _ in range(_NEWTON_STEPS):
-        is_free = reach > scale[:, None]
-        slope = (gains * is_free).sum(1)
-        missing = gaps - (gains * torch.minimum(reach, scale[:, None])).sum(1)
+        is_free = reach > scale[:, None]  # [B, D]
+        slope = (gains * is_free).sum(1)  # [B]
+        missing = gaps - (gains * torch.minimum(reach, scale[:, None])).sum(1)  # [B]
+        # Rounding may make `missing` slightly negative; without the clamp the scale would then fall.
         scale = scale + torch.where(slope > 0, missing.clamp_min(0.0) / slope.clamp_min(TINY), 0.0)
     return direction * torch.minimum(reach, scale[:, None])
 
@@ -64,5 +68,5 @@ def _room(direction: Tensor, images: Tensor, clip: Clip) -> Tensor:
     if clip is None:
         return torch.full_like(images, torch.inf)
     low, high = clip
-    space = torch.where(direction > 0, high - images, images - low)
+    space = torch.where(direction > 0, high - images, images - low)  # [B, D]
     return torch.where(direction == 0, torch.inf, space / direction.abs().clamp_min(TINY))

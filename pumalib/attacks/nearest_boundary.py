@@ -19,7 +19,8 @@ _LONGER = 2.0
 
 def likeliest(logits: Tensor, labels: Tensor, count: int) -> Tensor:
     """Return the most likely other classes [R, C], from the likeliest on; C is at most `count`."""
-    others = logits.detach().scatter(1, labels[:, None], -torch.inf)
+    # -inf puts the label last, and C < K leaves it out.
+    others = logits.detach().scatter(1, labels[:, None], -torch.inf)  # [R, K]
     return others.topk(min(count, logits.shape[1] - 1), dim=1).indices
 
 
@@ -53,28 +54,36 @@ class NearestBoundary:
         Returns:
             The gaps ``d_k`` [R] and normals ``w_k`` [R, D] of the class chosen.
         """
-        rows, logits, points = look.rows, look.logits.detach(), look.inputs.detach().flatten(1)
-        labels, lengths = self._labels[rows], self._known_lengths(look)
-        others = self._in_order(logits, labels, lengths, wanted, beyond)
-        chosen, places = others[:, 0].clone(), torch.arange(len(labels), device=labels.device)
-        normals = look.gradient(gaps_to(look.logits, labels, chosen), keep_graph=True)
+        rows, logits, points = look.rows, look.logits.detach(), look.inputs.detach().flatten(1)  # [R], [R, K], [R, D]
+        labels, lengths = self._labels[rows], self._known_lengths(look)  # [R], [R, K]; indexing has copied both
+        others = self._in_order(logits, labels, lengths, wanted, beyond)  # [R, C]
+        chosen, places = others[:, 0].clone(), torch.arange(len(labels), device=labels.device)  # [R], [P]
+        normals = look.gradient(gaps_to(look.logits, labels, chosen), keep_graph=True)  # [R, D]
         lengths.scatter_(1, others[:, :1], self._length(normals, points)[:, None])
-        nearest = (beyond - gaps_to(logits, labels, chosen)) / lengths.gather(1, others[:, :1]).squeeze(1)
-        for other in others.T[1:]:
-            aimed = beyond - gaps_to(logits, labels, other)
+        nearest = (beyond - gaps_to(logits, labels, chosen)) / lengths.gather(1, others[:, :1]).squeeze(1)  # [R]
+        # Invariant: `nearest`, `chosen` and `normals` belong to the nearest boundary of those differentiated so far. A
+        # turn differentiates the next candidate of every row that still wants one. Candidates come by their guessed
+        # distance, so a row is done at the first one that is too far. `places` [P] are the rows that `look` still
+        # holds; all else stays [R].
+        for other in others.T[1:]:  # [R], a candidate of each row
+            aimed = beyond - gaps_to(logits, labels, other)  # [R]
+            # An unknown length is inf, which always passes: such a boundary may be anywhere.
             wanted = wanted & (aimed < _LONGER * nearest * lengths.gather(1, other[:, None]).squeeze(1))
             if not wanted.any():
                 break
+            # Half of the rows are done: a forward pass of the rest alone makes the backward passes cheaper.
             if 2 * int(wanted.sum()) <= len(places):
-                look, places = look.among(wanted[places]), places[wanted[places]]
-            normal = look.gradient(gaps_to(look.logits, labels[places], other[places]), keep_graph=True)
-            lengths[places, other[places]] = self._length(normal, points[places])
-            distance = aimed / lengths.gather(1, other[:, None]).squeeze(1)
-            is_nearer = wanted & (distance < nearest)
+                look, places = look.among(wanted[places]), places[wanted[places]]  # [P]
+            normal = look.gradient(gaps_to(look.logits, labels[places], other[places]), keep_graph=True)  # [P, D]
+            lengths[places, other[places]] = self._length(normal, points[places])  # [P]
+            distance = aimed / lengths.gather(1, other[:, None]).squeeze(1)  # [R]; old lengths outside `places`
+            is_nearer = wanted & (distance < nearest)  # [R]; only rows in `places`
             nearest, chosen = torch.where(is_nearer, distance, nearest), torch.where(is_nearer, other, chosen)
+            # `places` rises, so both masks pick the same rows in the same order.
             normals[is_nearer] = normal[is_nearer[places]]
         # Classes beyond the candidates are taken to have the longest gradient of their row.
         longest = lengths.masked_fill(lengths.isinf(), 0.0).amax(1, keepdim=True)
+        # Indexing copied `lengths`: without this line nothing is remembered.
         self._lengths[rows] = torch.where(lengths.isinf(), longest, lengths)
         return gaps_to(logits, labels, chosen), normals
 
@@ -86,9 +95,11 @@ class NearestBoundary:
 
     def _in_order(self, logits: Tensor, labels: Tensor, lengths: Tensor, wanted: Tensor, beyond: Tensor) -> Tensor:
         """Return the candidates [R, C] from the nearest on, as far as known; unwanted rows' from the likeliest on."""
-        others = likeliest(logits, labels, self._num_candidates)
-        aimed = beyond[:, None] + logits.gather(1, labels[:, None]) - logits.gather(1, others)
-        guessed = (aimed / lengths.gather(1, others)).masked_fill(~wanted[:, None], 0.0)
+        others = likeliest(logits, labels, self._num_candidates)  # [R, C]
+        aimed = beyond[:, None] + logits.gather(1, labels[:, None]) - logits.gather(1, others)  # [R, C]
+        # A length of inf guesses 0: what was never seen comes first. The sort is stable, so equal guesses stay in the
+        # order of likelihood.
+        guessed = (aimed / lengths.gather(1, others)).masked_fill(~wanted[:, None], 0.0)  # [R, C]
         return others.gather(1, guessed.argsort(stable=True, dim=1))
 
     def _length(self, normals: Tensor, points: Tensor) -> Tensor:

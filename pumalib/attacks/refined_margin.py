@@ -98,9 +98,9 @@ def _search(
 ) -> Crossing:
     """Cross as DeepFool does, then move what has crossed toward the image."""
     crossing = find_crossing(model, images, labels, prediction, walk=walk)
-    rows = torch.nonzero(crossing.crossed).squeeze(1)
+    rows = torch.nonzero(crossing.crossed).squeeze(1)  # [R]
     if len(rows) and num_steps:
-        was_correct = (prediction == labels)[rows]
+        was_correct = (prediction == labels)[rows]  # [R]
         nearest = _follow_boundary(model, images[rows], labels[rows], rows, was_correct, crossing, walk, num_steps)
         crossing.points[rows] = nearest
         crossing.iterations[rows] += num_steps
@@ -118,24 +118,30 @@ def _follow_boundary(
     num_steps: int,
 ) -> Tensor:
     """Return the nearest point across [R, ...], of the crossing and of all points stepped to."""
-    current = nearest = crossing.points[rows]
-    sign, pace = was_correct * 2 - 1, torch.where(was_correct, 1.0, _TOWARD_A_LABEL).to(images)
-    shortest = torch.full_like(pace, torch.inf)
+    current = nearest = crossing.points[rows]  # [R, ...]
+    # The sign is +1 to leave the label and -1 to reach it.
+    sign, pace = was_correct * 2 - 1, torch.where(was_correct, 1.0, _TOWARD_A_LABEL).to(images)  # [R], [R]
+    shortest = torch.full_like(pace, torch.inf)  # [R]
+    # Invariant: `nearest` is the nearest point seen to be across, at distance `shortest` (inf: none yet). A turn looks
+    # at `current`, keeps it where it is nearer, and moves along the boundary on a ball resized to touch it. Every row
+    # takes every turn; the last one only looks.
     for index in range(num_steps + 1):
-        look = model.look(current, rows)
-        lengths = norms(current - images, walk.norm)
-        is_nearer = is_across(look.logits, labels, was_correct) & (lengths < shortest)
+        look = model.look(current, rows)  # rows [R]
+        lengths = norms(current - images, walk.norm)  # [R]
+        is_nearer = is_across(look.logits, labels, was_correct) & (lengths < shortest)  # [R]
         nearest = torch.where(per_row(is_nearer, current), current, nearest)
         shortest = torch.where(is_nearer, lengths, shortest)
         if index == num_steps:
             break
-        gap = cw_margin(look.logits, labels) * sign
-        normal = look.gradient(gap)
-        surplus = gap.detach() / dual_norm(movable(normal, current.flatten(1), walk.clip), walk.norm)
-        radii = torch.minimum(lengths - surplus, shortest).clamp_min(0.0)
-        stride = _share(index, num_steps) * pace * radii
-        moved = current + per_row(stride, current) * steepest(normal, walk.norm).reshape(current.shape)
-        current = clip_to(images + project(moved - images, radii, walk.norm), walk.clip)
+        gap = cw_margin(look.logits, labels) * sign  # [R], positive across
+        normal = look.gradient(gap)  # [R, D], toward more of being across
+        # A point that is not across has a negative surplus, so that its ball grows.
+        surplus = gap.detach() / dual_norm(movable(normal, current.flatten(1), walk.clip), walk.norm)  # [R]
+        radii = torch.minimum(lengths - surplus, shortest).clamp_min(0.0)  # [R]
+        stride = _share(index, num_steps) * pace * radii  # [R]
+        moved = current + per_row(stride, current) * steepest(normal, walk.norm).reshape(current.shape)  # [R, ...]
+        # Clipping moves pixels toward the image, which lies in the range, so the point stays in the ball.
+        current = clip_to(images + project(moved - images, radii, walk.norm), walk.clip)  # [R, ...]
     return nearest
 
 

@@ -33,12 +33,15 @@ def find_adversarial(
     Returns:
         The first wrong iterate, or the last iterate of the last restart where none was wrong.
     """
-    found, prediction = batch.images.clone(), batch.labels.clone()
-    active = torch.arange(len(found), device=found.device)
+    found, prediction = batch.images.clone(), batch.labels.clone()  # [B, ...], [B]
+    active = torch.arange(len(found), device=found.device)  # [A], rows never fooled
+    # Invariant: `found` holds the first wrong iterate of rows that were fooled, the last iterate of the others. A turn
+    # restarts the rows that no restart has fooled yet; fooled ones leave for good. Without random starts a second turn
+    # would repeat the first.
     for restart in range(settings.restarts if settings.random_start else 1):
         if len(active) == 0:
             break
-        images, labels = batch.images[active], batch.labels[active]
+        images, labels = batch.images[active], batch.labels[active]  # [A, ...], [A]
         start = images
         if settings.random_start:
             seed = derive_seed(batch.seed, "restart", restart)
@@ -50,7 +53,8 @@ def find_adversarial(
 
 def _random_start(images: Tensor, rows: NDArray[np.int64], ball: Ball, seed: int) -> Tensor:
     """Return a random point in the ball around each image, each row from its own stream."""
-    noise = torch.from_numpy(uniform_per_row(seed, rows, tuple(images.shape[1:]))).to(images)
+    # By dataset row, so that a start depends neither on the batch nor on which rows are left.
+    noise = torch.from_numpy(uniform_per_row(seed, rows, tuple(images.shape[1:]))).to(images)  # [A, ...] in [-1, 1)
     return clip_to(images + start_in_ball(noise, _radii(images, ball), ball.norm), ball.clip)
 
 
@@ -68,21 +72,26 @@ def _search_once(
     settings: CwPgdSettings | PgdSettings,
 ) -> tuple[Tensor, Tensor]:
     """Return the first wrong iterate, or the last, and the prediction there."""
-    radii = _radii(images, ball)
-    step_sizes = radii * ((settings.step_size or ball.epsilon / 4) / ball.epsilon)
-    found, prediction = current.clone(), labels.clone()
-    active = torch.arange(len(images), device=images.device)
+    radii = _radii(images, ball)  # [A]
+    step_sizes = radii * ((settings.step_size or ball.epsilon / 4) / ball.epsilon)  # [A]
+    found, prediction = current.clone(), labels.clone()  # [A, ...], [A]
+    active = torch.arange(len(images), device=images.device)  # [S], where the rows left stand among the A
+    # Invariant: `active`, `images`, `labels`, `radii`, `step_sizes` and `current` hold the same S rows, none of them
+    # seen to be wrong. A turn looks, lets wrong rows leave, and takes one PGD step with the rest. The last turn only
+    # looks.
     for index in range(settings.steps + 1):
         is_last = index == settings.steps
-        current = current.detach().requires_grad_(not is_last)
-        logits = model(current)
-        predicted = logits.argmax(1)
-        stays = predicted == labels
+        current = current.detach().requires_grad_(not is_last)  # [S, ...]
+        logits = model(current)  # [S, K]
+        predicted = logits.argmax(1)  # [S]
+        stays = predicted == labels  # [S]
+        # Rows that stay are written as well; a later turn overwrites them.
         if is_last or not stays.all():
             found[active], prediction[active] = current.detach(), predicted
         if is_last or not stays.any():
             break
-        (gradient,) = torch.autograd.grad(objective(logits, labels).sum(), current)
+        # Before rows are dropped: the graph was built with all of them.
+        (gradient,) = torch.autograd.grad(objective(logits, labels).sum(), current)  # [S, ...]
         current = current.detach()
         if not stays.all():
             active, images, labels, radii, step_sizes, gradient, current = (

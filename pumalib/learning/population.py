@@ -39,9 +39,10 @@ def draw_batches(seed: int, purpose: str, number: int, num_rows: int, batch_size
         [count, batch_size] int64 rows in [0, N).
     """
     generator = numpy_generator(seed, purpose, number)
-    passes = -(-count * batch_size // num_rows)
-    rows = [generator.permutation(num_rows) for _ in range(passes)]
-    whole = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
+    passes = -(-count * batch_size // num_rows)  # ceil
+    rows = [generator.permutation(num_rows) for _ in range(passes)]  # passes times [num_rows]
+    # The empty array serves a count of 0. A batch across two passes may hold a row twice.
+    whole = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)  # [passes * num_rows]
     return whole[: count * batch_size].reshape(count, batch_size)
 
 
@@ -103,6 +104,7 @@ class Population:
             images: [N, C, H, W] float in [0, 1].
             labels: [N] int64.
         """
+        # Places are trained apart: each one draws its own batches, by its place.
         ages = [place * self._settings.max_age // self._settings.networks for place in range(self._settings.networks)]
         self.members = [
             self.trained(self.newborn(place, 0), images, labels, age, f"start {place}")
@@ -123,8 +125,8 @@ class Population:
 
     def trained(self, member: Member, images: Tensor, labels: Tensor, num_steps: int, purpose: str) -> Member:
         """Train a network naturally for some steps."""
-        rows = draw_batches(self._seed, purpose, 0, len(labels), self._settings.batch_size, num_steps)
-        batches = list(torch.from_numpy(rows).to(self._device))
+        rows = draw_batches(self._seed, purpose, 0, len(labels), self._settings.batch_size, num_steps)  # [num_steps, b]
+        batches = list(torch.from_numpy(rows).to(self._device))  # num_steps times [b]
         training = train_naturally(
             self.model_of(member), member.training, images, labels, batches, recipe_of(self._settings)
         )
@@ -133,6 +135,7 @@ class Population:
     def keep(self, place: int, training: Training) -> None:
         """Let a network go on from where unrolled steps left it, or start it anew where it is old."""
         member = self.members[place]
+        # The pixels have moved since; the weights are those that the old pixels led to.
         age = member.age + self._settings.unrolled_steps
         if age >= self._settings.max_age:
             self.members[place] = self.newborn(place, member.generation + 1)

@@ -101,10 +101,12 @@ def training_step(
         recipe: how to train.
         create_graph: whether the new weights are to be differentiable by the old ones and by the images.
     """
-    logits = functional_call(model, training.weights, (images,))
+    logits = functional_call(model, training.weights, (images,))  # [B, K]
     loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
     gradients = torch.autograd.grad(loss, list(training.weights.values()), create_graph=create_graph)
     weights, velocity = {}, {}
+    # v_{k+1} = mu v_k + grad + lambda theta_k; theta_{k+1} = theta_k - eta v_{k+1}. Out of place: in-place updates
+    # would overwrite what the way back needs.
     for (name, weight), gradient in zip(training.weights.items(), gradients, strict=True):
         slope = gradient + recipe.weight_decay * weight if recipe.weight_decay else gradient
         velocity[name] = recipe.momentum * training.velocity[name] + slope
@@ -131,6 +133,7 @@ def train_naturally(
         recipe: how to train.
     """
     training = training.detached()
+    # Invariant: `training` has no history. A turn is one step; its graph ends with it.
     for rows in batches:
         training = training_step(model, training, images[rows], labels[rows], recipe, create_graph=False).detached()
     return training
@@ -157,7 +160,10 @@ def unroll(
         recompute: keep the weights of each step alone, and compute the step again on the way back: the memory of one
             step and K sets of weights instead of K steps.
     """
+    # Only these steps are differentiated: what came before is a constant (truncated unrolling).
     training = training.detached()
+    # Invariant: `training` is a differentiable function of `images`. A turn adds one step to the graph, or one
+    # checkpoint.
     for rows in batches:
         if recompute:
             training = checkpoint(
@@ -205,10 +211,11 @@ def hypergradient(
         outer_loss: maps weights to a scalar.
         recompute: see `unroll`.
     """
-    pixels = images.detach().requires_grad_()
+    pixels = images.detach().requires_grad_()  # [R, C, H, W], the leaf
     trained = unroll(model, training, pixels, labels, batches, recipe, recompute)
-    loss = outer_loss(trained.weights)
-    (gradient,) = torch.autograd.grad(loss, pixels, allow_unused=True)
+    loss = outer_loss(trained.weights)  # a scalar
+    # None where no step used the pixels, as with no batches.
+    (gradient,) = torch.autograd.grad(loss, pixels, allow_unused=True)  # [R, C, H, W]
     return Hypergradient(
         torch.zeros_like(images) if gradient is None else gradient, float(loss.detach()), trained.detached()
     )

@@ -84,12 +84,14 @@ def apply_cut(
         score: NDArray[np.floating] = _random_keys(num_rows, seed)
         valid = np.ones(num_rows, bool)
     else:
-        score, valid = _checked_score(cut, num_rows)
+        score, valid = _checked_score(cut, num_rows)  # [N], [N]
     if cut.fraction is None:
         return _apply_threshold(cut, valid)
     tie_break = cache(partial(_random_keys, num_rows, seed))  # seldom needed
-    ease = score if (cut.higher_is == "easier") == (cut.drop != "hardest") else -score
+    # Signed so that the highest ease always goes first, whichever side is dropped.
+    ease = score if (cut.higher_is == "easier") == (cut.drop != "hardest") else -score  # [N]
     removed = np.zeros(num_rows, bool)
+    # The count is a share of the whole group, scored or not. Groups are disjoint, so a turn never undoes another.
     for size, scored in _groups(cut.scope, valid, labels, source):
         removed[_first_to_go(ease, tie_break, scored, round(cut.fraction * size), cut.label)] = True
     value = _last_value(cut, score, ease, removed)
@@ -143,7 +145,7 @@ def _apply_threshold(cut: Cut, valid: NDArray[np.bool_]) -> CutOutcome:
     if cut.drop is not None and cut.drop != side:
         raise ValueError(f"expected drop: {side} with {name} (higher is {cut.higher_is}), got {cut.drop}")
     value = float(getattr(cut, name))
-    removed = beyond(np.asarray(cut.score), name, value) & valid
+    removed = beyond(np.asarray(cut.score), name, value) & valid  # [N]
     return CutOutcome(removed, value, _bound_warning(cut, removed))
 
 
@@ -188,12 +190,14 @@ def _first_to_go(
         )
     if count == 0:
         return scored[:0]
-    values = ease[scored]
-    boundary = np.partition(values, len(values) - count)[len(values) - count]
+    values = ease[scored]  # [len(scored)]
+    boundary = np.partition(values, len(values) - count)[len(values) - count]  # the count-th highest
+    # Rows above the boundary all go. There are fewer than `count` of them, so ties always fill up the rest.
     above, tied = scored[values > boundary], scored[values == boundary]
     missing = count - len(above)
     if len(tied) > missing:
-        tied = tied[np.argpartition(tie_break()[tied], missing)[:missing]]
+        # Keys are of the pool, not of the group, so a tie is broken alike in every scope.
+        tied = tied[np.argpartition(tie_break()[tied], missing)[:missing]]  # [missing]
     return np.concatenate([above, tied])
 
 
@@ -201,6 +205,7 @@ def _last_value(cut: Cut, score: NDArray[np.floating], ease: NDArray[np.floating
     if cut.score is None or cut.scope != "union" or not removed.any():
         return float("nan")
     rows = np.flatnonzero(removed)
+    # The last one to go has the lowest ease; its score may be the lowest or the highest of those removed.
     return float(score[rows[np.argmin(ease[rows])]])
 
 
@@ -214,6 +219,7 @@ def _bound_warning(cut: Cut, removed: NDArray[np.bool_]) -> str:
 def combine(outcomes: Sequence[CutOutcome], num_rows: int) -> NDArray[np.int16]:
     """Return, for each row, the number of the first cut that removes it, or -1 where it is kept."""
     reason = np.full(num_rows, KEPT, np.int16)
+    # Invariant: `reason` is what the cuts so far say. A row keeps the first cut that removes it.
     for index, outcome in enumerate(outcomes):
         reason[outcome.removed & (reason == KEPT)] = index
     return reason

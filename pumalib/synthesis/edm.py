@@ -50,14 +50,15 @@ class Denoiser(nn.Module):
         Returns:
             [B, C, H, W] float32.
         """
-        c_skip, c_out, c_in, c_noise = precondition(sigma, self.sigma_data)
-        raw: Tensor = self.network(_per_image(c_in) * noisy, c_noise, labels)
+        c_skip, c_out, c_in, c_noise = precondition(sigma, self.sigma_data)  # [B] each
+        raw: Tensor = self.network(_per_image(c_in) * noisy, c_noise, labels)  # [B, C, H, W]
+        # Eq. 7: D(x; sigma) = c_skip x + c_out F(c_in x; c_noise).
         return _per_image(c_skip) * noisy + _per_image(c_out) * raw
 
 
 def precondition(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return c_skip, c_out, c_in and c_noise of each sigma [B] (Karras et al. 2022, Table 1)."""
-    total = sigma**2 + sigma_data**2
+    total = sigma**2 + sigma_data**2  # [B]
     return sigma_data**2 / total, sigma * sigma_data * total.rsqrt(), total.rsqrt(), sigma.log() / 4
 
 
@@ -110,6 +111,7 @@ def train_generator(
     saved = state.load()
     if saved is not None:
         training.load_state_dict(saved)
+    # Invariant: `step` updates are done. A turn offers the state, which may save it, and takes one more.
     while training.step < settings.steps:
         state.offer(training.state_dict)
         loss = training.advance()
@@ -148,6 +150,7 @@ class _Training:
         clean, labels = _draw_batch(self._images, self._labels, self._settings.batch_size, self._generator)
         loss = denoising_loss(self.denoiser, clean, labels, self._settings, self._generator)
         self.step += 1
+        # Refused before the update, which would spoil every weight.
         value = loss.item()
         if not math.isfinite(value):
             raise DataError(
@@ -158,6 +161,7 @@ class _Training:
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._schedule.step()
+        # The decay warms up, so that the average soon forgets the initial weights.
         decay = min(self._settings.averaging, (1 + self.step) / (10 + self.step))
         _update_average(self.average, self.denoiser, decay)
         return value
@@ -205,11 +209,12 @@ def denoising_loss(
         generator: source of the noise, on the device of `clean`.
     """
     device = clean.device
-    normal = torch.randn(len(clean), generator=generator, device=device)
-    sigma = (settings.p_mean + settings.p_std * normal).exp()
-    noise = torch.randn(clean.shape, generator=generator, device=device)
-    estimate: Tensor = denoiser(clean + _per_image(sigma) * noise, sigma, labels)
-    weight = (sigma**2 + settings.sigma_data**2) / (sigma * settings.sigma_data) ** 2
+    normal = torch.randn(len(clean), generator=generator, device=device)  # [B]
+    sigma = (settings.p_mean + settings.p_std * normal).exp()  # [B]; ln sigma ~ N(P_mean, P_std^2)
+    noise = torch.randn(clean.shape, generator=generator, device=device)  # [B, C, H, W]
+    estimate: Tensor = denoiser(clean + _per_image(sigma) * noise, sigma, labels)  # [B, C, H, W]
+    # lambda(sigma) = 1 / c_out^2: the network output is fitted with weight 1 at every noise level.
+    weight = (sigma**2 + settings.sigma_data**2) / (sigma * settings.sigma_data) ** 2  # [B]
     return (_per_image(weight) * (estimate - clean) ** 2).mean()
 
 
@@ -255,14 +260,16 @@ def sample_images(
     height, width, channels = denoiser.image_shape
     images = np.empty((len(labels), height, width, channels), np.uint8)
     noise_seed, size = derive_seed(seed, "edm", "sampling"), settings.sampling_batch_size
+    # Invariant: images before `start` are done. A turn draws one batch of `size` samples. The last one is filled up
+    # with samples of the next indices and label 0, which are thrown away.
     for start in range(0, len(labels), size):
         stop = min(start + size, len(labels))
-        indices = first_index + np.arange(start, start + size, dtype=np.int64)
+        indices = first_index + np.arange(start, start + size, dtype=np.int64)  # [size]
         noise = torch.from_numpy(normal_per_row(noise_seed, indices, (channels, height, width))).to(device)
-        batch_labels = np.pad(labels[start:stop], (0, start + size - stop))
+        batch_labels = np.pad(labels[start:stop], (0, start + size - stop))  # [size]
         denoise = _fix_labels(denoiser, torch.from_numpy(batch_labels).to(device))
-        scaled = heun_sampler(denoise, noise.double(), noise_levels(settings))
-        images[start:stop] = _to_pixels(scaled[: stop - start])
+        scaled = heun_sampler(denoise, noise.double(), noise_levels(settings))  # [size, C, H, W]
+        images[start:stop] = _to_pixels(scaled[: stop - start])  # [stop - start, H, W, C]
         if on_batch is not None:
             on_batch(stop)
     return images
@@ -276,12 +283,14 @@ def heun_sampler(denoise: Callable[[Tensor, float], Tensor], noise: Tensor, leve
         noise: standard normal, any shape; float64 keeps rounding out of the differences.
         levels: falling noise levels, the last 0.
     """
-    images = noise * levels[0]
+    images = noise * levels[0]  # x_0 ~ N(0, t_0^2 I)
+    # Invariant: `images` is x_i, the solution of dx/dt = (x - D(x; t)) / t at t = sigma. A turn takes an Euler step to
+    # next_sigma and corrects it by the trapezoid rule. At 0 the slope is undefined, so the last step stays Euler.
     for sigma, next_sigma in pairwise(levels):
-        slope = (images - denoise(images, sigma)) / sigma
+        slope = (images - denoise(images, sigma)) / sigma  # d_i
         moved = images + (next_sigma - sigma) * slope
         if next_sigma > 0:
-            next_slope = (moved - denoise(moved, next_sigma)) / next_sigma
+            next_slope = (moved - denoise(moved, next_sigma)) / next_sigma  # d'_i
             moved = images + (next_sigma - sigma) * (slope + next_slope) / 2
         images = moved
     return images
@@ -290,7 +299,7 @@ def heun_sampler(denoise: Callable[[Tensor, float], Tensor], noise: Tensor, leve
 def noise_levels(settings: EdmSettings) -> list[float]:
     """Return the falling noise levels from sigma_max to sigma_min, then 0 (Karras et al. 2022, eq. 5)."""
     first, last = settings.sigma_max ** (1 / settings.rho), settings.sigma_min ** (1 / settings.rho)
-    levels = np.linspace(first, last, settings.sampling_steps) ** settings.rho
+    levels = np.linspace(first, last, settings.sampling_steps) ** settings.rho  # the last one is sigma_min
     return [*levels.tolist(), 0.0]
 
 
@@ -315,16 +324,18 @@ def _draw_batch(images: Tensor, labels: Tensor, batch_size: int, generator: torc
 
 
 def _to_network(images: Tensor) -> Tensor:
-    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1  # [B, H, W, C] to [B, C, H, W]
 
 
 def _to_pixels(scaled: Tensor) -> NDArray[np.uint8]:
+    # Clamped before `byte`, where values out of range would wrap around.
     pixels: NDArray[np.uint8] = ((scaled + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
-    return pixels.transpose(0, 2, 3, 1)
+    return pixels.transpose(0, 2, 3, 1)  # [B, C, H, W] to [B, H, W, C]
 
 
 def _fix_labels(denoiser: nn.Module, labels: Tensor) -> Callable[[Tensor, float], Tensor]:
     def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        # The network runs in float32; the solver keeps float64.
         estimate: Tensor = denoiser(noisy.float(), torch.full(labels.shape, sigma, device=labels.device), labels)
         return estimate.double()
 

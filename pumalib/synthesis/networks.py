@@ -53,9 +53,9 @@ class Conditioning(nn.Module):
 
     def forward(self, noise_condition: Tensor, labels: Tensor) -> Tensor:
         """Return the embedding of noise conditions [B] and labels [B]."""
-        phases = noise_condition[:, None] * self.frequencies
-        waves = torch.cat([phases.cos(), phases.sin()], dim=1)
-        hidden = functional.silu(self.noise(waves) + self.label(labels))
+        phases = noise_condition[:, None] * self.frequencies  # [B, NUM_FREQUENCIES]
+        waves = torch.cat([phases.cos(), phases.sin()], dim=1)  # [B, 2 * NUM_FREQUENCIES]
+        hidden = functional.silu(self.noise(waves) + self.label(labels))  # [B, width]
         return functional.silu(self.output(hidden))
 
 
@@ -71,8 +71,9 @@ class MlpBlock(nn.Module):
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         """Return the next hidden state [B, width]."""
-        scale, shift = self.modulation(embedding).chunk(2, dim=1)
-        inner = torch.addcmul(shift, self.norm(hidden), 1 + scale)
+        scale, shift = self.modulation(embedding).chunk(2, dim=1)  # [B, width] each
+        # 1 + scale: a modulation of 0 leaves the normalised input as it is.
+        inner = torch.addcmul(shift, self.norm(hidden), 1 + scale)  # [B, width]
         change: Tensor = self.second(functional.silu(self.first(inner)))
         return hidden + change
 
@@ -92,10 +93,11 @@ class MlpNetwork(nn.Module):
     def forward(self, images: Tensor, noise_condition: Tensor, labels: Tensor) -> Tensor:
         """Return the raw output [B, C, H, W]."""
         embedding = self.conditioning(noise_condition, labels)
-        hidden = self.input(images.flatten(1))
+        hidden = self.input(images.flatten(1))  # [B, width]
+        # Each block adds its change to the hidden state.
         for block in self.blocks:
             hidden = block(hidden, embedding)
-        output: Tensor = self.output(functional.silu(self.norm(hidden)))
+        output: Tensor = self.output(functional.silu(self.norm(hidden)))  # [B, C * H * W]
         return output.view_as(images)
 
 
@@ -114,10 +116,10 @@ class ConvBlock(nn.Module):
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         """Return the next hidden state [B, out_channels, h, w]."""
-        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-        inner = self.first(functional.silu(self.first_norm(hidden)))
+        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)  # [B, out_channels, 1, 1] each
+        inner = self.first(functional.silu(self.first_norm(hidden)))  # [B, out_channels, h, w]
         inner = functional.silu(torch.addcmul(shift, self.second_norm(inner), 1 + scale))
-        output: Tensor = self.shortcut(hidden) + self.second(inner)
+        output: Tensor = self.shortcut(hidden) + self.second(inner)  # [B, out_channels, h, w]
         return output
 
 
@@ -132,9 +134,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return the attended map, of the shape of `hidden` [B, channels, h, w]."""
-        projections = self.projections(self.norm(hidden)).flatten(2).transpose(1, 2)
-        attended = functional.scaled_dot_product_attention(*projections.chunk(3, dim=2))
-        change: Tensor = self.output(attended.transpose(1, 2).reshape_as(hidden))
+        projections = self.projections(self.norm(hidden)).flatten(2).transpose(1, 2)  # [B, h * w, 3 * channels]
+        attended = functional.scaled_dot_product_attention(*projections.chunk(3, dim=2))  # [B, h * w, channels]
+        # Transposed first: `reshape_as` alone would mix channels with positions.
+        change: Tensor = self.output(attended.transpose(1, 2).reshape_as(hidden))  # [B, channels, h, w]
         return hidden + change
 
 
@@ -151,15 +154,18 @@ class UnetNetwork(nn.Module):
         self.down = nn.ModuleList(
             [
                 _conv_blocks([before, *[after] * num_blocks], embedding_width)
+                # Level i takes the channels of level i - 1 to its own; level 0 takes the width of the input layer. The
+                # list of `before` is one longer, hence not strict.
                 for before, after in zip([width, *channels], channels, strict=False)
             ]
         )
         self.attention = SelfAttention(channels[-1])
         self.middle = ConvBlock(channels[-1], channels[-1], embedding_width)
-        below = [channels[-1], *channels[:0:-1]]
+        below = [channels[-1], *channels[:0:-1]]  # channels that come up into each level, from the lowest level on
         self.up = nn.ModuleList(
             [
                 _conv_blocks([before + after, *[after] * num_blocks], embedding_width)
+                # Each level also takes the skip of its own size, hence before + after.
                 for before, after in zip(below, channels[::-1], strict=True)
             ]
         )
@@ -177,6 +183,8 @@ class UnetNetwork(nn.Module):
 
     def _descend(self, hidden: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
         skips: list[Tensor] = []
+        # Invariant: `skips` holds one map for each level done, [B, channels[i], H / 2^i, W / 2^i]. A turn halves the
+        # map, except at the first level, and runs the blocks.
         for level, blocks in enumerate(self.down):
             if level > 0:
                 hidden = functional.avg_pool2d(hidden, 2)
@@ -185,6 +193,8 @@ class UnetNetwork(nn.Module):
         return hidden, skips
 
     def _ascend(self, hidden: Tensor, skips: list[Tensor], embedding: Tensor) -> Tensor:
+        # Invariant: `hidden` has the size of the level that was done last. A turn doubles it, except at the lowest
+        # level, and joins the skip of that size: skips are used in reverse.
         for level, blocks in enumerate(self.up):
             if level > 0:
                 hidden = functional.interpolate(hidden, scale_factor=2.0, mode="nearest")

@@ -55,6 +55,9 @@ def learn(settings: TriLevelSettings, inputs: LearningInputs, on_step: OnStep = 
     """
     learning = _Learning(settings, inputs)
     with tqdm(total=settings.steps, initial=learning.step, desc="learning", unit="step", disable=None) as bar:
+        # Invariant: `step` pixel steps are done, and the state holds all that the rest depends on. A turn takes one,
+        # measures when it is due, and then offers the state. A killed job repeats the turns since the last save, with
+        # the same random numbers.
         while learning.step < settings.steps:
             learning.advance()
             if learning.step % settings.probe_every == 0 or learning.step == settings.steps:
@@ -85,8 +88,9 @@ def robust_loss(
         num_steps: its gradient steps, each a quarter of the radius.
         generator: source of the random start, on the images' device.
     """
+    # Danskin: d/dtheta max_d L = dL/dtheta at the maximiser, held constant. So the attack sees detached weights.
     fixed = {name: weight.detach() for name, weight in weights.items()}
-    radii = images.new_full((len(images),), threat.epsilon)
+    radii = images.new_full((len(images),), threat.epsilon)  # [B]
     noise = torch.rand(images.shape, generator=generator, device=images.device, dtype=images.dtype) * 2 - 1
     adversarial = ascend(
         lambda inputs: log_odds_against(functional_call(model, fixed, (inputs,)), labels),
@@ -108,8 +112,8 @@ class _Learning:
         self._device = torch.device(inputs.device)
         self._recipe = recipe_of(settings)
         self._threat = inputs.threat.model_copy(update={"epsilon": settings.epsilon or inputs.threat.epsilon})
-        self._start = to_model_input(torch.from_numpy(inputs.images).to(self._device))
-        self._labels = torch.from_numpy(inputs.labels).to(self._device)
+        self._start = to_model_input(torch.from_numpy(inputs.images).to(self._device))  # [N, C, H, W] in [0, 1]
+        self._labels = torch.from_numpy(inputs.labels).to(self._device)  # [N]
         height, width, channels = inputs.images.shape[1:]
         shape = (height, width, channels)
         self._population = Population(settings, shape, inputs.num_classes, inputs.seed, self._device)
@@ -129,7 +133,8 @@ class _Learning:
 
     def _check_memory(self) -> None:
         settings = self._settings
-        rows = torch.arange(settings.batch_size, device=self._device) % len(self._labels)
+        # Rows repeat where the set is smaller than a batch.
+        rows = torch.arange(settings.batch_size, device=self._device) % len(self._labels)  # [batch_size]
         for model in self._population.models:
             check_memory(
                 model,
@@ -172,23 +177,25 @@ class _Learning:
         """Take one step of the pixels."""
         settings, seed = self._settings, self._inputs.seed
         place = int(numpy_generator(seed, "place", self.step).integers(settings.networks))
-        drawn = self._draw("rows", settings.batch_size, settings.unrolled_steps)
-        chosen, positions = np.unique(drawn, return_inverse=True)
-        rows = torch.from_numpy(chosen).to(self._device)
+        drawn = self._draw("rows", settings.batch_size, settings.unrolled_steps)  # [T, b]: T unrolled steps of b rows
+        # A row may be in several batches. It is one of the R, so that its gradients add up and it moves once. NumPy 1
+        # returns flat positions, hence the reshape below.
+        chosen, positions = np.unique(drawn, return_inverse=True)  # [R], T b positions among the R
+        rows = torch.from_numpy(chosen).to(self._device)  # [R]
         attacked = torch.from_numpy(self._draw("attacked rows", settings.attack_batch_size, 1)[0]).to(self._device)
         member = self._population.members[place]
         model = self._population.model_of(member)
         found = hypergradient(
             model,
             member.training,
-            self._pixels[rows],
+            self._pixels[rows],  # [R, C, H, W]
             self._labels[rows],
-            list(torch.from_numpy(positions.reshape(drawn.shape)).to(self._device)),
+            list(torch.from_numpy(positions.reshape(drawn.shape)).to(self._device)),  # T times [b]
             self._recipe,
             lambda weights: robust_loss(
                 model,
                 weights,
-                self._start[attacked],
+                self._start[attacked],  # [a, C, H, W]; the outer loss is on the start images, not on those learned
                 self._labels[attacked],
                 self._threat,
                 settings.attack_steps,
@@ -196,6 +203,7 @@ class _Learning:
             ),
             settings.recompute_steps,
         )
+        # Checked before anything changes, so that the last state stays sound.
         self._expect_finite(found.loss, found.gradient)
         self._move(rows, found.gradient)
         self._population.keep(place, found.training)
@@ -226,7 +234,9 @@ class _Learning:
 
     def measure(self) -> None:
         """Train a fresh network on the rounded images, measure it, and add a line to the progress."""
-        images = to_model_input(torch.from_numpy(self.levels()).to(self._device))
+        # Rounded, as they would be written.
+        images = to_model_input(torch.from_numpy(self.levels()).to(self._device))  # [N, C, H, W]
+        # Always the first architecture, so that probes of one study can be compared.
         member = self._population.fresh(0, derive_seed(self._inputs.seed, "probe", self.step))
         member = self._population.trained(member, images, self._labels, self._settings.max_age, f"probe {self.step}")
         model = self._population.model_of(member)
