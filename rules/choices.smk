@@ -11,6 +11,18 @@ def dataset_sources(wildcards):
     return [settings[key] for key in ("path", "train", "test") if settings.get(key)]
 
 
+def synthetic_files(pool):
+    """Return the user's own file behind the synthetic set of a pool."""
+    path = getattr(study.settings.pools[pool].synthetic, "path", None)
+    return [path] if path else []
+
+
+def checkpoint_of(score):
+    """Return the user's own checkpoint that a score looks through."""
+    path = study.settings.scores[score].model.checkpoint
+    return [path] if path else []
+
+
 def generator_of(pool):
     """Return the name of the generator behind a pool, or None."""
     return getattr(study.settings.pools[pool].synthetic, "generator", None)
@@ -49,9 +61,9 @@ def tracked_runs(score):
 def scored_model(score, seed):
     """Return the weights a score looks through."""
     model = study.settings.scores[score].model
-    return model.checkpoint or model_file(
-        model.run, seed if model.seed is None else model.seed
-    )
+    if model.checkpoint:
+        return ancient(model.checkpoint)
+    return model_file(model.run, seed if model.seed is None else model.seed)
 
 
 def run_files(runs):

@@ -9,8 +9,9 @@ from pathlib import Path
 from pumalib.study.study import Study
 from pumalib.jobs.device_locks import count_devices
 from pumalib.jobs.driver import begin_run, end_run, hand_on_sigterm, tell_errors_last
-from pumalib.errors import ConfigError, ResourceError
+from pumalib.errors import ConfigError, PumaError, ResourceError
 from pumalib.jobs.frame import ERRORS_FILE, reach_user_modules
+from pumalib.jobs.watch import Watch
 from pumalib.files.provenance import code_fingerprint
 from pumalib.study.file import load_merged_study
 
@@ -102,6 +103,17 @@ def code_of(script, *modules):
     )
 
 
+WATCH = Watch(Path(RESULTS) / "work/watched", workflow.is_main_process)
+
+
+def watched(*paths):
+    """Return content digests of a user's files and folders, by path."""
+    try:
+        return WATCH.digests(paths)
+    except PumaError as error:
+        sys.exit(f"Error: {error}")
+
+
 def memory(wildcards, attempt):
     """Return the MB of a job that uses torch, for schedulers that ask; more where it failed before."""
     return 16_000 * attempt
@@ -153,6 +165,25 @@ def learned_file(pool, seed):
 
 def score_file(score, seed):
     return rules.score.output[0].format(score=score, seed=seed)
+
+
+def shard_files(score, seed):
+    return [
+        rules.score_shard.output[0].format(score=score, seed=seed, shard=shard)
+        for shard in range(study.settings.scores[score].shards)
+    ]
+
+
+def generator_files(seed):
+    """Return the generators of a seed that pools sample from."""
+    names = {
+        getattr(settings.synthetic, "generator", None)
+        for settings in study.settings.pools.values()
+    }
+    return [
+        rules.generator.output[0].format(generator=name, seed=seed)
+        for name in sorted(names - {None})
+    ]
 
 
 def track_file(run, seed):

@@ -3,7 +3,7 @@
 
 rule dataset:
     input:
-        dataset_sources,
+        lambda w: list(map(ancient, dataset_sources(w))),
     output:
         f"{RESULTS}/datasets/{{dataset}}{{at}}.h5",
     log:
@@ -12,6 +12,7 @@ rule dataset:
     params:
         settings=lambda w: study.settings.datasets[w.dataset].model_dump(),
         seed=lambda w: seed_of(w.at, study.settings.datasets[w.dataset].split_seed),
+        watched=lambda w: watched(*dataset_sources(w)),
         code=lambda w: code_of("dataset.py", *slices.dataset_code(study, w.dataset)),
     message:
         "dataset {wildcards.dataset}{wildcards.at}"

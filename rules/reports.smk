@@ -287,5 +287,8 @@ def every_file():
                 files += [pool_file(pool, seed), *pool_sources(pool, seed)]
             files.append(selection_file(run, seed))
             files += expand(rules.model.output, run=run, seed=seed)
+            files += [attack_file(run, seed, name) for name in study.attacks_of(run)]
         files += [score_file(score, seed) for score in study.settings.scores]
+        files += [path for score in LOOKING for path in shard_files(score, seed)]
+        files += generator_files(seed)
     return sorted(set(files))

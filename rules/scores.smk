@@ -26,6 +26,7 @@ rule score_shard:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
         norm=study.settings.threat.norm,
         threads=THREADS,
+        watched=lambda w: watched(*checkpoint_of(w.score)),
         code=lambda w: code_of("score_shard.py", *slices.score_code(study, w.score)),
     message:
         "score {wildcards.score}, seed {wildcards.seed}, shard {wildcards.shard}"
@@ -37,10 +38,7 @@ rule score:
     input:
         pool=lambda w: pool_file(study.score_pool(w.score), int(w.seed)),
         sources=lambda w: pool_sources(study.score_pool(w.score), int(w.seed)),
-        shards=lambda w: [
-            rules.score_shard.output[0].format(score=w.score, seed=w.seed, shard=shard)
-            for shard in range(study.settings.scores[w.score].shards)
-        ],
+        shards=lambda w: shard_files(w.score, w.seed),
     output:
         f"{RESULTS}/scores/{{score}}/seed{{seed}}.h5",
     log:

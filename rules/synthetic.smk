@@ -35,7 +35,7 @@ rule synthetic:
             study.settings.pools[w.pool].dataset, seed_of(w.at, 0)
         ),
         generator=generator_file,
-        files=lambda w: getattr(study.settings.pools[w.pool].synthetic, "path", []),
+        files=lambda w: list(map(ancient, synthetic_files(w.pool))),
     output:
         f"{RESULTS}/synthetic/{{pool}}{{at}}.h5",
     log:
@@ -54,6 +54,7 @@ rule synthetic:
         ),
         seed=lambda w: seed_of(w.at, 0),
         threads=THREADS,
+        watched=lambda w: watched(*synthetic_files(w.pool)),
         code=lambda w: code_of("synthetic.py", *slices.synthetic_code(study, w.pool)),
     message:
         "synthetic set of pool {wildcards.pool}{wildcards.at}"

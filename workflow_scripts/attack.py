@@ -9,6 +9,7 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.evaluation.stage import attack_model
 from pumalib.jobs.devices import resolve_device
 from pumalib.jobs.frame import job
+from pumalib.jobs.states import StatePlace
 
 with job(snakemake) as work:
     attack_model(
@@ -19,5 +20,6 @@ with job(snakemake) as work:
         output=Path(snakemake.output[0]),
         seed=int(snakemake.wildcards.seed),
         device=resolve_device(work.device),
+        state=StatePlace.of_job(work),
         maker=work.maker,
     )

@@ -14,5 +14,6 @@ with job(snakemake) as work:
         seed=snakemake.params.seed,
         data_dir=Path(work.data_dir),
         output=Path(snakemake.output[0]),
+        watched=snakemake.params.watched,
         maker=work.maker,
     )

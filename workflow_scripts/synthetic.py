@@ -20,6 +20,7 @@ with job(snakemake) as work:
             generator_settings=EdmSettings.model_validate(generator) if generator else None,
             seed=snakemake.params.seed,
             device=resolve_device(work.device),
+            watched=snakemake.params.watched,
         ),
         Path(snakemake.output[0]),
         maker=work.maker,

@@ -18,8 +18,9 @@ from pumalib.cli.usage import UsageError
 from pumalib.data.pool import read_pool_rows
 from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError, ResourceError
+from pumalib.inspection.pools import pool_path
 from pumalib.lineage.headers import Header, read_header
-from pumalib.lineage.places import find_pool, place_of
+from pumalib.lineage.places import place_of
 from pumalib.reporting.correlation import compare_scores, draw_scores
 from pumalib.reporting.overlap import Overlap, compare_selections, count_by_class
 from pumalib.scores.table import read_scores
@@ -84,9 +85,7 @@ def _compare_selections(first: Header, second: Header, as_json: bool) -> None:
 def _counts(overlap: Overlap, header: Header) -> tuple[list[tuple[str, str, int, int, int]], list[str]]:
     """Return counts by class and source, where the pool is there; else a note."""
     try:
-        place = place_of(header.path)
-        pool = find_pool(place.folder, str(header.attributes["pool_fingerprint"]), place.seed)
-        return count_by_class(overlap, read_pool_rows(pool)), []
+        return count_by_class(overlap, read_pool_rows(pool_path(header))), []
     except (ArtifactError, ResourceError) as error:
         return [], [f"labels and sources are not known: {error}"]
 

@@ -68,8 +68,12 @@ def _as_json(path: Path, header: Header | None, inspection: Inspection) -> dict[
     if place is not None:
         origin |= {"study": place.study, "group": place.group, "name": place.name, "seed": place.seed}
     if header is not None:
-        names = ("settings", "inputs", "code", "library_versions")
-        origin |= {"kind": header.kind, **{name: getattr(header, name) for name in names}}
+        names = ("settings", "code", "library_versions")
+        origin |= {
+            "kind": header.kind,
+            "inputs": header.fingerprints,
+            **{name: getattr(header, name) for name in names},
+        }
     return {
         "path": path,
         "what": inspection.what,
@@ -116,7 +120,7 @@ def _origin(path: Path, header: Header) -> Iterator[str]:
         if place.seed is not None:
             pairs["seed"] = place.seed
     pairs["settings"] = "  ".join(flat(header.settings))
-    inputs = [f"{name} {fingerprint[:_SHOWN]}" for name, fingerprint in header.inputs.items() if fingerprint]
+    inputs = [f"{name} {fingerprint[:_SHOWN]}" for name, fingerprint in header.fingerprints.items() if fingerprint]
     pairs["made_of"] = ", ".join(inputs)
     if header.code:
         pairs["made_by"] = f"code {content_fingerprint(to_json(header.code))[:_SHOWN]} ({len(header.code) - 1} modules)"

@@ -19,6 +19,7 @@ from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import content_fingerprint, to_json
 from pumalib.files.provenance import changed_since
 from pumalib.lineage.chain import Node, Tracer
+from pumalib.lineage.headers import Header
 from pumalib.lineage.results_line import KEYS, TracedLine, trace_line
 
 EXAMPLES = (
@@ -88,8 +89,8 @@ def _as_json(node: Node) -> dict[str, Any]:
     if header is None or node.is_repeated:
         return described
     names = ("settings", "code", "library_versions")
-    recorded: dict[str, Any] = {"recorded_inputs": header.inputs}
-    recorded["changed_code"] = changed_since(header.code)
+    recorded: dict[str, Any] = {"recorded_inputs": header.fingerprints}
+    recorded["changed_code"] = changed_since(header.code, header.run_folder)
     return {**described, **recorded, **{name: getattr(header, name) for name in names}}
 
 
@@ -143,23 +144,23 @@ def _details(node: Node) -> Iterator[str]:
     yield from flat({key: value for key, value in header.settings.items() if key != "seed"})
     if header.code:
         code = content_fingerprint(to_json(header.code))
-        yield f"[code {code[:_SHOWN]}, {len(header.code) - 1} modules{_changes(header.code)}]"
+        yield f"[code {code[:_SHOWN]}, {len(header.code) - 1} modules{_changes(header)}]"
 
 
-def _changes(code: Mapping[str, str]) -> str:
-    changed = changed_since(code)
+def _changes(header: Header) -> str:
+    changed = changed_since(header.code, header.run_folder)
     if changed == ["python"]:
-        return f", made with Python {code.get('python', '?')}: not to be compared with today's"
+        return f", made with Python {header.code.get('python', '?')}: not to be compared with today's"
     return f", changed since: {', '.join(changed)}" if changed else ""
 
 
 def _code_today(node: Node) -> str:
     """Say of how many files of the chain the code is still what made them."""
-    codes = {each.path: each.header.code for each in node.walk() if each.header is not None and each.header.code}
-    num_changed = sum(bool(changed_since(code)) for code in codes.values())
+    headers = {each.path: each.header for each in node.walk() if each.header is not None and each.header.code}
+    num_changed = sum(bool(changed_since(header.code, header.run_folder)) for header in headers.values())
     if num_changed:
-        return f"The code that made {num_changed} of {len(codes)} files is not today's: a run may make them again."
-    return f"The code that made the {len(codes)} files is today's."
+        return f"The code that made {num_changed} of {len(headers)} files is not today's: a run may make them again."
+    return f"The code that made the {len(headers)} files is today's."
 
 
 def _libraries(node: Node) -> Mapping[str, int]:

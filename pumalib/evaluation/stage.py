@@ -13,7 +13,10 @@ from pumalib.data.datasets import read_class_names, read_split, split_fingerprin
 from pumalib.evaluation.evaluate import evaluate
 from pumalib.files.artifacts import create_artifact
 from pumalib.files.origin import NOBODY, Input, Maker
+from pumalib.files.provenance import library_versions
 from pumalib.jobs.devices import enough_memory
+from pumalib.jobs.kept import KeptResult
+from pumalib.jobs.states import StatePlace, state_key
 from pumalib.models.inputs import to_model_input
 from pumalib.models.trained import expect_images, load_trained
 
@@ -27,6 +30,7 @@ def attack_model(
     output: Path,
     seed: int,
     device: str,
+    state: StatePlace | None = None,
     maker: Maker = NOBODY,
 ) -> None:
     """Attack one model on one split and store one row an image.
@@ -39,15 +43,12 @@ def attack_model(
         output: the HDF5 file to write.
         seed: of the random starts.
         device: torch device.
+        state: beside which the table is kept for a run from the same settings, inputs and code; None: it is not.
         maker: the job.
     """
     trained = load_trained(model_path, device)
     split = read_split(dataset, settings.split)
     expect_images(trained, split.images.shape[1:], len(read_class_names(dataset)), dataset)
-    images = to_model_input(torch.from_numpy(split.images[: settings.num_images]))
-    labels = torch.from_numpy(split.labels[: settings.num_images])
-    with enough_memory(device, "lower batch_size of the attack"):
-        table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
     inputs = {
         "model": Input(model_path, trained.fingerprint),
         "selection of model": Input(None, trained.selection),
@@ -55,8 +56,17 @@ def attack_model(
     }
     resolved = {**settings.model_dump(exclude=set(NOT_THE_ATTACK)), "threat": threat.model_dump(), "seed": seed}
     origin, packages = maker.origin(resolved, inputs), attack_packages(settings.method)
+    facts = {"settings": resolved, "inputs": origin.fingerprints, "device": device, "code": dict(maker.code)}
+    kept = KeptResult(state, state_key(**facts, packages=library_versions(*packages)), [output])
+    if kept.take_back():
+        return
+    images = to_model_input(torch.from_numpy(split.images[: settings.num_images]))
+    labels = torch.from_numpy(split.labels[: settings.num_images])
+    with enough_memory(device, "lower batch_size of the attack"):
+        table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
     with create_artifact(output, "attack", origin, packages) as file:
         file.attrs["method"] = settings.method
         file.attrs["split"] = settings.split
         for column in fields(table):
             file.create_dataset(column.name, data=getattr(table, column.name))
+    kept.keep()

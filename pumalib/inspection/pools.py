@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from pumalib.data.pool import SOURCE_NAMES, Pool, open_pool
 from pumalib.inspection.samples import Samples
 from pumalib.lineage.headers import Header
-from pumalib.lineage.places import find_pool, place_of
+from pumalib.lineage.links import input_path
+from pumalib.lineage.places import place_of
+from pumalib.lineage.version_1 import find_pool
 
 
 def pool_of(header: Header) -> Pool:
@@ -16,8 +20,19 @@ def pool_of(header: Header) -> Pool:
     Raises:
         ArtifactError: it, or a file that it stands in, is not there; the message says which.
     """
+    return open_pool(pool_path(header))
+
+
+def pool_path(header: Header) -> Path:
+    """Return where the pool that a file belongs to lies.
+
+    Raises:
+        ArtifactError: nowhere that the file knows of.
+    """
+    if header.version > 1:
+        return input_path(header, "pool")
     place = place_of(header.path)
-    return open_pool(find_pool(place.folder, str(header.attributes["pool_fingerprint"]), place.seed))
+    return find_pool(place.folder, str(header.attributes["pool_fingerprint"]), place.seed)
 
 
 def rows_of(pool: Pool) -> Samples:

@@ -17,6 +17,7 @@ from pumalib.data.pool import open_pool
 from pumalib.files.artifacts import create_artifact, file_fingerprint
 from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.jobs.devices import enough_memory
+from pumalib.jobs.kept import KeptResult
 from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.learning.inputs import LearningInputs, OnStep, ignore_step
 from pumalib.learning.settings import LearnedSettings, learning_module
@@ -63,7 +64,10 @@ def learn_dataset(
         inputs["dataset"] = Input(dataset, split_fingerprint(dataset, "validation"), "validation")
     described: dict[str, Any] = {"learned": settings.model_dump(), "threat": threat.model_dump(), "seed": seed}
     origin = maker.origin(described, inputs)
-    kept = StateFile(state, state_key(**described, device=device, inputs=origin.fingerprints, code=dict(maker.code)))
+    key = state_key(**described, device=device, inputs=origin.fingerprints, code=dict(maker.code))
+    saved, kept = StateFile(state, key), KeptResult(state, key, [output])
+    if kept.take_back():
+        return
     learn: Callable[[LearnedSettings, LearningInputs, OnStep], NDArray[np.uint8]]
     learn = importlib.import_module(learning_module(settings.method)).learn
     with enough_memory(device, _ADVICE):
@@ -78,7 +82,7 @@ def learn_dataset(
                 device=device,
                 validation=read_split(dataset, "validation") if "dataset" in inputs else None,
                 model=model,
-                state=kept,
+                state=saved,
                 progress=progress,
             ),
             on_step,
@@ -87,4 +91,5 @@ def learn_dataset(
         file.attrs["class_names"] = list(start.class_names)
         write_images(file, LabelledImages(images, start.labels))
         file.create_dataset("source", data=start.source)
-    kept.remove()
+    kept.keep()
+    saved.remove()

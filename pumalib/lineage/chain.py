@@ -13,6 +13,7 @@ import numpy as np
 
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.files.artifacts import content_fingerprint, file_fingerprint
+from pumalib.lineage import version_1
 from pumalib.lineage.fingerprints import fingerprint_of
 from pumalib.lineage.headers import Header, read_header
 from pumalib.lineage.links import Link, links_of
@@ -72,14 +73,14 @@ class Tracer:
             ArtifactError: the file is missing, damaged, from elsewhere, or not where a study puts it.
         """
         header = read_header(path)
-        links_of(header)
+        chain_links(header)
         return self.follow(Link(header.kind, path))
 
     def follow(self, link: Link) -> Node:
         """Return the chain behind a link; what is wrong with it is written down, not raised."""
         if link.path is None:
             return _lost(link, link.problem)
-        if not link.path.is_file():
+        if not link.path.exists():
             return _lost(link, f"expected the {link.role} at {link.path}, found nothing")
         try:
             header = None if _is_foreign(link) else read_header(link.path)
@@ -109,11 +110,20 @@ class Tracer:
         """Return the seed of a file, what it was made from unless that was told, and what does not agree with it."""
         try:
             seed = _seed_of(header)
-            nodes = () if is_repeated else tuple(self.follow(link) for link in links_of(header))
+            nodes = () if is_repeated else tuple(self.follow(link) for link in chain_links(header))
         except (ArtifactError, ResourceError) as error:
             return None, (), (str(error),)
         check = {"scores": _score_problems, "selection": _selection_problems}.get(header.kind)
         return seed, nodes, tuple(check(header, nodes)) if check and nodes else ()
+
+
+def chain_links(header: Header) -> list[Link]:
+    """Return what a file was made from, whatever the version of its schema.
+
+    Raises:
+        ArtifactError: it does not lie where it was made.
+    """
+    return version_1.links_of(header) if header.version == 1 else links_of(header)
 
 
 def _lost(link: Link, problem: str) -> Node:
@@ -130,7 +140,9 @@ def _disagreement(link: Link, found: str) -> tuple[str, ...]:
 
 
 def _is_foreign(link: Link) -> bool:
-    """Say whether a file is a checkpoint of another library."""
+    """Say whether a file is a user's own: images, or a checkpoint of another library."""
+    if link.role.startswith("files "):
+        return True
     if link.role != "checkpoint" or link.path is None:
         return False
     try:
@@ -149,15 +161,16 @@ def _seed_of(header: Header) -> int | None:
 
 def _score_problems(header: Header, nodes: tuple[Node, ...]) -> Iterator[str]:
     """Hold a score table to its tracks, whose fingerprint it has together, and to its shards, row by row."""
-    tracks = [node for node in nodes if node.role == "track"]
+    tracks = [node for node in nodes if node.role.startswith("track")]
     if tracks and all(node.found for node in tracks):
         found = content_fingerprint(*[node.found for node in tracks])
-        if found != header.inputs["model"]:
+        recorded = header.inputs["model"].fingerprint
+        if found != recorded:
             yield (
-                f"expected tracks with the fingerprint {header.inputs['model'][:12]} that {header.path} recorded, "
+                f"expected tracks with the fingerprint {recorded[:12]} that {header.path} recorded, "
                 f"got {found[:12]} at {', '.join(node.path for node in tracks)}"
             )
-    shards = [node.path for node in nodes if node.role == "shard" and node.found]
+    shards = [node.path for node in nodes if node.role.startswith("shard") and node.found]
     table = read_scores(header.path) if shards else None
     for path in shards:
         assert table is not None
@@ -175,12 +188,12 @@ def _selection_problems(header: Header, nodes: tuple[Node, ...]) -> Iterator[str
     """Hold a selection to the models that its scores were looked through."""
     for node in nodes:
         name = node.role.removeprefix("score ")
-        recorded = header.inputs.get(f"model of score {name}")
-        if node.header is None or recorded is None or node.header.kind != "scores":
+        model = header.inputs.get(f"model of score {name}")
+        if node.header is None or model is None or node.header.kind != "scores":
             continue
         found = node.header.attributes["model_fingerprint"]
-        if found != recorded:
+        if found != model.fingerprint:
             yield (
-                f"expected score {name} through the model {recorded[:12]} that {header.path} recorded, "
+                f"expected score {name} through the model {model.fingerprint[:12]} that {header.path} recorded, "
                 f"got {found[:12] or 'none'} at {node.path}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from pumalib.errors import ArtifactError
-from pumalib.files.artifacts import expect_readable, kind_of, open_artifact
+from pumalib.files.artifacts import WEIGHTS, expect_readable, expect_version, kind_of, open_artifact
+from pumalib.files.origin import Input, inputs_from, results_folder_of
 from pumalib.models.weight_digest import DIGEST, digest_of_file
 
-WEIGHT_VERSIONS = {"model": 1, "generator": 1}
-"""Kinds of weight files, and their versions."""
-
-_COMMON = ("schema", "schema_version", "settings", "inputs", "code", "library_versions")
+_DESCRIBED = ("settings", "inputs", "code", "library_versions")
+_COMMON = ("schema", "schema_version", *_DESCRIBED)
 _WEIGHTS_KEY = "pumalib"
 _NOUNS = {"scores": "score table", "attack": "attack table", "synthetic": "synthetic set", "learned": "learned set"}
 _WITHOUT_HEADER = (".csv", ".json", ".log", ".md", ".png", ".svg", ".tsv", ".txt", ".yaml")
@@ -31,8 +31,9 @@ class Header:
     Attributes:
         path: where it lies.
         kind: such as `scores` or `model`; see docs/artifacts.md.
+        version: of its schema. Version 1 recorded fingerprints of inputs, and not where they lie.
         settings: the slice of the study that made it.
-        inputs: fingerprints of what it was made from, by name.
+        inputs: what it was made from, by role; without paths where the file lies elsewhere than it was made.
         code: hash of each module that made it.
         library_versions: of the libraries under it.
         attributes: everything else that stands beside the data, such as `pool_fingerprint`.
@@ -40,11 +41,23 @@ class Header:
 
     path: Path
     kind: str
+    version: int
     settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, Input]
     code: Mapping[str, str]
     library_versions: Mapping[str, str]
     attributes: Mapping[str, Any]
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Fingerprint of each input, by role."""
+        return {role: one.fingerprint for role, one in self.inputs.items()}
+
+    @property
+    def run_folder(self) -> Path:
+        """Folder that the workflow ran in, as far as the place of the file tells; else the current one."""
+        results = results_folder_of(self.path, str(self.attributes.get("place", "")))
+        return Path() if results is None else Path(os.path.normpath(results / "../.."))
 
     @property
     def noun(self) -> str:
@@ -71,9 +84,15 @@ def read_header(path: str | Path) -> Header:
 
 def _read_hdf5(path: Path) -> Header:
     with open_artifact(path, None) as file:
-        described = {name: json.loads(file.attrs[name]) for name in _COMMON[2:]}
+        described = {name: json.loads(file.attrs[name]) for name in _DESCRIBED}
         others = {name: _plain(value) for name, value in file.attrs.items() if name not in _COMMON}
-        return Header(path, kind_of(file), attributes=others, **described)
+        return _header(path, kind_of(file), int(file.attrs["schema_version"]), described, others)
+
+
+def _header(path: Path, kind: str, version: int, described: dict[str, Any], others: dict[str, Any]) -> Header:
+    folder = results_folder_of(path, str(others.get("place", "")))
+    described["inputs"] = inputs_from(described["inputs"], folder)
+    return Header(path, kind, version, attributes=others, **described)
 
 
 def _plain(value: Any) -> Any:
@@ -96,14 +115,15 @@ def _read_weights(path: Path) -> Header:
         raise ArtifactError(f'expected metadata "{_WEIGHTS_KEY}" in {path}, got none: the file is from elsewhere')
     metadata = _whole_metadata(path, text)
     kind = str(metadata.get("schema", "none")).removeprefix("puma.")
-    if WEIGHT_VERSIONS.get(kind) != metadata.get("schema_version"):
+    if kind not in WEIGHTS:
         raise ArtifactError(
-            f"expected puma.model or puma.generator, version 1, got {metadata.get('schema')} "
-            f"version {metadata.get('schema_version')} at {path}; train it again"
+            f"expected puma.model or puma.generator, got {metadata.get('schema')} at {path}; the file is from elsewhere"
         )
-    described = {name: metadata.get(name, {}) for name in _COMMON[2:]}
+    version = metadata.get("schema_version")
+    expect_version(kind, version, path)
+    described = {name: metadata.get(name, {}) for name in _DESCRIBED}
     others = {name: value for name, value in metadata.items() if name not in _COMMON}
-    return Header(path, kind, attributes=others, **described)
+    return _header(path, kind, int(version or 0), described, others)
 
 
 def _whole_metadata(path: Path, text: str) -> dict[str, Any]:

@@ -1,17 +1,15 @@
-"""What each kind of file was made from: which files, and the fingerprints it recorded of them. Imports no torch."""
+"""What each file was made from: which files, and the fingerprints it recorded of them. Imports no torch."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pumalib.errors import ArtifactError, ResourceError
-from pumalib.lineage import places
+from pumalib.errors import ArtifactError
 from pumalib.lineage.headers import Header
+
+_NEAREST = ("model", "checkpoint", "selection", "score", "track", "generator", "pool", "dataset")
+"""Roles in the order in which a chain tells of them; all others follow."""
 
 
 @dataclass(frozen=True)
@@ -34,123 +32,41 @@ class Link:
 
 
 def links_of(header: Header) -> list[Link]:
-    """Return what a file was made from, the nearest first; a dataset is where the chain ends.
+    """Return what a file was made from, the nearest first; a dataset, or a user's own file, is where the chain ends.
+
+    Inputs that a file knows by their fingerprint alone are no links: another file on the way is held to them.
 
     Raises:
-        ArtifactError: the file does not lie where a study puts it, or does not record what its kind should.
+        ArtifactError: the file does not lie where it was made.
     """
-    place = places.place_of(header.path)
-    try:
-        return list(_KINDS[header.kind](header, place))
-    except KeyError as error:
+    links = [
+        Link(f"{role} ({one.part})" if one.part else role, one.path, one.fingerprint, one.part)
+        for role, one in header.inputs.items()
+        if one.path is not None
+    ]
+    if header.inputs and not links and header.kind != "dataset":
         raise ArtifactError(
-            f"expected {error} among what a {header.kind} file records of its origin, found none in {header.path}; "
-            "make it again with this version of pumalib"
-        ) from None
+            f"expected {header.path} at its place {header.attributes.get('place')} in the results folder of its study, "
+            "got it elsewhere; files that belong together are found by their places"
+        )
+    return sorted(links, key=_distance)
 
 
-def _of_attack(header: Header, place: places.Place) -> Iterator[Link]:
-    seed = _seed(place)
-    yield Link("model", places.model_path(place.folder, place.name, seed), header.inputs["model"])
-    yield _dataset(place, header.inputs["dataset"], str(header.attributes["split"]))
+def _distance(link: Link) -> tuple[int, str]:
+    kind = link.role.split(" ")[0]
+    return (_NEAREST.index(kind) if kind in _NEAREST else len(_NEAREST)), link.role
 
 
-def _of_training(header: Header, place: places.Place) -> Iterator[Link]:
-    yield Link("selection", places.selection_path(place.folder, place.name, _seed(place)), header.inputs["selection"])
-    yield _pool(place, header.inputs["pool"])
+def input_path(header: Header, role: str) -> Path:
+    """Return where an input of a file lies.
 
-
-def _of_selection(header: Header, place: places.Place) -> Iterator[Link]:
-    for name in scores_of(header.settings):
-        recorded = header.inputs.get(f"score {name}", "")
-        yield Link(f"score {name}", places.score_path(place.folder, name, _seed(place)), recorded)
-    yield _pool(place, header.inputs["pool"])
-
-
-def scores_of(settings: Mapping[str, Any]) -> list[str]:
-    """Return the names of the scores that the settings of a selection mention, each once."""
-    epsilon = settings["epsilon"]
-    names = [cut["by"] for cut in settings["prune"] if cut["by"] != "random"]
-    names += [epsilon.get("score"), (epsilon.get("where") or {}).get("score")]
-    return [name for name in dict.fromkeys(names) if name]
-
-
-def _of_scores(header: Header, place: places.Place) -> Iterator[Link]:
-    seed = _seed(place)
-    model = header.settings.get("model")
-    if model and model["checkpoint"]:
-        yield Link("checkpoint", Path(model["checkpoint"]), header.inputs["model"])
-    elif model:
-        of_seed = seed if model["seed"] is None else model["seed"]
-        yield Link("model", places.model_path(place.folder, model["run"], of_seed), header.inputs["model"])
-    tracked = list(header.settings.get("tracked", ()))
-    for run in tracked:
-        yield Link("track", places.track_path(place.folder, run, seed))
-    yield _pool(place, header.inputs["pool"])
-    for shard in sorted(header.path.with_suffix("").glob("shard*.h5"), key=lambda path: int(path.stem[5:])):
-        yield Link("shard", shard)
-
-
-def _of_pool(header: Header, place: places.Place) -> Iterator[Link]:
-    for part in json.loads(header.attributes["sources"]):
-        path = Path(os.path.normpath(header.path.parent / part["path"]))
-        split = part["group"] if part["kind"] == "dataset" else ""
-        yield Link(f"dataset ({split})" if split else part["kind"], path, part["fingerprint"], split)
-
-
-def _of_synthetic(header: Header, place: places.Place) -> Iterator[Link]:
-    if "generator" in header.inputs:
-        path = places.generator_path(place.folder, header.settings["generator"], int(header.attributes["seed"]))
-        yield Link("generator", path, header.inputs["generator"])
-    if "held_out" in header.inputs:
-        yield _dataset(place, header.inputs["held_out"], "held_out")
-
-
-def _of_learned(header: Header, place: places.Place) -> Iterator[Link]:
-    if "model" in header.inputs:
-        run = header.settings["learned"]["model"]
-        yield Link("model", places.model_path(place.folder, run, _seed(place)), header.inputs["model"])
-    yield _pool(place, header.inputs["pool"])
-
-
-def _of_generator(header: Header, place: places.Place) -> Iterator[Link]:
-    yield _dataset(place, header.inputs["dataset"], "train")
-
-
-def _of_dataset(header: Header, place: places.Place) -> Iterator[Link]:
-    yield from ()
-
-
-def _pool(place: places.Place, fingerprint: str) -> Link:
-    try:
-        return Link("pool", places.find_pool(place.folder, fingerprint, place.seed), fingerprint)
-    except (ArtifactError, ResourceError) as error:
-        return Link("pool", None, fingerprint, problem=str(error))
-
-
-def _dataset(place: places.Place, fingerprint: str, split: str) -> Link:
-    try:
-        path = places.find_dataset(place.folder, fingerprint, split, place.seed)
-        return Link(f"dataset ({split})", path, fingerprint, split)
-    except (ArtifactError, ResourceError) as error:
-        return Link(f"dataset ({split})", None, fingerprint, split, str(error))
-
-
-def _seed(place: places.Place) -> int:
-    if place.seed is None:
-        raise ArtifactError(f"expected a seed in the path of a file of {place.group}/{place.name} under {place.folder}")
-    return place.seed
-
-
-_KINDS: dict[str, Callable[[Header, places.Place], Iterator[Link]]] = {
-    "attack": _of_attack,
-    "dataset": _of_dataset,
-    "generator": _of_generator,
-    "learned": _of_learned,
-    "model": _of_training,
-    "pool": _of_pool,
-    "scores": _of_scores,
-    "selection": _of_selection,
-    "synthetic": _of_synthetic,
-    "track": _of_training,
-}
+    Raises:
+        ArtifactError: the file does not lie where it was made, or has no such input.
+    """
+    one = header.inputs.get(role)
+    if one is None or one.path is None:
+        raise ArtifactError(
+            f"expected to find the {role} of {header.path} by where that file lies, got it outside the results folder "
+            "of its study; put it back"
+        )
+    return one.path

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
-
 from pumalib.errors import ArtifactError
-from pumalib.lineage.headers import Header, read_header
 
 _AT_SEED = r"(?P<name>[^/]+)/seed(?P<seed>\d+)"
 _LAYOUTS = (
@@ -99,49 +95,3 @@ def attack_path(folder: Path, run: str, seed: int, attack: str) -> Path:
 def generator_path(folder: Path, generator: str, seed: int) -> Path:
     """Return where the weights of a generator lie."""
     return folder / "generators" / generator / f"seed{seed}" / "model.safetensors"
-
-
-def find_pool(folder: Path, fingerprint: str, seed: int | None) -> Path:
-    """Return the pool of a study with a fingerprint; of several alike, that of the seed.
-
-    Raises:
-        ArtifactError: the study has none.
-    """
-    found = [
-        header.path for header in _headers(folder / "pools") if header.attributes["pool_fingerprint"] == fingerprint
-    ]
-    if not found:
-        raise ArtifactError(_missing("a pool", fingerprint, folder / "pools"))
-    return min(found, key=lambda path: (place_of(path).seed not in (seed, None), path))
-
-
-def find_dataset(folder: Path, fingerprint: str, split: str, seed: int | None) -> Path:
-    """Return the dataset of a study whose split has a fingerprint; of several alike, that of the seed.
-
-    Raises:
-        ArtifactError: the study has none.
-    """
-    found = [header.path for header in _headers(folder / "datasets") if _has_split(header.path, split, fingerprint)]
-    if not found:
-        raise ArtifactError(_missing(f"a dataset whose {split} split", fingerprint, folder / "datasets"))
-    return min(found, key=lambda path: (place_of(path).seed not in (seed, None), path))
-
-
-def _headers(folder: Path) -> Iterator[Header]:
-    """Yield what lies under a folder of artifacts, in the order of paths."""
-    for path in sorted(folder.rglob("*.h5")):
-        yield read_header(path)
-
-
-def _has_split(path: Path, split: str, fingerprint: str) -> bool:
-    with h5py.File(path, "r") as file:
-        return split in file and str(file[split].attrs["fingerprint"]) == fingerprint
-
-
-def _missing(what: str, fingerprint: str, folder: Path) -> str:
-    there = ", ".join(str(path.relative_to(folder)) for path in sorted(folder.rglob("*.h5"))) or "nothing"
-    verb = "has" if "whose" in what else "with"
-    return (
-        f"expected {what} {verb} fingerprint {fingerprint[:12]} under {folder}, there is {there}; "
-        "run the study again, or bring the file here"
-    )

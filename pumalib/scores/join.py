@@ -28,7 +28,8 @@ def join_shards(
 
 def _inputs(shards: Sequence[Path], table: ScoreTable) -> dict[str, Input]:
     """Return the model that the first shard says it was looked through, as the others do, and the shards."""
-    inputs = {"model": recorded_inputs(shards[0], "scores").get("model", Input(None, table.model_fingerprint))}
+    recorded = recorded_inputs(shards[0], "scores")
+    inputs = {role: one for role, one in recorded.items() if role in ("model", "checkpoint")}
     for index, path in enumerate(shards):
         shard = read_scores(path)
         inputs[f"shard {index}"] = Input(path, content_fingerprint(shard.score, shard.valid))

@@ -18,6 +18,7 @@ from pumalib.data.pool import Pool, open_pool
 from pumalib.errors import DataError
 from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.jobs.devices import enough_memory
+from pumalib.jobs.kept import KeptResult
 from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.models.imported import load_imported
 from pumalib.models.inputs import to_model_input
@@ -68,17 +69,22 @@ def score_shard(
             f"got shard {shard} of {settings.shards} for {pool_path}; lower shards"
         )
     first, last = (len(pool) * edge // settings.shards for edge in (shard, shard + 1))
-    inputs = {"pool": Input(pool_path, pool.fingerprint), "model": Input(model_path, trained.fingerprint)}
+    role = "model" if settings.model.checkpoint is None else "checkpoint"
+    inputs = {"pool": Input(pool_path, pool.fingerprint), role: Input(model_path, trained.fingerprint)}
     origin = maker.origin(settings.model_dump(), inputs)
     facts = {"settings": origin.settings, "shard": shard, "norm": threat_norm, "device": device}
-    kept = StateFile(state, state_key(**facts, inputs=origin.fingerprints, code=dict(maker.code)))
+    key = state_key(**facts, inputs=origin.fingerprints, code=dict(maker.code))
+    saved, kept = StateFile(state, key), KeptResult(state, key, [output])
+    if kept.take_back():
+        return
     with enough_memory(device, "lower batch_size of the score"):
-        estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device, kept)
+        estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device, saved)
     table = _join(estimates, settings.method, pool.fingerprint, trained.fingerprint, first)
     if table.converged is not None and not table.converged.all():
         log.warning("%d of %d rows did not converge: their margin is a bound", (~table.converged).sum(), last - first)
     write_scores(table, output, origin)
-    kept.remove()
+    kept.keep()
+    saved.remove()
 
 
 def _load_model(reference: ModelReference, path: Path, pool: Pool, device: str) -> TrainedModel:

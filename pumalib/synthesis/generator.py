@@ -12,6 +12,7 @@ from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import file_fingerprint
 from pumalib.files.origin import NOBODY, Input, Maker, fingerprint_in
 from pumalib.jobs.devices import enough_memory
+from pumalib.jobs.kept import KeptResult
 from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.models.checkpoint import load_weights, read_described, write_weights
 from pumalib.randomness import derive_seed
@@ -52,7 +53,10 @@ def train_stage(
     trained_with = settings.model_dump(exclude=set(SAMPLING_KEYS))
     origin = maker.origin(trained_with, {"dataset": Input(dataset, split_fingerprint(dataset, "train"), "train")})
     facts = {"settings": trained_with, "seed": seed, "inputs": origin.fingerprints, "device": device}
-    kept = StateFile(state, state_key(**facts, code=dict(maker.code)))
+    key = state_key(**facts, code=dict(maker.code))
+    saved, kept = StateFile(state, key), KeptResult(state, key, [output])
+    if kept.take_back():
+        return
     total, advice = settings.steps * settings.batch_size, "lower batch_size (another result) of the generator"
     with (
         enough_memory(device, advice),
@@ -66,11 +70,12 @@ def train_stage(
             derive_seed(seed, "generator"),
             device,
             on_step=lambda step, loss: advance(bar, step * settings.batch_size),
-            state=kept,
+            state=saved,
         )
     described = {"image_shape": list(split.images.shape[1:]), "class_names": list(class_names), "seed": seed}
     write_weights(denoiser, output, "generator", origin, described)
-    kept.remove()
+    kept.keep()
+    saved.remove()
 
 
 def load_generator(path: Path, settings: EdmSettings, dataset: Path, device: str) -> tuple[Denoiser, str]:

@@ -15,6 +15,7 @@ from pumalib.files.artifacts import write_text
 from pumalib.files.origin import NOBODY, Input, Maker, Origin
 from pumalib.files.tables import write_table
 from pumalib.jobs.devices import enough_memory
+from pumalib.jobs.kept import KeptResult
 from pumalib.jobs.states import StateFile, state_key
 from pumalib.models.build import build_model
 from pumalib.models.trained import save_trained
@@ -42,11 +43,16 @@ def train_run(task: TrainingTask, device: str, maker: Maker = NOBODY, ranks: Ran
     selection = read_selection(task.paths.selection, pool.fingerprint)
     origin = maker.origin(_resolved(task), _inputs(task, pool, selection))
     facts = {**origin.settings, "inputs": origin.fingerprints, "device": device, "code": dict(maker.code)}
-    state = StateFile(task.state, state_key(**facts), ranks)
+    key = state_key(**facts)
+    state, kept = StateFile(task.state, key, ranks), KeptResult(task.state, key, task.paths.outputs)
+    (is_kept,) = ranks.any(ranks.is_first and kept.take_back())
+    if is_kept:
+        return
     with enough_memory(device, _ADVICE):
         result = _train(task, pool, selection, Execution(device, ranks, state, f"{task.name}/{task.seed}"))
     if ranks.is_first:
         _store(result, task, pool, origin)
+        kept.keep()
         state.remove()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,9 @@ from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pixels import map_images
 from pumalib.inspection.samples import Samples, extremes
 from pumalib.lineage.headers import Header
-from pumalib.lineage.places import find_dataset, place_of
+from pumalib.lineage.links import input_path
+from pumalib.lineage.places import place_of
+from pumalib.lineage.version_1 import find_dataset
 
 
 def describe(header: Header, count: int) -> Inspection:
@@ -42,8 +46,8 @@ def describe(header: Header, count: int) -> Inspection:
 
 def samples(header: Header) -> Samples:
     """Read the attacked images: hardest are those wrong when clean, then those fooled, by the norm it took."""
-    table, norms, place = read_attack(header.path), _norms(header), place_of(header.path)
-    dataset = find_dataset(place.folder, header.inputs["dataset"], table.split, place.seed)
+    table, norms = read_attack(header.path), _norms(header)
+    dataset = _dataset(header, table.split)
     images = map_images(dataset, "dataset", table.split)
     is_right = table.clean_prediction == table.label
     is_robust = table.adversarial_prediction == table.label
@@ -58,6 +62,13 @@ def samples(header: Header) -> Samples:
         values={"norm": norms},
         hardness=_hardness(is_right, is_robust, norms),
     )
+
+
+def _dataset(header: Header, split: str) -> Path:
+    if header.version > 1:
+        return input_path(header, "dataset")
+    place = place_of(header.path)
+    return find_dataset(place.folder, header.inputs["dataset"].fingerprint, split, place.seed)
 
 
 def _hardness(

@@ -15,9 +15,8 @@ from pumalib.errors import ArtifactError, ResourceError
 from pumalib.inspection.inspection import Inspection, Table, class_counts, distribution
 from pumalib.inspection.pools import pool_of, rows_of
 from pumalib.inspection.samples import Samples, extremes
+from pumalib.lineage.chain import chain_links
 from pumalib.lineage.headers import Header
-from pumalib.lineage.links import scores_of
-from pumalib.lineage.places import place_of, score_path
 from pumalib.scores.table import read_scores
 
 KEPT = "kept"
@@ -64,10 +63,11 @@ def samples(header: Header) -> Samples:
 
 
 def _first_score(header: Header) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64] | None]:
-    place = place_of(header.path)
-    for name in scores_of(header.settings)[:1]:
-        assert place.seed is not None
-        table = read_scores(score_path(place.folder, name, place.seed), str(header.attributes["pool_fingerprint"]))
+    for link in [link for link in chain_links(header) if link.role.startswith("score ")][:1]:
+        if link.path is None:
+            raise ArtifactError(link.problem)
+        name = link.role.removeprefix("score ")
+        table = read_scores(link.path, str(header.attributes["pool_fingerprint"]))
         sign = 1 if table.higher_is == "harder" else -1
         return {name: table.score}, np.where(table.valid, sign * table.score.astype(np.float64), np.nan)
     return {}, None

@@ -1,0 +1,119 @@
+"""Results that a job need not work for again: kept beside its state, under everything that their numbers depend on.
+
+Snakemake plans a whole run before its first job, and removes the outputs of a job before it runs again. So a job whose
+inputs were made anew and came out the same would do all its work for files that were there before. Instead it takes
+back what it kept: hard links to its outputs, which need no room of their own while these exist. They carry the key that
+states carry, and the digest of each file; what does not agree is removed, and the work is done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pumalib.files.artifacts import file_fingerprint, to_json, write_text, writing
+from pumalib.files.tables import checksum_path
+from pumalib.jobs.states import StatePlace
+
+log = logging.getLogger(__name__)
+
+_RECORD = "record.json"
+_SCHEMA = "puma.kept.1"
+
+
+class KeptResult:
+    """What a job made when it last did its work.
+
+    Args:
+        place: of the job's state, beside which the result is kept; None: nothing is kept.
+        key: fingerprint of everything the numbers depend on, see `states.state_key`.
+        outputs: files that the job makes; checksums of tables among them are kept too.
+    """
+
+    def __init__(self, place: StatePlace | None, key: str, outputs: Sequence[Path]) -> None:
+        self._folder = None if place is None else place.path.with_suffix(".kept")
+        self._key, self._outputs = key, outputs
+        self._started = time.monotonic()
+
+    def take_back(self) -> bool:
+        """Put the outputs back if they were made from the same; return whether they were."""
+        if self._folder is None or not self._folder.is_dir():
+            return False
+        record = _read(self._folder)
+        if record.get("key") != self._key or not self._is_whole(record):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return False
+        for output in self._files():
+            with writing(output) as temporary:
+                os.link(self._folder / output.name, temporary)
+        write_text(self._folder / _RECORD, to_json({**record, "was_taken_back": True}))
+        log.info("settings, inputs and code are as they were: took back the result kept in %s", self._folder)
+        return True
+
+    def keep(self) -> None:
+        """Keep the outputs, once all are in place; on a disk without hard links nothing is kept."""
+        if self._folder is None:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            self._folder.mkdir(parents=True)
+            for output in self._files():
+                os.link(output, self._folder / output.name)
+        except OSError as error:
+            log.info("the result is not kept for another run: no hard links in %s (%s)", self._folder, error.strerror)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return
+        record = {
+            "schema": _SCHEMA,
+            "key": self._key,
+            "files": {output.name: file_fingerprint(output) for output in self._files()},
+            "seconds": time.monotonic() - self._started,
+            "was_taken_back": False,
+        }
+        write_text(self._folder / _RECORD, to_json(record))
+
+    def _files(self) -> list[Path]:
+        """Return the outputs, and the checksums of those that are tables."""
+        return [
+            path
+            for output in self._outputs
+            for path in (output, *([checksum_path(output)] if output.suffix == ".csv" else []))
+        ]
+
+    def _is_whole(self, record: dict[str, Any]) -> bool:
+        assert self._folder is not None
+        files = record.get("files")
+        if not isinstance(files, dict) or set(files) != {output.name for output in self._files()}:
+            return False
+        try:
+            return all(file_fingerprint(self._folder / name) == digest for name, digest in files.items())
+        except OSError:
+            return False
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Read the record of a kept result; empty: there is none that can be read."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    is_ours = isinstance(record, dict) and record.get("schema") == _SCHEMA
+    return record if is_ours else {}
+
+
+def seconds_of_work(benchmark: str | Path) -> float | None:
+    """Return the seconds that a job's result took where its last run took it back; None: the benchmark has them.
+
+    Args:
+        benchmark: the job's benchmark file, `<results>/benchmarks/<job>.tsv`.
+    """
+    path = Path(benchmark)
+    parts = ["work" if part == "benchmarks" else part for part in path.parts]
+    record = _read(Path(*parts).with_suffix(".kept"))
+    return float(record["seconds"]) if record.get("was_taken_back") else None
