@@ -5,9 +5,9 @@ import re
 from pumalib.study import slices
 
 
-def dataset_sources(wildcards):
+def dataset_sources(dataset):
     """Return the user's own files behind a dataset; downloads are not inputs."""
-    settings = study.settings.datasets[wildcards.dataset].model_dump()
+    settings = study.settings.datasets[dataset].model_dump()
     return [settings[key] for key in ("path", "train", "test") if settings.get(key)]
 
 
@@ -19,8 +19,8 @@ def synthetic_files(pool):
 
 def checkpoint_of(score):
     """Return the user's own checkpoint that a score looks through."""
-    path = study.settings.scores[score].model.checkpoint
-    return [path] if path else []
+    model = getattr(study.settings.scores[score], "model", None)
+    return [model.checkpoint] if model is not None and model.checkpoint else []
 
 
 def generator_of(pool):
@@ -92,3 +92,12 @@ def result_inputs(runs):
         for entry in run_files(runs)
         for path in (entry["selection"], *entry["attacks"].values())
     ]
+
+
+watch_at_the_start(
+    [
+        *[path for name in study.settings.datasets for path in dataset_sources(name)],
+        *[path for name in study.settings.pools for path in synthetic_files(name)],
+        *[path for name in study.settings.scores for path in checkpoint_of(name)],
+    ]
+)

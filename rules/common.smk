@@ -108,8 +108,13 @@ WATCH = Watch(Path(RESULTS) / "work/watched", workflow.is_main_process)
 
 def watched(*paths):
     """Return content digests of a user's files and folders, by path."""
+    return WATCH.digests(paths)
+
+
+def watch_at_the_start(paths):
+    """Look at all that a user owns before any job, where a file that cannot be read ends the run in one sentence."""
     try:
-        return WATCH.digests(paths)
+        WATCH.digests(paths if workflow.is_main_process else [])
     except PumaError as error:
         sys.exit(f"Error: {error}")
 
@@ -175,15 +180,19 @@ def shard_files(score, seed):
 
 
 def generator_files(seed):
-    """Return the generators of a seed that pools sample from."""
-    names = {
-        getattr(settings.synthetic, "generator", None)
-        for settings in study.settings.pools.values()
-    }
+    """Return the generators of a seed that pools of runs sample from."""
+    names = {generator_of(pool) for pool in pools_of_runs()}
     return [
         rules.generator.output[0].format(generator=name, seed=seed)
         for name in sorted(names - {None})
     ]
+
+
+def pools_of_runs():
+    """Return the pools that runs train on, and those that they are learned from, each once."""
+    return sorted(
+        {pool for run in study.runs.values() for pool in study.pools_behind(run.pool)}
+    )
 
 
 def track_file(run, seed):

@@ -3,7 +3,7 @@
 
 rule dataset:
     input:
-        lambda w: list(map(ancient, dataset_sources(w))),
+        lambda w: list(map(ancient, dataset_sources(w.dataset))),
     output:
         f"{RESULTS}/datasets/{{dataset}}{{at}}.h5",
     log:
@@ -12,7 +12,7 @@ rule dataset:
     params:
         settings=lambda w: study.settings.datasets[w.dataset].model_dump(),
         seed=lambda w: seed_of(w.at, study.settings.datasets[w.dataset].split_seed),
-        watched=lambda w: watched(*dataset_sources(w)),
+        watched=lambda w: watched(*dataset_sources(w.dataset)),
         code=lambda w: code_of("dataset.py", *slices.dataset_code(study, w.dataset)),
     message:
         "dataset {wildcards.dataset}{wildcards.at}"

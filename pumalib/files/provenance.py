@@ -169,7 +169,7 @@ def _find_installed(name: str) -> Path | None:
     return Path(spec.origin)
 
 
-def _imports(path: Path, below: Path, name: str = "") -> set[str]:
+def _imports(path: Path, below: Path, name: str = "") -> frozenset[str]:
     """Return the modules, ours and the user's, that a file imports anywhere: in functions and under conditions too.
 
     Args:
@@ -178,9 +178,15 @@ def _imports(path: Path, below: Path, name: str = "") -> set[str]:
         name: of the module in the file, for relative imports; "": a script.
     """
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    written = _imports_of(path, _stamp(path), package)
+    return _modules_imported(path, _stamp(path), package, below)
+
+
+@cache
+def _modules_imported(path: Path, stamp: tuple[int, int], package: str, below: Path) -> frozenset[str]:
+    written = _imports_of(path, package)
     found = {module for module in written if _find(module, below) is not None}
-    return found | {parent for module in found if not _is_ours(module) for parent in _packages_of(module, below)}
+    parents = {parent for module in found if not _is_ours(module) for parent in _packages_of(module, below)}
+    return frozenset(found | parents)
 
 
 def _packages_of(module: str, below: Path) -> Iterator[str]:
@@ -197,8 +203,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-@cache
-def _imports_of(path: Path, stamp: tuple[int, int], package: str) -> set[str]:
+def _imports_of(path: Path, package: str) -> set[str]:
     """Return every name that a file imports and that may be a module."""
     names: set[str] = set()
     for node in _executed(_parsed(path)):

@@ -1,0 +1,122 @@
+"""Which rules rerun when a module of this library changes, read off the fingerprints that rules carry.
+
+`python -m pumalib reruns` prints it as docs/reruns.md. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pumalib.files.provenance import LEFT_OUT, changes_no_number, code_fingerprint
+
+LIBRARY = Path(__file__).parents[1]
+SCRIPTS = LIBRARY.parent / "workflow_scripts"
+
+_NETWORKS = ("convnet", "mlp", "preact_resnet", "resnet", "small_cnn", "timm_adapter", "wide_resnet")
+_MARGINS = ("custom", "deepfool", "fast_margin", "refined_margin")
+_TRACKED = ("aign", "classification_difficulty", "el2n", "forgetting", "grand", "mean_loss", "random")
+_ATTACKS = ("autoattack", "clean", "cw_pgd", "minimum_norm", "pgd", "square")
+
+NAMED: Mapping[str, tuple[str, ...]] = {
+    "dataset": ("data.sources.digits", "data.sources.folder", "data.sources.npz", "data.sources.torchvision_datasets"),
+    "generator": (),
+    "synthetic": ("synthesis.methods.*",),
+    "learn_dataset": ("learning.methods.*", *[f"models.{name}" for name in _NETWORKS]),
+    "pool": (),
+    "selection": ("selection.policies.*", "selection.inside", "selection.pruning", "scores.table"),
+    "model": (
+        "training.methods.*",
+        *[f"models.{name}" for name in _NETWORKS],
+        "training.quantities.*",
+        "training.online.iaat",
+        "training.online.online_margin",
+    ),
+    "score_shard": (*[f"scores.{name}" for name in _MARGINS], *[f"models.{name}" for name in _NETWORKS]),
+    "score": (),
+    "tracked_score": tuple(f"scores.{name}" for name in _TRACKED),
+    "attack": (*[f"attacks.{name}" for name in _ATTACKS], *[f"models.{name}" for name in _NETWORKS]),
+    "results": (),
+    "report": ("reporting.kinds.*",),
+    "page": (),
+    "perceptron_shard": ("perceptron.students.*",),
+    "perceptron": (),
+    "perceptron_report": (),
+    "abstraction": (),
+    "abstraction_report": (),
+}
+"""The modules that a study can name behind each rule; ``*``: all of a package."""
+
+
+def modules() -> list[str]:
+    """Return the names of all modules of the library but packages' ``__init__`` files, sorted."""
+    found = [path.relative_to(LIBRARY).with_suffix("") for path in LIBRARY.rglob("*.py") if path.name != "__init__.py"]
+    return sorted(".".join(("pumalib", *path.parts)) for path in found)
+
+
+def fingerprints() -> dict[tuple[str, str], dict[str, str]]:
+    """Return the code fingerprint of each rule alone, named "", and with each module that a study can name."""
+    found = {}
+    for rule in NAMED:
+        script = SCRIPTS / f"{rule}.py"
+        found[rule, ""] = code_fingerprint(script)
+        for module in named_behind(rule):
+            found[rule, module] = code_fingerprint(script, module)
+    return found
+
+
+def named_behind(rule: str) -> Iterator[str]:
+    """Yield the full names of the modules that a study can name behind a rule."""
+    for name in NAMED[rule]:
+        module = f"pumalib.{name}"
+        if not name.endswith(".*"):
+            yield module
+            continue
+        package = module.removesuffix(".*")
+        for path in sorted(LIBRARY.joinpath(*package.split(".")[1:]).glob("*.py")):
+            if path.name != "__init__.py":
+                yield f"{package}.{path.stem}"
+
+
+def reruns() -> dict[str, dict[str, list[str]]]:
+    """Return, for each module, the rules that rerun when it changes, and for which named modules; [""]: always."""
+    table: dict[str, dict[str, list[str]]] = {module: {} for module in modules()}
+    taken = fingerprints()
+    for (rule, named), modules_reached in taken.items():
+        for module in modules_reached:
+            if module not in table or (named and module in taken[rule, ""]):
+                continue
+            table[module].setdefault(rule, []).append(named)
+    return table
+
+
+def as_page() -> str:
+    """Return the table as a page of Markdown."""
+    lines = [
+        "# What reruns when a module changes",
+        "",
+        "This page is written by `make reruns` from the code fingerprints of the rules, and a test edits each module to",
+        "see that it is true. A rule in plain type reruns for every study. `rule: x, y` reruns where a study names x or y.",
+        "Comments, docstrings and formatting never count. What follows from a job that reruns may run too, but a training,",
+        "score, attack, generator or learned pool whose inputs come out the same takes its result back without working.",
+        "",
+        "| module | rules |",
+        "|:--|:--|",
+    ]
+    lines += [f"| `{module.removeprefix('pumalib.')}` | {_cell(module, rules)} |" for module, rules in reruns().items()]
+    lines += ["", "## Left out of fingerprints", ""]
+    lines.append("Settings (`*settings.py`): their resolved values stand in the params of rules. Beside them:")
+    lines += ["", *[f"* `{module.removeprefix('pumalib.')}`: {reason}" for module, reason in LEFT_OUT.items()], ""]
+    return "\n".join(lines)
+
+
+def _cell(module: str, rules: Mapping[str, list[str]]) -> str:
+    if changes_no_number(module):
+        return "none: left out"
+    if not rules:
+        return "none: no job reaches it"
+    return "; ".join(rule if named == [""] else f"{rule}: {_listed(named)}" for rule, named in rules.items())
+
+
+def _listed(named: list[str]) -> str:
+    return ", ".join(name.rpartition(".")[2] for name in named)
