@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pumalib.errors import ConfigError
 from pumalib.settings import NAME_PATTERN, nearest
 
 Location = tuple[str | int, ...]
@@ -26,18 +25,6 @@ _WORDS = {
     "a valid number": "a number",
     "a valid boolean": "true or false",
 }
-
-
-def expect_name(name: str, names: Iterable[str], what: str, where: str) -> None:
-    """Refuse a name that is not among the names of `what`, with the nearest one.
-
-    Raises:
-        ConfigError: the name, what was expected and the key's path.
-    """
-    known = list(names)
-    if name not in known:
-        article = "an" if what[0] in "aeiou" else "a"
-        raise ConfigError(f'expected the name of {article} {what}, got "{name}"{nearest(name, known)} at {where}')
 
 
 def describe(error: ValidationError, model: type[BaseModel], prefix: Location, origin: str) -> str:

@@ -20,9 +20,7 @@ rule attack:
         settings=lambda w: slices.attack_settings(study, w.attack),
         threat=study.settings.threat.model_dump(),
         threads=THREADS,
-        code=lambda w: code_of(
-            "attack.py", *slices.attack_code(study, w.run, w.attack)
-        ),
+        code=lambda w: code_of("attack.py", *slices.attack_code(study, w.run, w.attack)),
     message:
         "attack {wildcards.run}, seed {wildcards.seed}, with {wildcards.attack}"
     script:

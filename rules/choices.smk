@@ -1,14 +1,16 @@
 """What the rules of the corridor ask the study: files, settings and code behind one output."""
 
 import re
+from importlib import import_module
 
+from pumalib.data.settings import source_module
 from pumalib.study import slices
 
 
 def dataset_sources(dataset):
     """Return the user's own files behind a dataset; downloads are not inputs."""
-    settings = study.settings.datasets[dataset].model_dump()
-    return [settings[key] for key in ("path", "train", "test") if settings.get(key)]
+    settings = study.settings.datasets[dataset]
+    return list(import_module(source_module(settings.source)).files(settings))
 
 
 def synthetic_files(pool):

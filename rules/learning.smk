@@ -24,9 +24,7 @@ rule learn_dataset:
         settings=lambda w: study.settings.pools[w.pool].learned.model_dump(),
         threat=study.settings.threat.model_dump(),
         threads=THREADS,
-        code=lambda w: code_of(
-            "learn_dataset.py", *slices.learning_code(study, w.pool)
-        ),
+        code=lambda w: code_of("learn_dataset.py", *slices.learning_code(study, w.pool)),
     message:
         "learn pool {wildcards.pool}, seed {wildcards.seed}"
     script:

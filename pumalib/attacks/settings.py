@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from pumalib.settings import Name, PositiveAmount, Settings
 
 
 class _AttackSettings(Settings):
+    norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
+    """Norms that the attack is made for."""
+
     runs: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Runs that are attacked so; none: all. No part of the attack itself."""
     norm: Norm | None = None
@@ -53,6 +56,7 @@ class PgdSettings(_PgdSettings):
 class SquareSettings(_AttackSettings):
     """The Square attack (Andriushchenko et al. 2020), L-inf; needs no gradient, so masking does not stop it."""
 
+    norms = ("linf",)
     method: Literal["square"]
     queries: int = Field(default=5000, gt=0)
     """Forward passes an image at most. 5,000, as AutoAttack takes; the paper takes 10,000 or more."""

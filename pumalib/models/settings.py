@@ -43,6 +43,8 @@ _TOTAL_STRIDES = {
     "pumalib.models.preact_resnet": 8,
     _WIDE_RESNET_MODULE: 4,
 }
+NORMALISED = ("convnet", "resnet-18", "preactresnet-18", "wrn-")
+"""How the names of our architectures with batch normalisation begin; their training steps cannot be unrolled."""
 _WITH_WIDTH = ("mlp", "convnet", "small-cnn")
 _EXAMPLES = (*_MODULES, "wrn-28-10", "wrn-70-16")
 

@@ -1,17 +1,80 @@
-"""Checks of learned pools. Imports no torch."""
+"""Checks of datasets and pools. Imports no torch."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 
+from pumalib.data.settings import HeldOutSyntheticSettings, NpzSyntheticSettings, source_module
+from pumalib.data.sources.npz import expect_shape, look_at
+from pumalib.data.sources.raw import SourceShape
 from pumalib.errors import ConfigError
 from pumalib.learning.settings import TriLevelSettings
-from pumalib.models.settings import ImageShape, architecture_origin, check_architecture
-from pumalib.setting_errors import expect_name
+from pumalib.study.names import expect_name
 from pumalib.study.study import Study
 
-NORMALISED = ("convnet", "resnet-18", "preactresnet-18", "wrn-")
-"""How the names of our architectures with batch normalisation begin; their training steps cannot be unrolled."""
+Shapes = Mapping[str, SourceShape]
+"""What the images of each dataset are."""
+
+
+def look_at_datasets(study: Study) -> Shapes:
+    """Return what the images of each dataset are.
+
+    Raises:
+        ConfigError: a file that is not there or cannot be read.
+    """
+    return {
+        name: importlib.import_module(source_module(settings.source)).look(settings, f"datasets.{name}")
+        for name, settings in study.settings.datasets.items()
+    }
+
+
+def check_pools(study: Study, shapes: Shapes) -> None:
+    """Refuse pools whose parts do not fit each other.
+
+    Raises:
+        ConfigError: the first problem found.
+    """
+    settings = study.settings
+    for name, generator in settings.generators.items():
+        expect_name(generator.dataset, settings.datasets, "dataset", f"generators.{name}.dataset")
+    check_starts(study)
+    for name, pool in settings.pools.items():
+        where = f"pools.{name}"
+        if pool.dataset is None:
+            continue
+        expect_name(pool.dataset, settings.datasets, "dataset", f"{where}.dataset")
+        synthetic = pool.synthetic
+        if isinstance(synthetic, NpzSyntheticSettings):
+            _check_npz_pool(pool.dataset, synthetic, shapes[pool.dataset], f"{where}.synthetic")
+        elif isinstance(synthetic, HeldOutSyntheticSettings):
+            if settings.datasets[pool.dataset].held_out_fraction == 0:
+                raise ConfigError(
+                    f"expected held_out_fraction above 0 in datasets.{pool.dataset} for {where}.synthetic, got 0"
+                )
+        elif synthetic is not None:
+            expect_name(synthetic.generator, settings.generators, "generator", f"{where}.synthetic.generator")
+            trained_on = settings.generators[synthetic.generator].dataset
+            if trained_on != pool.dataset:
+                raise ConfigError(
+                    f"expected a generator trained on {pool.dataset}, the pool's dataset, got {synthetic.generator}, "
+                    f"trained on {trained_on}, at {where}.synthetic.generator"
+                )
+
+
+def _check_npz_pool(dataset: str, synthetic: NpzSyntheticSettings, expected: SourceShape, where: str) -> None:
+    count, found = look_at(synthetic.path, f"{where}.path")
+    expect_shape(found.image_shape, expected.image_shape, f"dataset {dataset}", f"{where}.path")
+    known, num_classes = expected.num_classes, found.num_classes or 0
+    if known is not None and num_classes > known:
+        raise ConfigError(
+            f"expected labels in [0, {known}), the classes of dataset {dataset}, got {num_classes - 1} "
+            f"in {synthetic.path} at {where}.path"
+        )
+    if synthetic.count is not None and synthetic.count > count:
+        raise ConfigError(
+            f"expected a count of at most {count}, the rows of {synthetic.path}, got {synthetic.count} at {where}.count"
+        )
 
 
 def check_starts(study: Study) -> None:
@@ -33,34 +96,15 @@ def check_starts(study: Study) -> None:
                 )
 
 
-def check_learned_pools(study: Study, shapes: Mapping[str, tuple[ImageShape, int | None]]) -> None:
-    """Refuse models and networks that do not fit the images to learn.
-
-    Args:
-        study: whose runs and pools are known to exist.
-        shapes: (H, W, C) and the number of classes, or None, of each dataset.
+def check_learned_pools(study: Study) -> None:
+    """Refuse models of other images than those to learn.
 
     Raises:
         ConfigError: the first problem found.
     """
     for name, pool in study.settings.pools.items():
-        if isinstance(pool.learned, TriLevelSettings):
-            _check_networks(pool.learned, *shapes[study.dataset_of_pool(name)], f"pools.{name}.learned")
-        elif pool.learned is not None:
+        if pool.learned is not None and not isinstance(pool.learned, TriLevelSettings):
             _check_model(study, name, pool.learned.model, f"pools.{name}.learned.model")
-
-
-def _check_networks(settings: TriLevelSettings, shape: ImageShape, num_classes: int | None, where: str) -> None:
-    for index, architecture in enumerate(settings.architectures):
-        if architecture_origin(architecture.name) == "built-in" and architecture.name.startswith(NORMALISED):
-            raise ConfigError(
-                f"expected a network without batch normalisation, whose training can be unrolled, got "
-                f"{architecture.name} at {where}.architectures[{index}]; use mlp or small-cnn"
-            )
-        try:
-            check_architecture(architecture, shape, num_classes or 2)
-        except ConfigError as error:
-            raise ConfigError(f"{error} at {where}.architectures[{index}]") from None
 
 
 def _check_model(study: Study, pool: str, run: str, where: str) -> None:

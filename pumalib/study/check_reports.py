@@ -20,7 +20,7 @@ from pumalib.reporting.settings import (
     TradeOffSettings,
 )
 from pumalib.scores.settings import MarginSettings
-from pumalib.setting_errors import expect_name
+from pumalib.study.names import expect_name
 from pumalib.study.study import Study
 from pumalib.training.online.settings import OnlineEpsilonSettings
 

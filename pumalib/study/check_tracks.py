@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pumalib.errors import ConfigError
 from pumalib.scores.settings import ClassificationDifficultySettings, TrackedScore
 from pumalib.study.study import Study
-from pumalib.tracks.passes import VISITS, epochs_of, names_of, options_of, passes_of
+from pumalib.tracks.passes import VISITS, PassPlan, plan_of
+
+Passes = Mapping[str, PassPlan]
+"""Passes of one run by quantity, or of one quantity by run."""
 
 
 def check_one_pool(study: Study, score: TrackedScore, where: str) -> None:
@@ -29,23 +34,24 @@ def check_tracks(study: Study) -> None:
     Raises:
         ConfigError: the first problem found.
     """
-    for name in study.runs:
-        _check_track(study, name)
+    plans = {name: plan_of(run.track, run.training.epochs) for name, run in study.runs.items()}
+    for name, (passes, _) in plans.items():
+        _check_track(study, name, passes)
     for name, score in study.settings.scores.items():
         if isinstance(score, TrackedScore):
-            _check_tracked(study, score, name)
+            _check_tracked({run: plans[run] for run in score.tracked}, score, name)
 
 
-def _check_track(study: Study, name: str) -> None:
+def _check_track(study: Study, name: str, passes: Passes) -> None:
     run, where = study.runs[name], f"runs.{name}.track"
-    for quantity, wanted in passes_of(run.track).items():
+    for quantity, (wanted, *_) in passes.items():
         for key in ("first_epoch", "last_epoch"):
             if (getattr(wanted, key) or 1) > run.training.epochs:
                 raise ConfigError(
                     f"expected {key} of at most {run.training.epochs}, the run's epochs, got {getattr(wanted, key)} "
                     f"at {where}.{quantity}.{key}; lower it, or train longer"
                 )
-        if wanted.inputs == "attacked" and run.training.method == "natural":
+        if wanted.inputs == "attacked" and not run.training.has_attack:
             raise ConfigError(
                 f"expected inputs: clean with natural training, which has no attack, got attacked at {where}.{quantity}"
             )
@@ -56,9 +62,9 @@ def _check_track(study: Study, name: str) -> None:
             )
 
 
-def _check_tracked(study: Study, score: TrackedScore, name: str) -> None:
+def _check_tracked(plans: Mapping[str, tuple[Passes, tuple[str, ...]]], score: TrackedScore, name: str) -> None:
     """Find a quantity that all runs track, and epochs of each run that the score counts."""
-    by_run = {run: names_of(study.runs[run].track) for run in score.tracked}
+    by_run = {run: names for run, (_, names) in plans.items()}
     common = [wanted for wanted in score.quantities if all(wanted in names for names in by_run.values())]
     if not common:
         run, names = next((run, names) for run, names in by_run.items() if not {*names} & {*score.quantities[:1]})
@@ -69,20 +75,20 @@ def _check_tracked(study: Study, score: TrackedScore, name: str) -> None:
     if common[0] == VISITS:
         _check_no_window(score, name)
         return
-    for run in score.tracked:
-        _check_window(study, run, common[0], score, name)
-    _check_one_norm(study, common[0], score, name)
+    tracked = {run: passes[common[0]] for run, (passes, _) in plans.items()}
+    for run, plan in tracked.items():
+        _check_window(plan, score, f"runs.{run} tracks {common[0]}", name)
+    _check_one_norm(tracked, common[0], name)
 
 
-def _check_one_norm(study: Study, quantity: str, score: TrackedScore, name: str) -> None:
+def _check_one_norm(tracked: Passes, quantity: str, name: str) -> None:
     """Refuse to average norms of gradients that are not of one kind."""
-    norms = {run: options_of(passes_of(study.runs[run].track)[quantity]).get("norm") for run in score.tracked}
-    first = score.tracked[0]
-    for run, norm in norms.items():
-        if norm != norms[first]:
+    first, *others = tracked
+    for run in others:
+        if tracked[run].norm != tracked[first].norm:
             raise ConfigError(
-                f"expected runs that track {quantity} in one norm, got {norms[first]} from {first} and {norm} from "
-                f"{run} at scores.{name}.tracked; make a score for each"
+                f"expected runs that track {quantity} in one norm, got {tracked[first].norm} from {first} and "
+                f"{tracked[run].norm} from {run} at scores.{name}.tracked; make a score for each"
             )
 
 
@@ -95,13 +101,12 @@ def _check_no_window(score: TrackedScore, name: str) -> None:
         )
 
 
-def _check_window(study: Study, run: str, quantity: str, score: TrackedScore, name: str) -> None:
-    resolved = study.runs[run]
-    epochs = epochs_of(passes_of(resolved.track)[quantity], resolved.training.epochs)
-    last = resolved.training.epochs if score.last_epoch is None else score.last_epoch
+def _check_window(plan: PassPlan, score: TrackedScore, tracking: str, name: str) -> None:
+    epochs = plan.epochs
+    last = plan.last_epoch if score.last_epoch is None else score.last_epoch
     if not any(score.first_epoch <= epoch <= last for epoch in epochs):
         raise ConfigError(
-            f"expected an epoch among {epochs[0]}..{epochs[-1]} (every {epochs.step}), where runs.{run} tracks "
-            f"{quantity}, got first_epoch {score.first_epoch} and last_epoch {last} at scores.{name}; "
+            f"expected an epoch among {epochs[0]}..{epochs[-1]} (every {epochs.step}), where {tracking}, "
+            f"got first_epoch {score.first_epoch} and last_epoch {last} at scores.{name}; "
             "move the window, or track other epochs"
         )

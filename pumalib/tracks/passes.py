@@ -20,6 +20,31 @@ class Kind(NamedTuple):
     is_augmented: bool
 
 
+class PassPlan(NamedTuple):
+    """A quantity that a training gathers.
+
+    Attributes:
+        settings: of the pass.
+        epochs: after which the pool is looked at.
+        last_epoch: of the training.
+        norm: of the gradient; None: the quantity has none.
+    """
+
+    settings: PassSettings
+    epochs: range
+    last_epoch: int
+    norm: str | None
+
+
+def plan_of(track: TrackSettings, epochs: int) -> tuple[dict[str, PassPlan], tuple[str, ...]]:
+    """Return the passes of a training of so many epochs, by quantity, and the names of everything gathered."""
+    passes = {
+        name: PassPlan(wanted, epochs_of(wanted, epochs), epochs, options_of(wanted).get("norm"))
+        for name, wanted in passes_of(track).items()
+    }
+    return passes, names_of(track)
+
+
 def passes_of(track: TrackSettings) -> dict[str, PassSettings]:
     """Return the quantities that need passes over the pool, by name."""
     found = {name: getattr(track, name) for name in PASSES}

@@ -8,7 +8,17 @@ import numpy as np
 
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import DigitsSettings
-from pumalib.data.sources.raw import RawDataset
+from pumalib.data.sources.raw import RawDataset, SourceShape
+
+
+def look(settings: DigitsSettings, where: str) -> SourceShape:
+    """Return what the images are, without loading them."""
+    return SourceShape((8, 8, 1), 10)
+
+
+def files(settings: DigitsSettings) -> tuple[str, ...]:
+    """Return the user's own files: none."""
+    return ()
 
 
 def load(settings: DigitsSettings, data_dir: Path) -> RawDataset:

@@ -9,8 +9,24 @@ from tqdm import tqdm
 
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import FolderSettings
-from pumalib.data.sources.raw import RawDataset
-from pumalib.errors import DataError
+from pumalib.data.sources.raw import RawDataset, SourceShape
+from pumalib.errors import ConfigError, DataError
+
+
+def look(settings: FolderSettings, where: str) -> SourceShape:
+    """Return what the images will be, without reading them.
+
+    Raises:
+        ConfigError: no such folder.
+    """
+    if not Path(settings.path).is_dir():
+        raise ConfigError(f"expected a folder, found none at {settings.path}, named at {where}.path")
+    return SourceShape((settings.image_size, settings.image_size, settings.channels), None)
+
+
+def files(settings: FolderSettings) -> tuple[str, ...]:
+    """Return the user's own folder."""
+    return (settings.path,)
 
 
 def load(settings: FolderSettings, data_dir: Path) -> RawDataset:

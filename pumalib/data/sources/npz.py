@@ -20,13 +20,56 @@ from numpy.typing import NDArray
 
 from pumalib.data.images import LabelledImages, check_image_form, check_labels, scratch_array, stratified_rows
 from pumalib.data.settings import NpzDatasetSettings
-from pumalib.data.sources.raw import RawDataset
-from pumalib.errors import DataError
+from pumalib.data.sources.raw import RawDataset, SourceShape
+from pumalib.errors import ConfigError, DataError
 from pumalib.randomness import numpy_generator
 
 _BLOCK_BYTES = 1 << 23
 _UNREADABLE = (OSError, EOFError, RuntimeError, UnicodeDecodeError, struct.error, zipfile.BadZipFile, zlib.error)
 """What `zipfile` raises over damaged, encrypted or oddly compressed files."""
+
+
+def look(settings: NpzDatasetSettings, where: str) -> SourceShape:
+    """Return what the images are, from the headers and labels of the files.
+
+    Raises:
+        ConfigError: a file that is not there or cannot be read, or test images of another shape.
+    """
+    _, train = look_at(settings.train, f"{where}.train")
+    if settings.test is not None:
+        _, test = look_at(settings.test, f"{where}.test")
+        expect_shape(test.image_shape, train.image_shape, settings.train, f"{where}.test")
+    return SourceShape(train.image_shape, len(settings.class_names) if settings.class_names else train.num_classes)
+
+
+def look_at(path: str, where: str) -> tuple[int, SourceShape]:
+    """Return the number of images of a file and what they are.
+
+    Raises:
+        ConfigError: it is not there, or cannot be read.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"expected a file, found none at {path}, named at {where}")
+    try:
+        (count, height, width, channels), num_classes = npz_image_shape(path)
+    except DataError as error:
+        raise ConfigError(f"{error}, named at {where}") from None
+    return count, SourceShape((height, width, channels), num_classes)
+
+
+def expect_shape(shape: tuple[int, ...], expected: tuple[int, ...], like: str, where: str) -> None:
+    """Refuse images of another shape.
+
+    Raises:
+        ConfigError: they are.
+    """
+    if shape != expected:
+        raise ConfigError(f"expected images of shape {expected}, as in {like}, got {shape} at {where}")
+
+
+def files(settings: NpzDatasetSettings) -> tuple[str, ...]:
+    """Return the user's own files."""
+    return (settings.train,) if settings.test is None else (settings.train, settings.test)
 
 
 def load(settings: NpzDatasetSettings, data_dir: Path) -> RawDataset:

@@ -1,10 +1,27 @@
-"""What every data source hands over."""
+"""What every data source hands over.
+
+A source is a module with three functions: `look(settings, where)`, what its images are, for checks before any job;
+`files(settings)`, the user's own files, which the workflow watches; and `load(settings, data_dir)`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pumalib.data.images import LabelledImages
+
+
+class SourceShape(NamedTuple):
+    """What the images of a source are.
+
+    Attributes:
+        image_shape: (H, W, C).
+        num_classes: None where only reading all of them could tell.
+    """
+
+    image_shape: tuple[int, int, int]
+    num_classes: int | None
 
 
 @dataclass(frozen=True)

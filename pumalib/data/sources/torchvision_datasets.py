@@ -13,8 +13,8 @@ import numpy as np
 
 from pumalib.files.artifacts import file_fingerprint
 from pumalib.data.images import LabelledImages
-from pumalib.data.settings import TorchvisionSettings
-from pumalib.data.sources.raw import RawDataset
+from pumalib.data.settings import TORCHVISION_SHAPES, TorchvisionSettings
+from pumalib.data.sources.raw import RawDataset, SourceShape
 from pumalib.errors import DataError
 
 _CLASSES = {
@@ -41,6 +41,16 @@ _UNPACKED = {
     },
 }
 """SHA-256 of MNIST's files as unpacked from those with torchvision's md5."""
+
+
+def look(settings: TorchvisionSettings, where: str) -> SourceShape:
+    """Return what the images are, without loading them."""
+    return SourceShape(*TORCHVISION_SHAPES[settings.source])
+
+
+def files(settings: TorchvisionSettings) -> tuple[str, ...]:
+    """Return the user's own files: none, torchvision checks what it downloads."""
+    return ()
 
 
 def load(settings: TorchvisionSettings, data_dir: Path) -> RawDataset:

@@ -1,0 +1,95 @@
+"""Checks of runs: their pools, cuts, epsilons and devices. Imports no torch."""
+
+from __future__ import annotations
+
+from pumalib.errors import ConfigError
+from pumalib.scores.settings import MarginSettings
+from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin
+from pumalib.study.names import expect_name
+from pumalib.study.study import Study
+from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings
+
+
+def check_runs(study: Study) -> None:
+    """Refuse runs that name what is not there, or what does not fit them.
+
+    Raises:
+        ConfigError: the first problem found.
+    """
+    for name, run in study.runs.items():
+        where = f"runs.{name}"
+        for index, cut in enumerate(run.prune):
+            if cut.by != RANDOM:
+                _expect_score(study, name, cut.by, f"{where}.prune[{index}].by", also=(RANDOM,))
+        _check_devices(study, name)
+        _check_epsilon(study, name)
+
+
+def expect_pools(study: Study) -> None:
+    """Refuse runs on pools that are not there.
+
+    Raises:
+        ConfigError: the first one found.
+    """
+    for name, run in study.runs.items():
+        expect_name(run.pool, study.settings.pools, "pool", f"runs.{name}.pool")
+
+
+def _expect_score(study: Study, run: str, score: str, where: str, also: tuple[str, ...] = ()) -> None:
+    expect_name(score, [*study.settings.scores, *also], "score", where)
+    if study.score_pool(score) != study.runs[run].pool:
+        raise ConfigError(
+            f"expected a score of pool {study.runs[run].pool}, got {score}, a score of pool {study.score_pool(score)}, "
+            f"at {where}"
+        )
+
+
+def _check_devices(study: Study, name: str) -> None:
+    training, where = study.runs[name].training, f"runs.{name}.training.devices"
+    if training.devices > training.batch_size:
+        raise ConfigError(
+            f"expected devices of at most the batch_size {training.batch_size}, a row each, got {training.devices} at "
+            f"{where}; lower it"
+        )
+    if training.devices > 1 and training.compile:
+        raise ConfigError(
+            f"expected devices 1 with compile, which does not work over several, got {training.devices} at {where}; "
+            "leave one of them out"
+        )
+
+
+def _check_epsilon(study: Study, name: str) -> None:
+    run, where = study.runs[name], f"runs.{name}.epsilon"
+    if not run.training.has_attack and run.epsilon != FixedEpsilon():
+        raise ConfigError(f"expected no epsilon with natural training, got policy {run.epsilon.policy} at {where}")
+    if isinstance(run.epsilon, OnlineEpsilonSettings):
+        _check_warmup(run.epsilon, run.training.epochs, where)
+        return
+    if run.epsilon.where is not None:
+        _expect_score(study, name, run.epsilon.where.score, f"{where}.where.score")
+    if isinstance(run.epsilon, FromMargin):
+        _check_margin_score(study, name, run.epsilon.score, f"{where}.score")
+
+
+def _check_warmup(policy: OnlineEpsilonSettings, epochs: int, where: str) -> None:
+    """Refuse a warm-up as long as the training: what should follow it would never come."""
+    if policy.warmup_epochs < epochs or (not isinstance(policy, IaatEpsilon) and policy.prune_above is None):
+        return
+    what = "move no epsilon" if isinstance(policy, IaatEpsilon) else "drop no row"
+    raise ConfigError(
+        f"expected warmup_epochs below the {epochs} epochs of training, got {policy.warmup_epochs} at "
+        f"{where}.warmup_epochs, which would {what}; lower it"
+    )
+
+
+def _check_margin_score(study: Study, run: str, name: str, where: str) -> None:
+    _expect_score(study, run, name, where)
+    score = study.settings.scores[name]
+    if not isinstance(score, MarginSettings):
+        raise ConfigError(f"expected a margin score, got {name} ({score.method}) at {where}")
+    norm = score.norm or study.settings.threat.norm
+    if norm != study.settings.threat.norm:
+        raise ConfigError(
+            f"expected margins in the threat's norm {study.settings.threat.norm}, got {norm} from score "
+            f"{name} at {where}"
+        )
