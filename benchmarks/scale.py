@@ -126,7 +126,7 @@ def make_pool(num_rows: int, folder: Path) -> Path:
     rng = np.random.default_rng(0)
     labels = np.arange(num_rows, dtype=np.int64) % 10
     few = np.arange(100) % 10
-    with create_artifact(folder / "dataset.h5", "dataset", settings={}, inputs={}) as file:
+    with create_artifact(folder / "dataset.h5", "dataset") as file:
         file.attrs["class_names"] = [str(name) for name in range(10)]
         store(
             file.create_group("train"),
@@ -134,7 +134,7 @@ def make_pool(num_rows: int, folder: Path) -> Path:
             lambda _, count: rng.integers(256, size=(count, *SHAPE), dtype=np.uint8),
         )
     block = rng.integers(256, size=(BLOCK, *SHAPE), dtype=np.uint8)
-    with create_artifact(folder / "synthetic.h5", "synthetic", settings={}, inputs={}) as file:
+    with create_artifact(folder / "synthetic.h5", "synthetic") as file:
         store(file, labels, lambda first, count: numbered(block[:count], first))
     build_pool(folder / "dataset.h5", folder / "synthetic.h5", folder / "pool.h5", {})
     drop_caches(folder / "synthetic.h5")

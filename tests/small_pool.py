@@ -1,7 +1,6 @@
 """The files that a training reads, small: dark and bright images."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -9,7 +8,8 @@ from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool
 from pumalib.files.artifacts import create_artifact
-from pumalib.selection.stage import SelectionPlan, make_selection
+from pumalib.selection.settings import SelectionSettings
+from pumalib.selection.stage import make_selection
 
 
 def write_small_pool(folder: Path) -> None:
@@ -17,11 +17,12 @@ def write_small_pool(folder: Path) -> None:
     generator = np.random.default_rng(0)
     labels = np.arange(40) % 2
     images = 60 + 60 * labels[:, None, None, None] + generator.integers(90, size=(40, 4, 4, 1))
-    with create_artifact(folder / "dataset.h5", "dataset", settings={}, inputs={}) as file:
+    with create_artifact(folder / "dataset.h5", "dataset") as file:
         file.attrs["class_names"] = ["dark", "bright"]
         for split in ("train", "test"):
             write_images(file.create_group(split), LabelledImages(images.astype(np.uint8), labels))
     build_pool(folder / "dataset.h5", None, folder / "pool.h5", {})
-    settings: dict[str, Any] = {"prune": [], "epsilon": {"policy": "fixed"}, "synthetic_fraction": 0.5}
-    plan = SelectionPlan.from_settings({**settings, "threat": {"norm": "linf", "epsilon": 0.1}}, 0)
-    make_selection(plan, folder / "pool.h5", {}, folder / "selection.h5", {})
+    settings = SelectionSettings.model_validate(
+        {"prune": [], "epsilon": {"policy": "fixed"}, "threat": {"epsilon": 0.1}, "synthetic_fraction": 0.5}
+    )
+    make_selection(settings, seed=0, pool=folder / "pool.h5", scores={}, output=folder / "selection.h5")

@@ -26,7 +26,7 @@ def write_dataset() -> Callable[..., Path]:
     """Return a writer of dataset files with the given splits."""
 
     def write(path: Path, num_classes: int = 4, **splits: LabelledImages) -> Path:
-        with create_artifact(path, "dataset", settings={}, inputs={}) as file:
+        with create_artifact(path, "dataset") as file:
             file.attrs["class_names"] = [f"class {label}" for label in range(num_classes)]
             for name, split in splits.items():
                 write_images(file.create_group(name), split)
@@ -40,7 +40,7 @@ def write_synthetic() -> Callable[..., Path]:
     """Return a writer of synthetic files."""
 
     def write(path: Path, images: LabelledImages) -> Path:
-        with create_artifact(path, "synthetic", settings={}, inputs={}) as file:
+        with create_artifact(path, "synthetic") as file:
             write_images(file, images)
         return path
 

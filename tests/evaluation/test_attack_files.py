@@ -35,10 +35,10 @@ def _one_thread():
 def study(tmp_path):
     """Write a model, and a dataset whose test labels are right and wrong by turns."""
     model = build_model(ARCHITECTURE, SHAPE, 3)
-    save_trained(model, tmp_path / "model", ARCHITECTURE, SHAPE, ("a", "b", "c"), settings={}, inputs={})
+    save_trained(model, tmp_path / "model", ARCHITECTURE, SHAPE, ("a", "b", "c"))
     images = np.random.default_rng(0).integers(0, 256, (31, *SHAPE), np.uint8)
     labels = np.arange(31, dtype=np.int64) % 3
-    with create_artifact(tmp_path / "data.h5", "dataset", settings={}, inputs={}) as file:
+    with create_artifact(tmp_path / "data.h5", "dataset") as file:
         file.attrs["class_names"] = ["a", "b", "c"]
         write_images(file.create_group("test"), LabelledImages(images, labels))
         write_images(file.create_group("validation"), LabelledImages(images[:5], labels[:5]))
@@ -91,7 +91,7 @@ def test_the_version_of_an_optional_package_behind_an_attack_is_recorded(study):
         assert "pyautoattack" not in json.loads(file.attrs["library_versions"])
     package = pytest.importorskip("pyautoattack", reason="the extra autoattack is not installed")
     four = build_model(ARCHITECTURE, SHAPE, 4)
-    save_trained(four, study / "model", ARCHITECTURE, SHAPE, ("a", "b", "c", "d"), settings={}, inputs={})
+    save_trained(four, study / "model", ARCHITECTURE, SHAPE, ("a", "b", "c", "d"))
     with h5py.File(study / "data.h5", "a") as file:
         file.attrs["class_names"] = ["a", "b", "c", "d"]
     seal(study / "data.h5")
@@ -105,7 +105,7 @@ def test_the_version_of_an_optional_package_behind_an_attack_is_recorded(study):
 
 def test_a_model_of_other_images_or_classes_is_refused(study):
     other = build_model(ARCHITECTURE, SHAPE, 4)
-    save_trained(other, study / "four", ARCHITECTURE, SHAPE, ("a", "b", "c", "d"), settings={}, inputs={})
+    save_trained(other, study / "four", ARCHITECTURE, SHAPE, ("a", "b", "c", "d"))
     with pytest.raises(DataError, match="in 4 classes"):
         attack(study, CleanSettings(method="clean"), model_path=study / "four")
     assert not (study / "attack.h5").exists()
@@ -120,7 +120,7 @@ def test_accuracies_are_read_off_the_rows(tmp_path):
 
 
 def write_table(path, kind="attack", **columns):
-    with create_artifact(path, kind, settings={}, inputs={}) as file:
+    with create_artifact(path, kind) as file:
         file.attrs["method"], file.attrs["split"] = "clean", "test"
         for name, values in columns.items():
             file.create_dataset(name, data=np.asarray(values))

@@ -24,21 +24,27 @@ from pumalib.files.artifacts import (
     writing,
 )
 from pumalib.files.digests import seal
+from pumalib.files.origin import Input, Origin
 
 
 class Interruption(BaseException):
     """An end that no `except Exception` catches, as Ctrl-C."""
 
 
+def an_origin(folder: Path) -> Origin:
+    inputs = {"pool": Input(folder / "pool.h5", "f", "train"), "model": Input(None, "g")}
+    return Origin(settings={"b": 1, "a": [1, 2]}, inputs=inputs, code={"m": "c"})
+
+
 def make(path: Path, kind: str = "scores", value: int = 0) -> Path:
-    with create_artifact(path, kind, settings={"b": 1, "a": [1, 2]}, inputs={"pool": "f"}, code={"m": "c"}) as file:
+    with create_artifact(path, kind, an_origin(path.parent)) as file:
         file.create_dataset("score", data=np.arange(300) + value)
         file.create_group("group").attrs["x"] = 1
     return path
 
 
 def fail_over_artifact(path: Path, error: type[BaseException]) -> None:
-    with create_artifact(path, "scores", settings={}, inputs={}) as file:
+    with create_artifact(path, "scores") as file:
         file.create_dataset("score", data=np.arange(3))
         raise error
 
@@ -67,7 +73,7 @@ def test_failure_while_writing_leaves_the_folder_as_it_was(
 def test_file_is_not_at_its_place_before_it_is_complete(tmp_path: Path) -> None:
     target = make(tmp_path / "file.h5")
     before = target.read_bytes()
-    with create_artifact(target, "scores", settings={}, inputs={}) as file:
+    with create_artifact(target, "scores") as file:
         file.create_dataset("score", data=np.arange(3))
         file.flush()
         assert target.read_bytes() == before
@@ -88,7 +94,7 @@ def test_nothing_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
-    assert make(tmp_path / "a.h5").read_bytes() == make(tmp_path / "other/name.h5").read_bytes()
+    assert make(tmp_path / "a.h5").read_bytes() == make(tmp_path / "other/a.h5").read_bytes()
     assert make(tmp_path / "a.h5").read_bytes() != make(tmp_path / "b.h5", value=1).read_bytes()
 
 
@@ -105,9 +111,12 @@ def test_artifact_carries_its_schema_settings_inputs_and_code(tmp_path: Path) ->
     assert attributes["schema"] == "puma.scores"
     assert attributes["schema_version"] == SCHEMA_VERSIONS["scores"]
     assert attributes["settings"] == '{"a": [1, 2], "b": 1}'
-    assert attributes["inputs"] == '{"pool": "f"}'
+    assert attributes["inputs"] == (
+        '{"model": {"fingerprint": "g"}, "pool": {"fingerprint": "f", "part": "train", "path": "pool.h5"}}'
+    )
     assert attributes["code"] == '{"m": "c"}'
-    assert set(attributes) == {"schema", "schema_version", "settings", "inputs", "code", "library_versions"}
+    assert attributes["place"] == "a.h5"
+    assert set(attributes) == {"schema", "schema_version", "settings", "inputs", "code", "place", "library_versions"}
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.1, 0.5, 0.9, 0.999])
@@ -165,9 +174,9 @@ def set_attribute(path: Path, name: str, value: Any) -> None:
     [
         ("schema", "puma.pool", r"expected schema puma\.scores, got puma\.pool at .*; give the scores file"),
         ("schema", None, r"expected schema puma\.scores, got none"),
-        ("schema_version", 2, r"expected version 1 of puma\.scores, got 2 at .*make it again"),
-        ("schema_version", "one", r"expected version 1 of puma\.scores, got one"),
-        ("schema_version", None, r"expected version 1 of puma\.scores, got none"),
+        ("schema_version", 3, r"expected version 1 or 2 of puma\.scores, got 3 at .*make it again"),
+        ("schema_version", "one", r"expected version 1 or 2 of puma\.scores, got one"),
+        ("schema_version", None, r"expected version 1 or 2 of puma\.scores, got none"),
     ],
 )
 def test_artifact_of_another_kind_or_version_is_refused(tmp_path: Path, name: str, value: Any, message: str) -> None:
@@ -178,7 +187,7 @@ def test_artifact_of_another_kind_or_version_is_refused(tmp_path: Path, name: st
 
 
 def test_unknown_kind_cannot_be_created(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), create_artifact(tmp_path / "a.h5", "skores", settings={}, inputs={}):
+    with pytest.raises(KeyError), create_artifact(tmp_path / "a.h5", "skores"):
         pass
     assert os.listdir(tmp_path) == []
 

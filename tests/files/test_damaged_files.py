@@ -28,12 +28,13 @@ from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained, save_trained
 from pumalib.scores.table import ScoreTable, read_scores, write_scores
-from pumalib.selection.stage import SelectionPlan, make_selection
+from pumalib.selection.settings import SelectionSettings
+from pumalib.selection.stage import make_selection
 from pumalib.tracks.file import Quantity, Track, Visits, read_track, write_track
 
 SHAPE = (4, 4, 1)
 ARCHITECTURE = ArchitectureSettings(name="mlp", width=8)
-PLAN = {
+SELECTION = {
     "prune": [{"by": "margin", "drop": "easiest", "fraction": 0.2}],
     "epsilon": {"policy": "fixed"},
     "threat": {"norm": "linf", "epsilon": 0.1},
@@ -48,13 +49,13 @@ def rows(seed: int, count: int) -> LabelledImages:
 
 def write_study(folder: Path, seed: int) -> None:
     """Write a file of every kind."""
-    with create_artifact(folder / "dataset.h5", "dataset", settings={}, inputs={}) as file:
+    with create_artifact(folder / "dataset.h5", "dataset") as file:
         file.attrs["class_names"] = ["a", "b", "c"]
         for number, name in enumerate(("train", "test")):
             write_images(file.create_group(name), rows(seed + 3 + number, 30))
-    with create_artifact(folder / "synthetic.h5", "synthetic", settings={}, inputs={}) as file:
+    with create_artifact(folder / "synthetic.h5", "synthetic") as file:
         write_images(file, rows(seed + 1, 12))
-    with create_artifact(folder / "learned.h5", "learned", settings={}, inputs={}) as file:
+    with create_artifact(folder / "learned.h5", "learned") as file:
         file.attrs["class_names"] = ["a", "b", "c"]
         write_images(file, rows(seed + 2, 12))
         file.create_dataset("source", data=np.zeros(12, np.uint8))
@@ -63,14 +64,19 @@ def write_study(folder: Path, seed: int) -> None:
     generator = np.random.default_rng(seed)
     margins, converged = generator.random(42).astype(np.float32), {"converged": np.ones(42, bool)}
     table = ScoreTable(margins, np.ones(42, bool), "easier", "pixels", "deepfool", pool, "m", "linf", columns=converged)
-    write_scores(table, folder / "scores.h5", {})
+    write_scores(table, folder / "scores.h5")
     quantity = Quantity(np.arange(1, 3), generator.random((2, 42)).astype(np.float32))
     track = Track(42, {"loss": quantity}, Visits(np.arange(42, dtype=np.int32), np.zeros(42, np.int32)))
-    write_track(track, folder / "track.h5", pool, settings={}, inputs={})
-    plan = SelectionPlan.from_settings(PLAN, seed)
-    make_selection(plan, folder / "pool.h5", {"margin": folder / "scores.h5"}, folder / "selection.h5", PLAN)
+    write_track(track, folder / "track.h5", pool)
+    make_selection(
+        SelectionSettings.model_validate(SELECTION),
+        seed=seed,
+        pool=folder / "pool.h5",
+        scores={"margin": folder / "scores.h5"},
+        output=folder / "selection.h5",
+    )
     network = build_model(ARCHITECTURE, SHAPE, 3, seed)
-    save_trained(network, folder / "model.safetensors", ARCHITECTURE, SHAPE, ("a", "b", "c"), settings={}, inputs={})
+    save_trained(network, folder / "model.safetensors", ARCHITECTURE, SHAPE, ("a", "b", "c"))
     attack_model(
         CleanSettings(method="clean"),
         ThreatSettings(epsilon=0.1),
@@ -237,7 +243,7 @@ def test_file_of_another_schema_version_is_refused(study: Path, kind: Kind) -> N
         with h5py.File(path, "r+") as file:
             file.attrs["schema_version"] = 99
         seal(path)
-        with pytest.raises(PumaError, match=r"expected version 1 of puma\.\w+, got 99 at .*make it again"):
+        with pytest.raises(PumaError, match=r"expected version 1 or 2 of puma\.\w+, got 99 at .*make it again"):
             kind.read(study)
     finally:
         path.write_bytes(whole)

@@ -35,7 +35,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def write_artifact(path: Path) -> None:
-    with create_artifact(path, "scores", settings={}, inputs={}) as file:
+    with create_artifact(path, "scores") as file:
         file.create_dataset("score", data=np.zeros(COUNT, np.float32))
 
 
@@ -86,7 +86,7 @@ def test_disk_that_is_full_at_any_page_of_an_artifact_ends_no_process(disk: Path
         subprocess.run(["mount", "-o", f"remount,size={4 * pages}k", str(disk)], check=True)
         reason = ""
         try:
-            with create_artifact(disk / "file", "scores", settings={}, inputs={}) as file:
+            with create_artifact(disk / "file", "scores") as file:
                 for column in range(20):
                     file.create_dataset(f"column{column}", data=np.zeros(count, np.float32))
         except ResourceError as error:

@@ -22,7 +22,7 @@ def closed() -> Iterator[Path]:
     """Return a folder, of a score table and a state, that this user may look at and neither read nor change."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with create_artifact(folder / "scores.h5", "scores", settings={}, inputs={}):
+        with create_artifact(folder / "scores.h5", "scores"):
             pass
         write_text(folder / "model.safetensors", "")
         write_text(folder / "results.csv", "a\n1\n")

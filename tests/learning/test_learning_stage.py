@@ -20,11 +20,11 @@ def folder(tmp_path):
     """A dataset with validation rows, and a pool of 30 real and 10 synthetic rows."""
     rows = toy_rows(40, 0)
     real, synthetic = rows.take(np.arange(30)), rows.take(np.arange(30, 40))
-    with create_artifact(tmp_path / "dataset.h5", "dataset", settings={}, inputs={}) as file:
+    with create_artifact(tmp_path / "dataset.h5", "dataset") as file:
         file.attrs["class_names"] = ["left", "right"]
         for name in ("train", "test", "validation"):
             write_images(file.create_group(name), real)
-    with create_artifact(tmp_path / "synthetic.h5", "synthetic", settings={}, inputs={}) as file:
+    with create_artifact(tmp_path / "synthetic.h5", "synthetic") as file:
         write_images(file, synthetic)
     build_pool(tmp_path / "dataset.h5", tmp_path / "synthetic.h5", tmp_path / "pool.h5", settings={})
     return tmp_path
@@ -75,7 +75,7 @@ def test_state_is_used_for_the_same_work_alone(folder, settings, change):
         learn_in(folder, settings, on_step=stop_at(12))
     assert not (folder / "learned.h5").exists()
     if change == "pool":
-        with create_artifact(folder / "synthetic.h5", "synthetic", settings={}, inputs={}) as file:
+        with create_artifact(folder / "synthetic.h5", "synthetic") as file:
             write_images(file, LabelledImages(np.zeros((3, 4, 4, 1), np.uint8), np.arange(3) % 2))
         build_pool(folder / "dataset.h5", folder / "synthetic.h5", folder / "pool.h5", settings={})
     given = settings.model_copy(update={"label_smoothing": 0.2} if change == "settings" else {})

@@ -27,7 +27,7 @@ def robust(inputs, tmp_path):
     architecture = ArchitectureSettings(name="mlp", width=6)
     network = build_model(architecture, (4, 4, 1), 2, seed=3)
     path = tmp_path / "model.safetensors"
-    save_trained(network, path, architecture, (4, 4, 1), ("a", "b"), settings={}, inputs={})
+    save_trained(network, path, architecture, (4, 4, 1), ("a", "b"))
     return replace(inputs, model=path)
 
 

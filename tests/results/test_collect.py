@@ -32,7 +32,7 @@ def write_attack(
 def write_selection(path: Path, kept: list[int], count: int, mean: float) -> Path:
     reason = np.zeros(count, np.int16)
     reason[kept] = -1
-    with create_artifact(path, "selection", settings={}, inputs={}) as file:
+    with create_artifact(path, "selection") as file:
         file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", mean, "[]"
         file["rows"] = np.array(kept, np.int64)
         file["epsilons"] = np.zeros(len(kept), np.float32)

@@ -27,7 +27,7 @@ HEADER = "s\th:m:s\tmax_rss\n"
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
     images = LabelledImages(np.zeros((8, 4, 4, 1), np.uint8), np.arange(8, dtype=np.int64) % 2)
-    with create_artifact(tmp_path / "dataset.h5", "dataset", settings={}, inputs={}) as file:
+    with create_artifact(tmp_path / "dataset.h5", "dataset") as file:
         file.attrs["class_names"] = ["a", "b"]
         for name in ("train", "test"):
             write_images(file.create_group(name), images)
@@ -53,7 +53,7 @@ def parts(tmp_path: Path, pool: Path) -> list[CostPart]:
 
 def training(folder: Path, run: str, seed: int, num_kept: int) -> dict[str, Any]:
     path = folder / f"{run}{seed}.h5"
-    with create_artifact(path, "selection", settings={}, inputs={}) as file:
+    with create_artifact(path, "selection") as file:
         file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", 0.1, "[]"
         file["rows"], file["epsilons"] = np.arange(num_kept), np.zeros(num_kept, np.float32)
         file["reason"] = np.where(np.arange(8) < num_kept, -1, 0).astype(np.int16)

@@ -47,11 +47,11 @@ def images(seed: int, count: int) -> LabelledImages:
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
     """Return a pool of 8 real and 6 synthetic rows; its dataset and synthetic set lie beside it."""
-    with create_artifact(tmp_path / "dataset.h5", "dataset", settings={}, inputs={}) as file:
+    with create_artifact(tmp_path / "dataset.h5", "dataset") as file:
         file.attrs["class_names"] = ["a", "b"]
         for seed, (name, count) in enumerate({"train": 8, "test": 6}.items()):
             write_images(file.create_group(name), images(seed, count))
-    with create_artifact(tmp_path / "synthetic.h5", "synthetic", settings={}, inputs={}) as file:
+    with create_artifact(tmp_path / "synthetic.h5", "synthetic") as file:
         write_images(file, images(9, 6))
     build_pool(tmp_path / "dataset.h5", tmp_path / "synthetic.h5", tmp_path / "pool.h5", settings={})
     return tmp_path / "pool.h5"
@@ -66,11 +66,11 @@ def files(tmp_path: Path) -> Callable[..., list[RunFiles]]:
 
     def entry(run: str, seed: int) -> RunFiles:
         folder = tmp_path / run / str(seed)
-        with create_artifact(folder / "s.h5", "selection", settings={}, inputs={}) as file:
+        with create_artifact(folder / "s.h5", "selection") as file:
             file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", 0.1, "[]"
             file["rows"], file["epsilons"] = np.arange(4), np.full(4, 0.1, np.float32)
             file["reason"] = np.full(4, -1, np.int16)
-        with create_artifact(folder / "cw.h5", "attack", settings={}, inputs={}) as file:
+        with create_artifact(folder / "cw.h5", "attack") as file:
             file.attrs["method"], file.attrs["split"] = "cw_pgd", "test"
             file["label"] = file["clean_prediction"] = np.zeros(4, np.int64)
             file["adversarial_prediction"] = np.array([0, 0, 1, int(run == "trades")], np.int64)
@@ -147,7 +147,7 @@ def write_margins(path: Path, pool: Path, scale: float = 1.0) -> Path:
 
 
 def write_selection(path: Path, pool: Path, cuts: list[list[Any]]) -> Path:
-    with create_artifact(path, "selection", settings={}, inputs={}) as file:
+    with create_artifact(path, "selection") as file:
         file.attrs["pool_fingerprint"] = read_pool_rows(pool).fingerprint
         file.attrs["mean_epsilon"], file.attrs["cuts"] = 0.1, json.dumps(cuts)
         file["rows"], file["epsilons"] = np.arange(14), np.zeros(14, np.float32)

@@ -127,7 +127,7 @@ def model(pool: Path) -> Path:
     images = opened.images[np.arange(len(opened))]
     result = train(network, images, opened.labels, settings=recipe, threat=ThreatSettings(epsilon=0.1))
     path = pool.parent / "model.safetensors"
-    save_trained(result.model, path, architecture, opened.image_shape, opened.class_names, settings={}, inputs={})
+    save_trained(result.model, path, architecture, opened.image_shape, opened.class_names)
     return path
 
 

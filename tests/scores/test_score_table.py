@@ -77,7 +77,7 @@ def test_a_table_of_another_pool_or_kind_or_a_missing_one_is_refused(tmp_path: P
     (path,) = written(tmp_path, a_table())
     with pytest.raises(ArtifactError, match="made for another pool"):
         read_scores(path, "another pool")
-    with create_artifact(tmp_path / "pool.h5", "pool", settings={}, inputs={}):
+    with create_artifact(tmp_path / "pool.h5", "pool"):
         pass
     with pytest.raises(ArtifactError, match=r"expected schema puma\.scores, got puma\.pool"):
         read_scores(tmp_path / "pool.h5")

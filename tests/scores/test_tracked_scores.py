@@ -60,7 +60,7 @@ def score(pool: Path, tmp_path: Path) -> Scorer:
         fingerprint = open_pool(pool).fingerprint
         paths = [tmp_path / f"track{index}.h5" for index in range(len(tracks))]
         for path, track in zip(paths, tracks, strict=True):
-            write_track(track, path, fingerprint, settings={}, inputs={})
+            write_track(track, path, fingerprint)
         tracked = {} if values["method"] == "random" else {"tracked": [f"run{index}" for index in range(len(tracks))]}
         settings: Any = TypeAdapter(ScoreSettings).validate_python({**tracked, **values})
         score_tracks(settings, pool, paths, tmp_path / "score.h5", name=name, seed=seed)
@@ -254,7 +254,7 @@ def test_tracks_that_cannot_answer_are_refused(
 
 
 def test_a_track_of_another_pool_is_refused_as_a_score(pool: Path, tmp_path: Path) -> None:
-    write_track(a_track(0), tmp_path / "track.h5", "another pool", settings={}, inputs={})
+    write_track(a_track(0), tmp_path / "track.h5", "another pool")
     settings: Any = TypeAdapter(ScoreSettings).validate_python({"method": "el2n", "tracked": "run"})
     with pytest.raises(ArtifactError, match="made for another pool"):
         score_tracks(settings, pool, [tmp_path / "track.h5"], tmp_path / "score.h5", name="x", seed=0)

@@ -35,7 +35,7 @@ def write_table(
     label = (np.arange(count) + first_label) % 3
     clean = label.copy()
     clean[len(norms) :] = 5
-    with create_artifact(path, "attack", settings={}, inputs={}) as file:
+    with create_artifact(path, "attack") as file:
         file.attrs["method"], file.attrs["split"] = method, "test"
         file["label"], file["clean_prediction"], file["adversarial_prediction"] = label, clean, clean
         file["perturbation_norm"] = np.array([*norms, *[0.0] * wrong], np.float32)
