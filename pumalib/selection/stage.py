@@ -62,9 +62,9 @@ def make_selection(
     rows = read_pool_rows(pool)
     tables = _read_scores(scores, rows)
     question = EpsilonQuestion(_inside(settings.epsilon, tables, len(rows.labels)), tables, settings.threat)
+    of_pool = epsilons_before_cuts(settings.epsilon, question)
     kept, reason, cuts, warnings = _prune(settings, question, rows, seed)
-    policy = importlib.import_module(policy_module(settings.epsilon.policy))
-    epsilons = _epsilons(settings, policy, question, rows, kept, seed)
+    epsilons = _controlled(settings, of_pool[kept], rows, kept, seed)
     selection = StoredSelection(
         rows=kept,
         epsilons=epsilons,
@@ -109,24 +109,35 @@ def _prune(
     return selection.rows, selection.reason, cuts, warnings
 
 
-def _epsilons(
-    settings: SelectionSettings,
-    policy: ModuleType,
-    question: EpsilonQuestion,
-    rows: PoolRows,
-    kept: NDArray[np.int64],
-    seed: int,
+def epsilons_before_cuts(policy: EpsilonSettings, question: EpsilonQuestion) -> NDArray[np.float32]:
+    """Return the epsilon of every row of the pool, [N], before any cut and any control.
+
+    Rows outside `where` get `otherwise`, or the threat's epsilon.
+
+    Raises:
+        DataError: a row that needs a margin has none.
+        ArtifactError: a score that is no margin in the threat's norm.
+    """
+    otherwise = getattr(policy, "otherwise", None)
+    epsilons = np.full(len(question.inside), question.threat.epsilon if otherwise is None else otherwise, np.float32)
+    epsilons[question.inside] = _policy_module(policy).row_epsilons(policy, question)
+    return epsilons
+
+
+def _controlled(
+    settings: SelectionSettings, epsilons: NDArray[np.float32], rows: PoolRows, kept: NDArray[np.int64], seed: int
 ) -> NDArray[np.float32]:
-    """Return the epsilons of the rows kept, [K]: a policy's before any cut, then a control's over what is left."""
-    otherwise = getattr(settings.epsilon, "otherwise", None)
-    outside = settings.threat.epsilon if otherwise is None else otherwise
-    epsilons = np.full(len(rows.labels), outside, np.float32)
-    epsilons[question.inside] = policy.row_epsilons(settings.epsilon, question)
+    """Replace the epsilons of the rows kept, [K], by those of a control, where the policy is one."""
+    policy = _policy_module(settings.epsilon)
     if not hasattr(policy, "control"):
-        return epsilons[kept]
+        return epsilons
     of_kept = KeptRows(rows.labels[kept], rows.source[kept], settings.synthetic_fraction, seed)
-    controlled: NDArray[np.float32] = policy.control(epsilons[kept], of_kept)
+    controlled: NDArray[np.float32] = policy.control(epsilons, of_kept)
     return controlled
+
+
+def _policy_module(policy: EpsilonSettings) -> ModuleType:
+    return importlib.import_module(policy_module(policy.policy))
 
 
 def _mean_epsilon(settings: SelectionSettings, epsilons: NDArray[np.float32], source: NDArray[np.uint8]) -> float:
