@@ -9,13 +9,13 @@ ROOT = Path(__file__).parents[2]
 HEAD = """
 import logging, warnings
 from pumalib.errors import ArtifactError
-from pumalib.jobs.frame import job
+from pumalib.jobs.frame import Frame, framed
 """
 
 
 def run(folder: Path, body: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a job in a process of its own: a job takes over logging and the exit status."""
-    code = f"{HEAD}\nwith job('logs/x/job.log', 'logs/errors.txt', {{}}):\n    {body}\nprint('went on')"
+    code = f"{HEAD}\nwith framed(Frame('logs/x/job.log', 'logs/errors.txt', {{}})):\n    {body}\nprint('went on')"
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
@@ -92,6 +92,6 @@ def test_interruption_is_not_swallowed(tmp_path: Path) -> None:
 
 
 def test_threads_of_a_job_are_those_asked_for(tmp_path: Path) -> None:
-    code = f"{HEAD}\nimport torch\nwith job('log', 'errors', {{}}, 3):\n    print(torch.get_num_threads())"
+    code = f"{HEAD}\nimport torch\nwith framed(Frame('log', 'errors', {{}}, threads=3)):\n    print(torch.get_num_threads())"
     finished = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert finished.stdout == "3\n"

@@ -8,7 +8,7 @@ import pytest
 SCRIPT = """
 import resource, sys
 import torch
-from pumalib.jobs.frame import job
+from pumalib.jobs.frame import Frame, framed
 
 
 def faults_of_tensors():
@@ -21,7 +21,7 @@ def faults_of_tensors():
 
 
 alone = faults_of_tensors()
-with job("log.txt", "errors.txt", {}, threads=1):
+with framed(Frame("log.txt", "errors.txt", {}, threads=1)):
     print(alone, faults_of_tensors())
 """
 

@@ -20,4 +20,4 @@ def test_progress_lines_are_named_and_quiet_without_a_terminal() -> None:
     assert len(lines) >= 10
     for place, keywords in lines.items():
         assert {"desc", "unit", "disable"} <= set(keywords), place
-        assert ast.unparse(keywords["disable"]) in ("None", "ranks.is_quiet"), place
+        assert ast.unparse(keywords["disable"]) in ("None", "where.ranks.is_quiet"), place

@@ -2,12 +2,14 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from pumalib.jobs.frame import Frame
 from pumalib.jobs.states import StateFile, StatePlace, state_key
 
 VALUES = {"step": 3, "weights": [torch.arange(4.0), torch.arange(3)], "name": "x", "nan": float("nan"), "nothing": None}
@@ -136,10 +138,9 @@ def test_key_follows_facts_versions_and_threads() -> None:
 
 
 def test_place_of_a_job_follows_its_log() -> None:
-    config = {"errors_file": "results/a/logs/errors.txt"}
-    log = "results/a/logs/scores/b.c/seed0/shard1.log"
-    assert StatePlace.of_job(log, config) == StatePlace(Path("results/a/work/scores/b.c/seed0/shard1.state"), 300)
-    assert StatePlace.of_job(log, {**config, "save_every_seconds": 5}).every_seconds == 5
+    frame = Frame("results/a/logs/scores/b.c/seed0/shard1.log", "results/a/logs/errors.txt", {})
+    assert StatePlace.of_job(frame) == StatePlace(Path("results/a/work/scores/b.c/seed0/shard1.state"), 300)
+    assert StatePlace.of_job(replace(frame, save_every_seconds=5)).every_seconds == 5
 
 
 def test_head_of_a_state_is_a_line_that_people_can_read(tmp_path: Path) -> None:

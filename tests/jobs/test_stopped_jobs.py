@@ -20,8 +20,10 @@ from pumalib.models.settings import ArchitectureSettings
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.run_settings import RunSettings
+from pumalib.training.settings import read_training
 from pumalib.training.stage import train_run
+from pumalib.training.task import RunPaths, TrainingTask
 
 ROOT = Path(__file__).parents[2]
 NETWORK = """
@@ -69,30 +71,29 @@ def ending(files: Path) -> ModuleType:
 def train_in(folder: Path, name: str, state: StatePlace | None = None, **changes: Any) -> Path:
     recipe = {"epochs": 2, "samples_per_epoch": 64, "batch_size": 16, "attack_steps": 2, "crop_padding": 0, **changes}
     output = folder / name
-    train_run(
-        ArchitectureSettings(name="ending:Net"),
-        TrainingSettings.model_validate(recipe),
-        ThreatSettings(epsilon=0.1),
-        name="run",
-        seed=0,
+    settings = RunSettings(
+        architecture=ArchitectureSettings(name="ending:Net"),
+        training=read_training(recipe),
+        threat=ThreatSettings(epsilon=0.1),
+        track=TrackSettings.model_validate({"loss": {}, "visits": {}}),
+    )
+    paths = RunPaths(
         dataset=folder / "dataset.h5",
-        pool_path=folder / "pool.h5",
-        selection_path=folder / "selection.h5",
+        pool=folder / "pool.h5",
+        selection=folder / "selection.h5",
         model=output / "model.safetensors",
         history=output / "history.csv",
         track=output / "track.h5",
         run=output / "run.yaml",
-        device="cpu",
-        tracked=TrackSettings.model_validate({"loss": {}, "visits": {}}),
-        state=state,
     )
+    train_run(TrainingTask(settings, paths, name="run", seed=0, state=state), "cpu")
     return output
 
 
 def score_in(folder: Path, name: str, model: Path, method: str, state: StatePlace | None = None) -> Path:
     values = {"method": method, "model": "run", "shards": 2, "batch_size": 4, "max_iterations": 20}
     settings: Any = TypeAdapter(ScoreSettings).validate_python(values)
-    output = folder / name
+    output = folder / name / "shard.h5"
     score_shard(settings, folder / "pool.h5", model, output, shard=1, threat_norm="linf", device="cpu", state=state)
     return output
 
@@ -137,31 +138,30 @@ def test_state_of_other_settings_is_not_used(files: Path, ending: ModuleType, ch
 def test_shard_that_dies_again_and_again_ends_with_the_same_bytes(files: Path, ending: ModuleType, method: str) -> None:
     place = StatePlace(files / "work/shard.state", 0)
     model = train_in(files, "model") / "model.safetensors"
-    whole = score_in(files, "whole.h5", model, method)
+    whole = score_in(files, "whole", model, method)
     for _ in range(2):
-        die(ending, 30, lambda: score_in(files, "resumed.h5", model, method, place))
-        assert not (files / "resumed.h5").exists()
-    assert score_in(files, "resumed.h5", model, method, place).read_bytes() == whole.read_bytes()
+        die(ending, 30, lambda: score_in(files, "resumed", model, method, place))
+        assert not (files / "resumed").exists()
+    assert score_in(files, "resumed", model, method, place).read_bytes() == whole.read_bytes()
     assert list((files / "work").iterdir()) == []
 
 
 JOB = """
 import ending, signal, sys
 from pathlib import Path
-from pumalib.jobs.frame import job
+from pumalib.jobs.frame import Frame, framed
 from pumalib.jobs.states import StatePlace
 from test_stopped_jobs import train_in
 ending.end_at, ending.how = int(sys.argv[1]), signal.SIGTERM
-config = {"errors_file": "results/s/logs/errors.txt", "save_every_seconds": 1000}
-log = "results/s/logs/models/run/seed0.log"
-with job(log, config["errors_file"], {}, 1):
-    train_in(Path.cwd(), "out", StatePlace.of_job(log, config))
+log, errors = "results/s/logs/models/run/seed0.log", "results/s/logs/errors.txt"
+with framed(Frame(log, errors, {}, threads=1, save_every_seconds=1000)) as frame:
+    train_in(Path.cwd(), "out", StatePlace.of_job(frame))
 """
 
 
 def run_job(folder: Path, end_at: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", JOB, str(end_at)]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{folder}"}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests/jobs'}:{folder}"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -182,7 +182,8 @@ def test_job_that_gets_sigterm_saves_its_state_at_the_next_step_and_says_so(file
 
 def test_job_that_keeps_no_state_ends_at_once(tmp_path: Path) -> None:
     body = "import os, signal, time\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(100)"
-    code = f"from pumalib.jobs.frame import job\nwith job('logs/a.log', 'logs/errors.txt', {{}}):\n    {body}"
+    head = "from pumalib.jobs.frame import Frame, framed"
+    code = f"{head}\nwith framed(Frame('logs/a.log', 'logs/errors.txt', {{}})):\n    {body}"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code]
     stopped = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

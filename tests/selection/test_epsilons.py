@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pumalib.errors import DataError
-from pumalib.selection.epsilons import adaptive_epsilons, draw_weights, mean_epsilon, shuffle_within
+from pumalib.selection.drawn import draw_weights, mean_epsilon
+from pumalib.selection.epsilons import adaptive_epsilons, shuffle_within
 
 MARGINS = st.lists(st.floats(-1, 1), min_size=1, max_size=30)
 

@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import ArtifactError, DataError
 from pumalib.scores.table import ScoreTable
-from pumalib.selection.policies import row_epsilons, rows_inside
+from pumalib.selection.inside import rows_inside
+from pumalib.selection.policies.question import EpsilonQuestion
 from pumalib.selection.settings import EpsilonSettings, WhereSettings
+from pumalib.selection.stage import epsilons_before_cuts
 
 THREAT = 8 / 255
 COMPARISONS = {"below": np.less, "at_most": np.less_equal, "at_least": np.greater_equal, "above": np.greater}
@@ -37,7 +40,9 @@ def policy(settings: dict[str, Any]) -> EpsilonSettings:
 
 def epsilons(settings: dict[str, Any], **tables: ScoreTable) -> NDArray[np.float32]:
     num_rows = len(next(iter(tables.values())).score)
-    return row_epsilons(policy(settings), tables, num_rows, THREAT, "linf")
+    where = settings.get("where")
+    inside = np.ones(num_rows, bool) if where is None else rows_inside(WhereSettings.model_validate(where), tables)
+    return epsilons_before_cuts(policy(settings), EpsilonQuestion(inside, tables, ThreatSettings(epsilon=THREAT)))
 
 
 def test_the_smallest_epsilon_goes_to_the_rows_that_are_never_right() -> None:
@@ -81,8 +86,8 @@ def test_rows_outside_are_at_otherwise_and_rows_inside_as_without_where(
 def test_a_threshold_is_rounded_as_the_scores_are() -> None:
     """One fiftieth in float32 is equal to 0.02, though it is below it in float64."""
     table = {"cd": a_table([1 / 50])}
-    assert rows_inside(WhereSettings(score="cd", at_least=0.02), table, 1).tolist() == [True]
-    assert rows_inside(WhereSettings(score="cd", below=0.02), table, 1).tolist() == [False]
+    assert rows_inside(WhereSettings(score="cd", at_least=0.02), table).tolist() == [True]
+    assert rows_inside(WhereSettings(score="cd", below=0.02), table).tolist() == [False]
 
 
 def test_rows_outside_need_no_margin_and_rows_inside_do() -> None:

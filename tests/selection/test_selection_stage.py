@@ -14,10 +14,12 @@ from pumalib.data.pool import PoolRows, build_pool, read_pool_rows
 from pumalib.data.selection import StoredSelection, read_selection
 from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
 from pumalib.errors import ArtifactError, ConfigError, DataError
-from pumalib.files.artifacts import content_fingerprint
+from pumalib.files.artifacts import content_fingerprint, recorded_inputs
 from pumalib.files.digests import seal
+from pumalib.files.origin import Input
 from pumalib.scores.table import ScoreTable, read_scores, write_scores
-from pumalib.selection.stage import SelectionPlan, make_selection
+from pumalib.selection.settings import SelectionSettings
+from pumalib.selection.stage import make_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 
 CAP = 0.1
@@ -25,16 +27,14 @@ PUMA = {"policy": "margin", "score": "margin"}
 EASIEST = {"by": "margin", "drop": "easiest", "fraction": 0.2}
 
 
-def a_plan(
-    *prune: dict[str, Any], epsilon: dict[str, Any] | None = None, seed: int = 0, norm: str = "linf"
-) -> SelectionPlan:
+def a_plan(*prune: dict[str, Any], epsilon: dict[str, Any] | None = None, norm: str = "linf") -> SelectionSettings:
     settings = {
         "prune": list(prune),
         "epsilon": epsilon or {"policy": "fixed"},
         "threat": {"norm": norm, "epsilon": CAP},
         "synthetic_fraction": 0.7,
     }
-    return SelectionPlan.from_settings(settings, seed)
+    return SelectionSettings.model_validate(settings)
 
 
 class Study:
@@ -63,12 +63,13 @@ class Study:
         return replace(table, **changes)
 
     def write(self, table: ScoreTable) -> None:
-        write_scores(table, self.score, {})
+        write_scores(table, self.score)
 
-    def make(self, plan: SelectionPlan, name: str = "selection.h5") -> list[str]:
-        return make_selection(plan, self.pool, {"margin": self.score}, self.folder / name, {"seed": plan.seed})
+    def make(self, plan: SelectionSettings, name: str = "selection.h5", seed: int = 0) -> list[str]:
+        scores, output = {"margin": self.score}, self.folder / name
+        return make_selection(plan, seed=seed, pool=self.pool, scores=scores, output=output)
 
-    def select(self, plan: SelectionPlan) -> StoredSelection:
+    def select(self, plan: SelectionSettings) -> StoredSelection:
         self.make(plan)
         return read_selection(self.folder / "selection.h5", self.rows.fingerprint)
 
@@ -216,26 +217,30 @@ def test_counts_and_provenance_are_stored(study: Study) -> None:
     for code, name in enumerate(("real", "synthetic")):
         labels = study.rows.labels[selection.rows][study.rows.source[selection.rows] == code]
         assert list(counts[name].values()) == np.bincount(labels, minlength=10).tolist()
-    assert inputs == {
+    assert {role: recorded["fingerprint"] for role, recorded in inputs.items()} == {
         "pool": study.rows.fingerprint,
         "model of score margin": "m",
         "score margin": content_fingerprint(table.score, table.valid),
+    }
+    assert recorded_inputs(study.folder / "selection.h5", "selection") == {
+        "pool": Input(study.pool, study.rows.fingerprint),
+        "model of score margin": Input(None, "m"),
+        "score margin": Input(study.score, content_fingerprint(table.score, table.valid)),
     }
 
 
 def test_a_score_named_pool_leaves_the_pool_s_fingerprint_alone(study: Study) -> None:
     plan = a_plan({"by": "pool", "drop": "easiest", "fraction": 0.2})
-    make_selection(plan, study.pool, {"pool": study.score}, study.folder / "s.h5", {})
-    with h5py.File(study.folder / "s.h5") as file:
-        assert json.loads(file.attrs["inputs"])["pool"] == study.rows.fingerprint
+    output = study.folder / "s.h5"
+    make_selection(plan, seed=0, pool=study.pool, scores={"pool": study.score}, output=output)
+    assert recorded_inputs(output, "selection")["pool"] == Input(study.pool, study.rows.fingerprint)
 
 
 def test_equal_inputs_give_equal_bytes(study: Study) -> None:
-    plan = a_plan(EASIEST, {"by": "random", "fraction": 0.1}, epsilon={**PUMA, "policy": "shuffled_margin"}, seed=3)
-    for name in ("first.h5", "again.h5"):
-        study.make(plan, name)
-    study.make(replace(plan, seed=4), "other.h5")
-    first, again, other = ((study.folder / f"{name}.h5").read_bytes() for name in ("first", "again", "other"))
+    plan = a_plan(EASIEST, {"by": "random", "fraction": 0.1}, epsilon={**PUMA, "policy": "shuffled_margin"})
+    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
+        study.make(plan, f"{name}/selection.h5", seed)
+    first, again, other = ((study.folder / name / "selection.h5").read_bytes() for name in ("first", "again", "other"))
     assert first == again
     assert first != other
 
@@ -254,8 +259,9 @@ def test_rows_without_a_score_are_kept_by_a_cut_and_refused_for_epsilons(study: 
     study.write(study.table(valid=valid, score=np.where(valid, study.margins, np.nan)))
     selection = study.select(a_plan(EASIEST))
     assert set(range(20)) <= set(selection.rows.tolist())
-    with pytest.raises(DataError, match="a margin for every row, score margin lacks 20"):
-        study.make(a_plan(epsilon=PUMA))
+    for negative in ("anti_adversarial", "zero", "drop"):
+        with pytest.raises(DataError, match="a margin for every row, score margin lacks 20; score all rows"):
+            study.make(a_plan(epsilon={**PUMA, "negative": negative}))
 
 
 @pytest.mark.parametrize("policy", ["margin", "mean_of_margin", "shuffled_margin"])
@@ -297,7 +303,9 @@ def test_score_and_selection_of_another_pool_are_refused(
     study.make(a_plan())
     other = Study(pools[1], tmp_path)
     with pytest.raises(ArtifactError, match="made for another pool"):
-        make_selection(a_plan(EASIEST), study.pool, {"margin": other.score}, tmp_path / "s.h5", {})
+        make_selection(
+            a_plan(EASIEST), seed=0, pool=study.pool, scores={"margin": other.score}, output=tmp_path / "s.h5"
+        )
     with pytest.raises(ArtifactError, match="made for another pool"):
         read_selection(study.folder / "selection.h5", other.rows.fingerprint)
 
