@@ -1,5 +1,7 @@
 """The page of the study: README.md beside the results, with every report and links to the files; and the pages that a browser shows."""
 
+from pumalib.study.slices import settings_used
+
 TABLE = next((kind for kind in ("perceptron", "abstraction") if kind in config), None)
 
 
@@ -20,7 +22,7 @@ rule page:
     params:
         about=describe_study(study),
         study=study.name,
-        settings=lambda wildcards: study.settings.model_dump(mode="json"),
+        settings=lambda wildcards: settings_used(study),
         folders=(
             ["logs"]
             if TABLE

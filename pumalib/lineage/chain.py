@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from pumalib.errors import ArtifactError, ResourceError
-from pumalib.files.artifacts import content_fingerprint, file_fingerprint
+from pumalib.errors import ArtifactError, PumaError, ResourceError
+from pumalib.files.artifacts import content_fingerprint
+from pumalib.files.watched import content_digest
 from pumalib.lineage import version_1
 from pumalib.lineage.fingerprints import fingerprint_of
 from pumalib.lineage.headers import Header, read_header
@@ -100,9 +102,9 @@ class Tracer:
         key = (link.path, split)
         if key not in self._found:
             try:
-                found = file_fingerprint(link.path) if header is None else fingerprint_of(header, split)
+                found = _content_of(link.path) if header is None else fingerprint_of(header, split)
                 self._found[key] = (found, ())
-            except (ArtifactError, ResourceError) as error:
+            except PumaError as error:
                 self._found[key] = ("", (str(error),))
         return self._found[key]
 
@@ -124,6 +126,12 @@ def chain_links(header: Header) -> list[Link]:
         ArtifactError: it does not lie where it was made.
     """
     return version_1.links_of(header) if header.version == 1 else links_of(header)
+
+
+def _content_of(path: Path) -> str:
+    """Read a user's own file or folder whole, without what was remembered of it."""
+    with TemporaryDirectory() as memory:
+        return content_digest(path, Path(memory))
 
 
 def _lost(link: Link, problem: str) -> Node:

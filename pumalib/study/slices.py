@@ -6,13 +6,23 @@ leaves out reruns nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
+from pumalib.abstraction.study import AbstractionStudy
 from pumalib.attacks.settings import NOT_THE_ATTACK, attack_module
 from pumalib.data.settings import source_module
 from pumalib.learning.settings import RobustFeaturesSettings, TriLevelSettings, learning_module
 from pumalib.models.settings import architecture_module
-from pumalib.scores.settings import CustomScoreSettings, looks_through_a_model, score_module, user_module
+from pumalib.perceptron.study import PerceptronStudy
+from pumalib.scores.settings import (
+    CustomScoreSettings,
+    MarginSettings,
+    looks_through_a_model,
+    score_module,
+    user_module,
+)
 from pumalib.selection.settings import SelectionSettings, selection_modules
-from pumalib.study.study import Study
+from pumalib.study.study import Run, Study
 from pumalib.synthesis.settings import synthetic_module
 from pumalib.tracks.passes import passes_of
 from pumalib.tracks.settings import quantity_module
@@ -45,6 +55,34 @@ def selection_settings(study: Study, run: str) -> SelectionSettings:
         threat=study.settings.threat,
         synthetic_fraction=resolved.training.synthetic_fraction,
     )
+
+
+def settings_used(study: Study | PerceptronStudy | AbstractionStudy) -> dict[str, Any]:
+    """Return what a study used, as JSON holds it: runs merged with their defaults, and nothing that is not set.
+
+    What a run, score or attack leaves to the threat or to the defaults is spelled out.
+    """
+    used: dict[str, Any] = study.settings.model_dump(mode="json", exclude_none=True)
+    if not isinstance(study, Study):
+        return used
+    used.pop("defaults")
+    threat = {"norm": study.settings.threat.norm, "epsilon": study.settings.threat.epsilon}
+    used["runs"] = {name: _run_used(run, study.settings.threat.epsilon) for name, run in study.runs.items()}
+    used["attacks"] = {name: {**threat, **attack} for name, attack in used["attacks"].items()}
+    for name, score in study.settings.scores.items():
+        used["scores"][name]["pool"] = study.score_pool(name)
+        if isinstance(score, MarginSettings):
+            used["scores"][name].setdefault("norm", threat["norm"])
+    return used
+
+
+def _run_used(run: Run, epsilon: float) -> dict[str, Any]:
+    used = run.model_dump(mode="json", exclude_none=True)
+    missing = {"fixed": "epsilon", "margin": "cap", "mean_of_margin": "cap", "shuffled_margin": "cap"}
+    key = missing.get(run.epsilon.policy)
+    if key is not None and run.training.has_attack:
+        used["epsilon"].setdefault(key, epsilon)
+    return used
 
 
 def attack_settings(study: Study, attack: str) -> dict[str, object]:
