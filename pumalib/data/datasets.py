@@ -26,7 +26,7 @@ from pumalib.data.images import (
 from pumalib.data.settings import DatasetSettings, source_module
 from pumalib.data.sources.raw import RawDataset
 from pumalib.errors import ArtifactError, DataError
-from pumalib.files.origin import NOBODY, Input, Maker
+from pumalib.files.origin import NOBODY, Input, Maker, user_role
 from pumalib.randomness import numpy_generator
 
 NOTHING_WATCHED: Mapping[str, str] = {}
@@ -54,7 +54,7 @@ def prepare_dataset(
     raw = importlib.import_module(source_module(settings.source)).load(settings, data_dir)
     splits = divide(raw, settings, seed)
     inputs = {"source": Input(None, content_fingerprint(raw.train.labels, raw.train.images))}
-    inputs |= {f"files {path}": Input(Path(path), digest) for path, digest in watched.items()}
+    inputs |= {user_role(path): Input(Path(path), digest) for path, digest in watched.items()}
     with create_artifact(output, "dataset", maker.origin(settings.model_dump(), inputs)) as file:
         file.attrs["class_names"] = list(raw.class_names)
         file.attrs["split_seed"] = seed

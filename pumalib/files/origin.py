@@ -28,6 +28,14 @@ class Input:
     part: str = ""
 
 
+USERS = "files"
+
+
+def user_role(path: str) -> str:
+    """Return the role of a user's own file or folder, which is known by its content and has no header of ours."""
+    return f"{USERS} {path}"
+
+
 @dataclass(frozen=True)
 class Origin:
     """What made a file.

@@ -14,6 +14,7 @@ import numpy as np
 
 from pumalib.errors import ArtifactError, PumaError, ResourceError
 from pumalib.files.artifacts import content_fingerprint
+from pumalib.files.origin import USERS
 from pumalib.files.watched import content_digest
 from pumalib.lineage import version_1
 from pumalib.lineage.fingerprints import fingerprint_of
@@ -149,7 +150,7 @@ def _disagreement(link: Link, found: str) -> tuple[str, ...]:
 
 def _is_foreign(link: Link) -> bool:
     """Say whether a file is a user's own: images, or a checkpoint of another library."""
-    if link.role.startswith("files "):
+    if link.role.split(" ")[0] == USERS:
         return True
     if link.role != "checkpoint" or link.path is None:
         return False

@@ -67,8 +67,8 @@ def test_editing_deepfool_reruns_margins_onward_but_not_the_margin_model(restore
 def test_editing_trades_reruns_every_trades_training(restored):
     restored.edit(
         "pumalib/training/methods/trades.py",
-        "natural + step.beta * robust",
-        "natural + step.beta * robust * 1.0",
+        "natural + settings.beta * robust",
+        "natural + settings.beta * robust * 1.0",
     )
     planned = restored.planned()
     assert {"train trades", "train puma"} <= planned
@@ -99,6 +99,51 @@ def test_deleting_a_model_reruns_that_model_onward(finished):
     weights.write_bytes(content)
     os.utime(weights, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert finished.planned() == set()
+
+
+def test_every_file_of_the_study_is_made_again_once_deleted(finished):
+    """Attack tables, generators, shards and tracks have files after them that are still there."""
+    results = finished.folder / "results/tiny"
+    made = sorted(path for path in results.rglob("*") if path.is_file() and not _is_beside(path.relative_to(results)))
+    before = {path: path.read_bytes() for path in made}
+    groups = {path.relative_to(results).parts[0] for path in made}
+    assert {"attacks", "datasets", "generators", "models", "pools", "scores", "selections", "synthetic"} <= groups
+    for path in made:
+        if path.relative_to(results).parts[0] in ("attacks", "generators") or path.name.startswith(("shard", "track")):
+            path.unlink()
+    assert finished.run().returncode == 0
+    assert {path: path.read_bytes() for path in made} == before
+
+
+def _is_beside(path):
+    return path.parts[0] in ("logs", "benchmarks", "work")
+
+
+def test_training_whose_selection_comes_out_the_same_costs_no_step(finished):
+    """37 of 370 rows go at 0.1 and at 0.1001: another selection file, the same rows and epsilons."""
+    results = finished.folder / "results/tiny"
+    weights, log = results / "models/puma/seed0/model.safetensors", results / "logs/models/puma/seed0.log"
+    before, selection = weights.read_bytes(), (results / "selections/puma/seed0.h5").read_bytes()
+    study = finished.study("same.yaml", lambda raw: raw["runs"]["puma"]["prune"][0].update(fraction=0.1001))
+    assert finished.planned(study) >= PUMA
+    assert finished.run(study=study).returncode == 0
+    assert (results / "selections/puma/seed0.h5").read_bytes() != selection
+    assert "took back the result" in log.read_text()
+    assert "images/s" not in log.read_text()
+    assert weights.read_bytes() == before
+    assert finished.planned(study) == set()
+    assert finished.run().returncode == 0
+    assert (results / "selections/puma/seed0.h5").read_bytes() == selection
+
+
+def test_training_whose_selection_changes_is_done_anew(finished):
+    results = finished.folder / "results/tiny"
+    before = (results / "models/puma/seed0/model.safetensors").read_bytes()
+    study = finished.study("other-rows.yaml", lambda raw: raw["runs"]["puma"]["prune"][0].update(fraction=0.2))
+    assert finished.run(study=study).returncode == 0
+    assert (results / "models/puma/seed0/model.safetensors").read_bytes() != before
+    assert finished.run().returncode == 0
+    assert (results / "models/puma/seed0/model.safetensors").read_bytes() == before
 
 
 def test_a_study_given_by_configfile_inherits_nothing_from_the_default(finished):
