@@ -92,6 +92,7 @@ def test_interruption_is_not_swallowed(tmp_path: Path) -> None:
 
 
 def test_threads_of_a_job_are_those_asked_for(tmp_path: Path) -> None:
-    code = f"{HEAD}\nimport torch\nwith framed(Frame('log', 'errors', {{}}, threads=3)):\n    print(torch.get_num_threads())"
+    work = "print(torch.get_num_threads())"
+    code = f"{HEAD}\nimport torch\nwith framed(Frame('log', 'errors', {{}}, threads=3)):\n    {work}"
     finished = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert finished.stdout == "3\n"

@@ -23,7 +23,7 @@ from pumalib.scores.join import join_shards
 from pumalib.scores.settings import CustomScoreSettings, ModelReference, ScoreSettings
 from pumalib.scores.stage import score_shard
 from pumalib.scores.table import ScoreTable, read_scores
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.settings import NaturalSettings
 from pumalib.training.train import train
 
 RUN: dict[str, Any] = {"model": "margin-model", "batch_size": 7}
@@ -121,9 +121,7 @@ def model(pool: Path) -> Path:
     """Return the weights of a small network half trained on the pool, so that some rows are misclassified."""
     opened, architecture = open_pool(pool), ArchitectureSettings(name="mlp", width=16)
     network = build_model(architecture, opened.image_shape, 10, seed=0)
-    recipe = TrainingSettings(
-        method="natural", epochs=8, samples_per_epoch=320, batch_size=32, crop_padding=0, horizontal_flip=False
-    )
+    recipe = NaturalSettings(epochs=8, samples_per_epoch=320, batch_size=32, crop_padding=0, horizontal_flip=False)
     images = opened.images[np.arange(len(opened))]
     result = train(network, images, opened.labels, settings=recipe, threat=ThreatSettings(epsilon=0.1))
     path = pool.parent / "model.safetensors"

@@ -31,9 +31,9 @@ def a_table(first: int = 0, count: int = 6, **changes: Any) -> ScoreTable:
 
 
 def written(folder: Path, *tables: ScoreTable) -> list[Path]:
-    paths = [folder / f"{index}.h5" for index in range(len(tables))]
+    paths = [folder / f"{index}/scores.h5" for index in range(len(tables))]
     for path, table in zip(paths, tables, strict=True):
-        write_scores(table, path, {})
+        write_scores(table, path)
     return paths
 
 

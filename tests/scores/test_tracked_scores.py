@@ -14,14 +14,15 @@ from pydantic import TypeAdapter
 
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import build_pool, open_pool
-from pumalib.data.selection import read_selection
+from pumalib.data.selection import StoredSelection, read_selection
 from pumalib.data.settings import DigitsSettings
 from pumalib.errors import ArtifactError, DataError
 from pumalib.scores.forgetting import forgetting_counts
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.table import ScoreTable, read_scores
 from pumalib.scores.tracked_stage import score_tracks
-from pumalib.selection.stage import SelectionPlan, make_selection
+from pumalib.selection.settings import SelectionSettings
+from pumalib.selection.stage import make_selection
 from pumalib.tracks.file import Quantity, Track, Visits, write_track
 
 ROWS, EPOCHS = 40, np.array([1, 2, 4, 8])
@@ -132,6 +133,21 @@ def test_difficulty_by_visits_pools_them_and_leaves_unvisited_rows_without_a_sco
     assert f"{(count == 0).sum()} of {ROWS} rows were never visited" in caplog.text
 
 
+def selected(pool: Path, scores: dict[str, Path], output: Path, **cut: Any) -> StoredSelection:
+    """Cut a pool by its one score."""
+    (by,) = scores
+    settings = SelectionSettings.model_validate(
+        {
+            "prune": [{"by": by, **cut}],
+            "epsilon": {"policy": "fixed"},
+            "threat": {"norm": "linf", "epsilon": 0.1},
+            "synthetic_fraction": 0.7,
+        }
+    )
+    make_selection(settings, seed=0, pool=pool, scores=scores, output=output)
+    return read_selection(output)
+
+
 def test_a_row_always_wrong_reaches_one_and_a_row_wrong_in_one_of_fifty_reaches_a_fiftieth(
     score: Scorer, pool: Path, tmp_path: Path
 ) -> None:
@@ -139,18 +155,8 @@ def test_a_row_always_wrong_reaches_one_and_a_row_wrong_in_one_of_fifty_reaches_
     correct[:, 0], correct[7, 1] = False, False
     score({"method": "classification_difficulty"}, Track(ROWS, {"correct": Quantity(np.arange(1, 51), correct)}))
     for bound, removed in ((1.0, [0]), (0.02, [0, 1])):
-        plan = SelectionPlan.from_settings(
-            {
-                "prune": [{"by": "difficulty", "at_least": bound}],
-                "epsilon": {"policy": "fixed"},
-                "threat": {"norm": "linf", "epsilon": 0.1},
-                "synthetic_fraction": 0.7,
-            },
-            seed=0,
-        )
-        make_selection(plan, pool, {"difficulty": tmp_path / "score.h5"}, tmp_path / "selection.h5", {})
-        reason = read_selection(tmp_path / "selection.h5").reason
-        assert np.flatnonzero(reason == 0).tolist() == removed
+        selection = selected(pool, {"difficulty": tmp_path / "score.h5"}, tmp_path / "selection.h5", at_least=bound)
+        assert np.flatnonzero(selection.reason == 0).tolist() == removed
 
 
 @pytest.mark.parametrize(
@@ -176,17 +182,7 @@ def test_no_row_that_was_ever_right_is_as_hard_as_one_never_learned(epochs: list
 
 def easycore(pool: Path, score: Path, output: Path, **cut: Any) -> NDArray[np.int64]:
     """Select as a run of EasyCore does; return the rows kept."""
-    plan = SelectionPlan.from_settings(
-        {
-            "prune": [{"by": "aign", "drop": "hardest", **cut}],
-            "epsilon": {"policy": "fixed"},
-            "threat": {"norm": "linf", "epsilon": 0.1},
-            "synthetic_fraction": 0.7,
-        },
-        seed=0,
-    )
-    make_selection(plan, pool, {"aign": score}, output, {})
-    return read_selection(output).rows
+    return selected(pool, {"aign": score}, output, drop="hardest", **cut).rows
 
 
 def test_easycore_keeps_the_rows_of_lowest_aign_and_says_when_it_loses_a_class_or_all(

@@ -15,7 +15,7 @@ from pumalib.models.build import build_model
 from pumalib.models.folding import Folding
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.training.inner_attack import InnerAttack
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.settings import NaturalSettings, TradesSettings
 from pumalib.training.train import train
 
 THREAT = ThreatSettings(epsilon=0.1)
@@ -29,7 +29,7 @@ def bright_or_dark(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def weights_after(architecture: str, **options: object) -> list[Tensor]:
-    recipe = TrainingSettings(epochs=1, samples_per_epoch=128, batch_size=32, attack_steps=2, crop_padding=1, **options)
+    recipe = TradesSettings(epochs=1, samples_per_epoch=128, batch_size=32, attack_steps=2, crop_padding=1, **options)
     model = build_model(ArchitectureSettings(name=architecture, width=8), (8, 8, 3), 2, seed=0)
     trained = train(model, *bright_or_dark(64), settings=recipe, threat=THREAT).model
     return [weight.detach() for weight in trained.parameters()]
@@ -116,4 +116,4 @@ def test_an_attack_in_eval_mode_folds_what_it_can_and_trains_the_same_up_to_roun
 
 def test_precision_of_an_attack_means_nothing_to_natural_training():
     with pytest.raises(ValidationError, match="expected attack_precision only with method pgd_at or trades"):
-        TrainingSettings(method="natural", attack_precision="bfloat16")
+        NaturalSettings(attack_precision="bfloat16")

@@ -19,8 +19,10 @@ from pumalib.training.methods import pgd_at, trades
 from pumalib.training.online import iaat, online_margin
 from pumalib.training.online.settings import IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.online.start import Start
+from pumalib.training.settings import PgdAtSettings, RecipeSettings, TradesSettings
 
 CAP, BISECTION_STEPS = 0.1, 8
+METHODS = [(trades, TradesSettings(beta=5.0)), (pgd_at, PgdAtSettings())]
 WEIGHT = torch.tensor([0.5, -1.0, 2.0, 1.5])
 
 
@@ -49,7 +51,7 @@ def a_step(
 ) -> Step:
     return Step(
         model, images, labels, torch.full((len(labels),), CAP), InnerAttack(norm, 10), torch.Generator().manual_seed(0),
-        label_smoothing=0.1, beta=5.0, online=policy, epoch=epoch,
+        label_smoothing=0.1, online=policy, epoch=epoch,
         positions=np.arange(len(labels)) if positions is None else np.array(positions),
     )  # fmt: skip
 
@@ -132,25 +134,26 @@ def test_points_stay_within_their_epsilon_and_in_the_valid_range(seed: int, norm
     assert all(torch.equal(was, buffer) for was, buffer in zip(before, model.buffers(), strict=True))
 
 
-@pytest.mark.parametrize("method", [trades, pgd_at])
-def test_dropped_rows_leave_every_term_of_the_loss_and_its_gradient(method: Any) -> None:
+@pytest.mark.parametrize(("method", "recipe"), METHODS)
+def test_dropped_rows_leave_every_term_of_the_loss_and_its_gradient(method: Any, recipe: RecipeSettings) -> None:
     """The dropped rows stand last, so that the random starts of the others are the same without them."""
     labels = torch.tensor([1, 0, 1, 0, 1])
     images = at_margins([0.02, -0.03, 0.04, 0.2, 0.3], labels)
     results = []
     for count, policy in ((5, margin_policy(prune_above=0.1)), (3, margin_policy())):
         model = linear()
-        loss = method.batch_loss(a_step(model, images[:count], labels[:count], policy))
+        loss = method.batch_loss(a_step(model, images[:count], labels[:count], policy), recipe)
         loss.total.backward()
         results.append([loss.total, loss.natural, loss.robust, *(parameter.grad for parameter in model.parameters())])
     for with_dropped, without in zip(*results, strict=True):
         torch.testing.assert_close(with_dropped, without, equal_nan=True)
 
 
-@pytest.mark.parametrize("method", [trades, pgd_at])
-def test_a_batch_without_a_kept_row_has_a_loss_of_zero(method: Any) -> None:
+@pytest.mark.parametrize(("method", "recipe"), METHODS)
+def test_a_batch_without_a_kept_row_has_a_loss_of_zero(method: Any, recipe: RecipeSettings) -> None:
     labels = torch.tensor([0, 1])
-    loss = method.batch_loss(a_step(linear(), at_margins([0.3, 0.2], labels), labels, margin_policy(prune_above=0.1)))
+    step = a_step(linear(), at_margins([0.3, 0.2], labels), labels, margin_policy(prune_above=0.1))
+    loss = method.batch_loss(step, recipe)
     assert loss.total.item() == 0
     assert not loss.kept.any()
 

@@ -12,10 +12,11 @@ from torch import nn
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.files.provenance import code_fingerprint
-from pumalib.selection.settings import read_online
-from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings, OnlineMarginEpsilon
-from pumalib.training.settings import TrainingSettings, method_module, online_module
-from pumalib.training.train import TrainingResult, train
+from pumalib.models.settings import ArchitectureSettings
+from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings, OnlineMarginEpsilon, online_module
+from pumalib.training.run_settings import RunSettings
+from pumalib.training.settings import TradesSettings, method_module, read_training
+from pumalib.training.train import TrainingResult, TrainOptions, train
 
 THREAT = ThreatSettings(epsilon=0.1)
 ONLINE = OnlineMarginEpsilon(policy="online_margin")
@@ -36,9 +37,9 @@ def fit(online: OnlineEpsilonSettings | None, seed: int = 0, **changes: Any) -> 
     values = {"epochs": 3, "samples_per_epoch": 48, "batch_size": 16, "crop_padding": 0, **changes}
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
-    recipe = TrainingSettings.model_validate(values)
+    recipe, options = read_training(values), TrainOptions(online=online, seed=seed)
     images, labels = blobs()
-    return train(model, images, labels, epsilons, settings=recipe, threat=THREAT, seed=seed, online=online)
+    return train(model, images, labels, epsilons, settings=recipe, threat=THREAT, options=options)
 
 
 def are_equal(first: TrainingResult, second: TrainingResult) -> bool:
@@ -70,10 +71,9 @@ def test_history_tells_the_mean_epsilon_of_the_rows_trained() -> None:
         assert list(history.columns[-2:]) == ["mean_epsilon", "num_dropped"]
 
 
-@pytest.mark.parametrize("policy", ["online_margin", "iaat"])
-def test_the_cap_of_a_policy_holds_without_a_selection_too(policy: str) -> None:
-    online = read_online({"policy": policy, "cap": 0.03, "warmup_epochs": 1})
-    assert online is not None
+@pytest.mark.parametrize("policy", [ONLINE, IAAT], ids=["online_margin", "iaat"])
+def test_the_cap_of_a_policy_holds_without_a_selection_too(policy: OnlineEpsilonSettings) -> None:
+    online = policy.model_copy(update={"cap": 0.03, "warmup_epochs": 1})
     assert fit(online).history.mean_epsilon.abs().max() <= 0.03 + 1e-6
 
 
@@ -106,8 +106,8 @@ def test_a_batch_that_is_dropped_whole_takes_no_step_while_draws_and_schedule_go
             "learning_rate": 0.01, "schedule_unit": unit, "crop_padding": 0, "horizontal_flip": False,
         }  # fmt: skip
         policy = OnlineMarginEpsilon(policy="online_margin", prune_above=prune_above)
-        recipe = TrainingSettings.model_validate(values)
-        return model, train(model, images, labels, settings=recipe, threat=THREAT, rows=rows, online=policy)
+        options = TrainOptions(rows=rows, online=policy)
+        return model, train(model, images, labels, settings=read_training(values), threat=THREAT, options=options)
 
     model, result = trained(np.arange(6), 6, 0.05)
     alone, _ = trained(np.array([3]), 1, None)
@@ -131,9 +131,11 @@ def test_what_an_online_policy_cannot_work_with_is_refused(changes: dict[str, An
 
 
 @pytest.mark.parametrize("online", [ONLINE, IAAT], ids=["online_margin", "iaat"])
-def test_rules_hand_over_the_settings_of_online_policies_alone(online: OnlineEpsilonSettings) -> None:
-    assert read_online(online.model_dump()) == online
-    assert read_online({}) is None
+def test_rules_hand_over_the_settings_of_an_online_policy(online: OnlineEpsilonSettings) -> None:
+    settings = RunSettings(architecture=ArchitectureSettings(name="mlp"), training=TradesSettings(), threat=THREAT)
+    assert RunSettings.model_validate(settings.model_dump()).epsilon is None
+    with_policy = settings.model_copy(update={"epsilon": online})
+    assert RunSettings.model_validate(with_policy.model_dump()) == with_policy
 
 
 def test_the_code_of_a_policy_counts_for_its_own_runs_alone() -> None:

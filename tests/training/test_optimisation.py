@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from pumalib.training.optimisation import make_optimizer, make_schedule
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.settings import RecipeSettings, TradesSettings
 
 PEAK = 0.2
 
@@ -17,7 +17,7 @@ def one_parameter() -> nn.Module:
     return nn.Linear(1, 1)
 
 
-def stepped(settings: TrainingSettings, count: int) -> tuple[list[float], list[float]]:
+def stepped(settings: RecipeSettings, count: int) -> tuple[list[float], list[float]]:
     """Return the learning rate and the momentum of each of `count` steps of the schedule."""
     model = one_parameter()
     optimizer = make_optimizer(model, settings)
@@ -37,7 +37,7 @@ def cosine(start: float, end: float, share: float) -> float:
 
 def test_one_cycle_of_400_epochs_is_the_published_one() -> None:
     """Wang et al. 2023: OneCycleLR stepped once an epoch, pct_start 0.025; ten epochs rise, 390 fall."""
-    settings = TrainingSettings(epochs=400, learning_rate=PEAK)
+    settings = TradesSettings(epochs=400, learning_rate=PEAK)
     rates, momenta = stepped(settings, 400)
     reference = torch.optim.SGD(one_parameter().parameters(), lr=PEAK, momentum=0.9, nesterov=True)
     theirs = OneCycleLR(reference, PEAK, total_steps=400, pct_start=0.025)
@@ -50,7 +50,7 @@ def test_one_cycle_of_400_epochs_is_the_published_one() -> None:
 
 @pytest.mark.parametrize(("unit", "epochs", "per_epoch"), [("epoch", 400, 1), ("epoch", 40, 1), ("step", 5, 8)])
 def test_one_cycle_rises_and_falls_by_cosine(unit: str, epochs: int, per_epoch: int) -> None:
-    settings = TrainingSettings(
+    settings = TradesSettings(
         epochs=epochs, samples_per_epoch=4 * per_epoch, batch_size=4, learning_rate=PEAK, schedule_unit=unit
     )
     total = epochs * per_epoch
@@ -70,9 +70,7 @@ def test_one_cycle_rises_and_falls_by_cosine(unit: str, epochs: int, per_epoch: 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("unit", ["epoch", "step"])
 def test_a_short_training_reaches_its_peak_without_a_warning(epochs: int, unit: str) -> None:
-    settings = TrainingSettings(
-        epochs=epochs, samples_per_epoch=1, batch_size=1, learning_rate=PEAK, schedule_unit=unit
-    )
+    settings = TradesSettings(epochs=epochs, samples_per_epoch=1, batch_size=1, learning_rate=PEAK, schedule_unit=unit)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         rates, _ = stepped(settings, epochs)
@@ -83,7 +81,7 @@ def test_a_short_training_reaches_its_peak_without_a_warning(epochs: int, unit: 
 
 
 def test_constant_schedule_leaves_rate_and_momentum() -> None:
-    rates, momenta = stepped(TrainingSettings(epochs=50, learning_rate=PEAK, schedule="constant"), 50)
+    rates, momenta = stepped(TradesSettings(epochs=50, learning_rate=PEAK, schedule="constant"), 50)
     assert set(rates) == {PEAK}
     assert set(momenta) == {0.9}
 
@@ -91,19 +89,19 @@ def test_constant_schedule_leaves_rate_and_momentum() -> None:
 @pytest.mark.parametrize("fraction", [0.01, 0.3, 0.999])
 @pytest.mark.parametrize("epochs", [4, 7, 49])
 def test_any_warm_up_share_can_be_stepped_to_the_end(fraction: float, epochs: int) -> None:
-    rates, _ = stepped(TrainingSettings(epochs=epochs, learning_rate=PEAK, warmup_fraction=fraction), epochs)
+    rates, _ = stepped(TradesSettings(epochs=epochs, learning_rate=PEAK, warmup_fraction=fraction), epochs)
     assert all(0 < rate <= PEAK + 1e-12 for rate in rates)
 
 
 def test_everything_decays_unless_told_otherwise() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 2))
-    groups = make_optimizer(model, TrainingSettings(weight_decay=0.01)).param_groups
+    groups = make_optimizer(model, TradesSettings(weight_decay=0.01)).param_groups
     assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.01, 6)]
 
 
 def test_biases_and_normalisation_parameters_can_be_left_undecayed() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 2))
-    groups = make_optimizer(model, TrainingSettings(weight_decay=0.01, decay_all=False)).param_groups
+    groups = make_optimizer(model, TradesSettings(weight_decay=0.01, decay_all=False)).param_groups
     decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
     assert {name: decay[id(parameter)] for name, parameter in model.named_parameters()} == {
         "0.weight": 0.01,
@@ -117,5 +115,5 @@ def test_biases_and_normalisation_parameters_can_be_left_undecayed() -> None:
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, True), (0.0, False)])
 def test_momentum_is_nesterov_where_there_is_any(momentum: float, nesterov: bool) -> None:
-    settings = TrainingSettings(momentum=momentum, schedule="constant")
+    settings = TradesSettings(momentum=momentum, schedule="constant")
     assert make_optimizer(one_parameter(), settings).param_groups[0]["nesterov"] is nesterov

@@ -6,6 +6,7 @@ Run by torchrun, this file is one of the two processes: it trains every case and
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from pumalib.errors import ConfigError
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.ranks import ALONE, Ranks, joined_ranks
-from pumalib.selection.settings import read_online
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.batch_norm import share_statistics
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.online.settings import IaatEpsilon, OnlineMarginEpsilon
+from pumalib.training.recipe import Execution, Recipe
+from pumalib.training.settings import read_training
 from pumalib.training.train import TrainingResult, train_on_rows
 from pumalib.training.trainer import TrainingRows
 
@@ -33,13 +35,14 @@ TRACK = {
     "aign": {"inputs": "clean"},
     "visits": {},
 }
+online_margin = partial(OnlineMarginEpsilon, policy="online_margin")
 CASES: dict[str, dict[str, Any]] = {
     "natural": {"method": "natural", "attack_steps": None},
     "signed epsilons": {"method": "trades", "signed": True, "attack_precision": None},
-    "iaat": {"method": "pgd_at", "online": {"policy": "iaat", "warmup_epochs": 1}},
-    "pruned in the batch": {"online": {"policy": "online_margin", "prune_above": 0.02, "warmup_epochs": 1}},
+    "iaat": {"method": "pgd_at", "online": IaatEpsilon(policy="iaat", warmup_epochs=1)},
+    "pruned in the batch": {"online": online_margin(prune_above=0.02, warmup_epochs=1)},
     "shared statistics": {"architecture": "convnet", "norm": "l2", "schedule_unit": "step"},
-    "whole batches dropped": {"online": {"policy": "online_margin", "prune_above": 0.0001}, "batch_size": 2},
+    "whole batches dropped": {"online": online_margin(prune_above=0.0001), "batch_size": 2},
 }
 """Batches of 15 rows are not divisible by two; synthetic rows are a part of each; rows come twice in a batch."""
 
@@ -47,15 +50,14 @@ CASES: dict[str, dict[str, Any]] = {
 def fit(case: str, ranks: Ranks = ALONE, **changes: Any) -> TrainingResult:
     recipe = {"epochs": 3, "samples_per_epoch": 60, "batch_size": 15, "crop_padding": 1, "attack_steps": 3}
     values = {**recipe, "synthetic_fraction": 0.6, "averaging_warmup": 0.2, **CASES[case], **changes}
-    online = read_online(values.pop("online", {}))
-    name, is_signed, norm = (values.pop(key, None) for key in ("architecture", "signed", "norm"))
+    online, name, is_signed, norm = (values.pop(key, None) for key in ("online", "architecture", "signed", "norm"))
     # Smooth: where a ReLU has its kink, one input gradient may jump with the last bit of a weight.
     architecture = (
         ArchitectureSettings(name=name, width=4, activation="silu")
         if name
         else ArchitectureSettings(name="mlp", width=16)
     )
-    settings = TrainingSettings.model_validate(
+    settings = read_training(
         {key: value for key, value in {"devices": ranks.count, **values}.items() if value is not None}
     )
     generator = np.random.default_rng(0)
@@ -66,15 +68,12 @@ def fit(case: str, ranks: Ranks = ALONE, **changes: Any) -> TrainingResult:
     epsilons = generator.uniform(-0.1, 0.2, len(rows)) if is_signed else np.full(len(rows), 0.1)
     data = TrainingRows(images, labels, source, rows, epsilons.astype(np.float32), (8, 8, 1))
     track = {**TRACK, "loss": {**TRACK["loss"], **({"inputs": "clean"} if case == "natural" else {})}}
-    return train_on_rows(
-        build_model(architecture, (8, 8, 1), 3),
-        data,
-        settings,
+    threat, gathered = (
         ThreatSettings(norm=norm or "linf", epsilon=0.1),
-        track=TrackSettings.model_validate({**track, "batch_size": 7}),
-        online=online,
-        ranks=ranks,
+        TrackSettings.model_validate({**track, "batch_size": 7}),
     )
+    model = build_model(architecture, (8, 8, 1), 3)
+    return train_on_rows(model, data, Recipe(settings, threat, gathered, online), where=Execution(ranks=ranks))
 
 
 def numbers(result: TrainingResult) -> dict[str, Tensor]:

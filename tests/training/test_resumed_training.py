@@ -13,16 +13,20 @@ from torch import Tensor, nn
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.jobs.states import NO_STATE, StateFile, StatePlace
-from pumalib.selection.settings import read_online
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.online.settings import IaatEpsilon, OnlineMarginEpsilon
+from pumalib.training.recipe import Execution, Recipe
+from pumalib.training.settings import read_training
 from pumalib.training.train import TrainingResult, train_on_rows
 from pumalib.training.trainer import TrainingRows
 
 CASES: dict[str, dict[str, Any]] = {
     "trades": {"method": "trades", "schedule_unit": "step"},
-    "pgd_at, iaat": {"method": "pgd_at", "online": {"policy": "iaat", "warmup_epochs": 1}},
-    "trades, online margin": {"online": {"policy": "online_margin", "prune_above": 0.05}, "averaging": 0.0},
+    "pgd_at, iaat": {"method": "pgd_at", "online": IaatEpsilon(policy="iaat", warmup_epochs=1)},
+    "trades, online margin": {
+        "online": OnlineMarginEpsilon(policy="online_margin", prune_above=0.05),
+        "averaging": 0.0,
+    },
     "natural": {"method": "natural", "attack_steps": None, "schedule": "constant"},
 }
 TRACK = {"loss": {"augmented": True}, "correct": {"weights": "averaged", "inputs": "clean"}, "visits": {}}
@@ -68,17 +72,10 @@ def rows() -> TrainingRows:
 def fit(case: str, state: StateFile = NO_STATE, dies_after: int = 10**9, **changes: Any) -> TrainingResult:
     recipe = {"epochs": 3, "samples_per_epoch": 48, "batch_size": 16, "crop_padding": 1, "attack_steps": 2}
     values = {**recipe, "synthetic_fraction": 0.4, "averaging_warmup": 0.2, **CASES[case], **changes}
-    online = read_online(values.pop("online", {}))
-    settings = TrainingSettings.model_validate({k: v for k, v in values.items() if v is not None})
-    return train_on_rows(
-        Net(iter(range(dies_after, -1, -1))),
-        rows(),
-        settings,
-        ThreatSettings(epsilon=0.1),
-        track=TrackSettings.model_validate(TRACK),
-        online=online,
-        state=state,
-    )
+    online = values.pop("online", None)
+    settings = read_training({k: v for k, v in values.items() if v is not None})
+    recipe_of_run = Recipe(settings, ThreatSettings(epsilon=0.1), TrackSettings.model_validate(TRACK), online)
+    return train_on_rows(Net(iter(range(dies_after, -1, -1))), rows(), recipe_of_run, where=Execution(state=state))
 
 
 def kept(path: Path, key: str = "key") -> StateFile:

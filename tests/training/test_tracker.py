@@ -17,12 +17,14 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
 from pumalib.tracks.file import Track
-from pumalib.tracks.settings import PASSES, PassSettings, TrackSettings
+from pumalib.tracks.passes import PASSES, epochs_of
+from pumalib.tracks.settings import PassSettings, TrackSettings
 from pumalib.training.inner_attack import InnerAttack
+from pumalib.training.recipe import Recipe
 from pumalib.training.sampling import BatchPlan, draw_batches
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.settings import NaturalSettings, PgdAtSettings, TradesSettings, read_training
 from pumalib.training.tracker import Tracker
-from pumalib.training.train import TrainingResult, train
+from pumalib.training.train import TrainingResult, TrainOptions, train
 from pumalib.training.trainer import TrainingRows
 
 THREAT = ThreatSettings(epsilon=0.1)
@@ -53,10 +55,9 @@ def fit(track: dict[str, Any], model: nn.Module | None = None, **options: Any) -
     rows = options.pop("rows", None)
     source = options.pop("source", None)
     images, labels = stripes()
-    return train(
-        model or a_model(), images, labels, settings=TrainingSettings.model_validate({**recipe, **options}),
-        threat=THREAT, track=TrackSettings.model_validate(track), rows=rows, source=source,
-    )  # fmt: skip
+    settings = read_training({key: value for key, value in {**recipe, **options}.items() if value is not None})
+    chosen = TrainOptions(source, rows, track=TrackSettings.model_validate(track))
+    return train(model or a_model(), images, labels, settings=settings, threat=THREAT, options=chosen)
 
 
 def logits_of(model: nn.Module) -> Tensor:
@@ -99,13 +100,13 @@ def test_tracked_values_are_those_of_the_model_after_the_epoch_in_pool_order() -
 @pytest.mark.parametrize("method", ["pgd_at", "trades"])
 def test_attacked_inputs_are_those_of_the_methods_own_attack(method: str) -> None:
     """PGD-AT attacks the label, TRADES the clean prediction: on a kept model the losses come again from either."""
-    settings = TrainingSettings(method=method, epochs=1, attack_steps=3)
+    settings = read_training({"method": method, "epochs": 1, "attack_steps": 3})
     images, labels = stripes()
     model = a_model().eval()
     watch = TrackSettings.model_validate({"loss": {"inputs": "attacked"}, "batch_size": len(labels)})
     epsilons = np.full(len(labels), THREAT.epsilon, np.float32)
     data = TrainingRows(images, labels, np.zeros(len(labels), np.uint8), np.arange(len(labels)), epsilons, (4, 4, 1))
-    tracker = Tracker(watch, data, settings, THREAT, seed=5, device=torch.device("cpu"))
+    tracker = Tracker(data, Recipe(settings, THREAT, watch, seed=5), torch.device("cpu"))
     tracker.end_epoch(1, model, model)
     inputs, targets = torch.from_numpy(images).permute(0, 3, 1, 2) / 255, torch.from_numpy(labels)
     objectives: dict[str, Callable[[Tensor], Tensor]] = {
@@ -152,7 +153,7 @@ def test_tracked_epochs_are_every_so_many_of_a_window_of_the_training(
         epoch for epoch in range(1, total + 1)
         if epoch >= first and (last is None or epoch <= last) and (epoch - first) % every == 0
     ]  # fmt: skip
-    assert list(wanted.epochs(total)) == expected
+    assert list(epochs_of(wanted, total)) == expected
 
 
 def test_visits_count_what_the_batches_held() -> None:
@@ -180,13 +181,10 @@ def test_wrong_visits_are_those_misclassified_at_the_perturbed_image() -> None:
     for epsilon, expected in ((0.1, [0, 3, 3, 0]), (0.01, [0, 0, 3, 0]), (0.4, [3, 3, 3, 3])):
         model = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
         model[1].weight.data, model[1].bias.data = torch.tensor([[-9.0], [9.0]]), torch.tensor([4.5, -4.5])
-        recipe = TrainingSettings(
-            method="pgd_at", epochs=3, samples_per_epoch=4, batch_size=4, learning_rate=1e-12, crop_padding=0
-        )
-        result = train(
-            model, images, labels, settings=recipe, threat=ThreatSettings(epsilon=epsilon),
-            track=TrackSettings.model_validate({"visits": {}, "correct": {}}),
-        )  # fmt: skip
+        recipe = PgdAtSettings(epochs=3, samples_per_epoch=4, batch_size=4, learning_rate=1e-12, crop_padding=0)
+        options = TrainOptions(track=TrackSettings.model_validate({"visits": {}, "correct": {}}))
+        threat = ThreatSettings(epsilon=epsilon)
+        result = train(model, images, labels, settings=recipe, threat=threat, options=options)
         assert result.track.visits is not None
         assert result.track.visits.wrong.tolist() == expected
         correct = result.track.quantities["correct"].values
@@ -219,10 +217,10 @@ def test_augmented_images_are_crops_and_flips_drawn_anew_after_each_epoch() -> N
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
     weight, bias = (parameter.detach().double().numpy() for parameter in model.parameters())
     images, labels = stripes()
-    recipe = TrainingSettings(method="natural", epochs=3, crop_padding=1)
+    recipe = NaturalSettings(epochs=3, crop_padding=1)
     data = TrainingRows(images, labels, np.zeros(60, np.uint8), np.arange(60), np.full(60, 0.1, np.float32), (4, 4, 1))
     watch = TrackSettings.model_validate({"aign": {"augmented": True}, "el2n": {}})
-    tracker = Tracker(watch, data, recipe, THREAT, seed=3, device=torch.device("cpu"))
+    tracker = Tracker(data, Recipe(recipe, THREAT, watch, seed=3), torch.device("cpu"))
     for epoch in (1, 2, 3):
         tracker.end_epoch(epoch, model, model)
     found = tracker.track().quantities
@@ -243,12 +241,13 @@ def test_attacked_augmented_inputs_are_perturbed_crops() -> None:
     """Under an epsilon of nearly 0 they are the augmented ones, under a larger one their loss is higher."""
     images, labels = stripes()
     model = a_model().eval()
-    recipe = TrainingSettings(method="pgd_at", epochs=1, crop_padding=1, attack_steps=3)
+    recipe = PgdAtSettings(epochs=1, crop_padding=1, attack_steps=3)
     data = TrainingRows(images, labels, np.zeros(60, np.uint8), np.arange(60), np.full(60, 0.1, np.float32), (4, 4, 1))
 
     def losses(inputs: str, epsilon: float) -> NDArray[np.float32]:
         watch = TrackSettings.model_validate({"loss": {"augmented": True, "inputs": inputs}})
-        tracker = Tracker(watch, data, recipe, ThreatSettings(epsilon=epsilon), seed=3, device=torch.device("cpu"))
+        how = Recipe(recipe, ThreatSettings(epsilon=epsilon), watch, seed=3)
+        tracker = Tracker(data, how, torch.device("cpu"))
         tracker.end_epoch(1, model, model)
         values: NDArray[np.float32] = tracker.track().quantities["loss"].values[0]
         return values
@@ -278,7 +277,7 @@ def test_a_tracker_goes_on_from_a_track_as_if_it_had_not_been_interrupted() -> N
     images, labels = stripes()
     data = TrainingRows(images, labels, np.zeros(60, np.uint8), np.arange(60), np.full(60, 0.1, np.float32), (4, 4, 1))
     settings = TrackSettings.model_validate({"loss": {}, "correct": {"every": 2}, "visits": {}})
-    recipe = TrainingSettings(epochs=4, attack_steps=2)
+    recipe = TradesSettings(epochs=4, attack_steps=2)
     models = [a_model() for _ in range(4)]
 
     def follow(tracker: Tracker, epochs: range) -> Tracker:
@@ -288,7 +287,7 @@ def test_a_tracker_goes_on_from_a_track_as_if_it_had_not_been_interrupted() -> N
         return tracker
 
     def make() -> Tracker:
-        return Tracker(settings, data, recipe, THREAT, 3, torch.device("cpu"))
+        return Tracker(data, Recipe(recipe, THREAT, settings, seed=3), torch.device("cpu"))
 
     whole = follow(make(), range(1, 5)).track()
     resumed = make()

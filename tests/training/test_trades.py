@@ -11,10 +11,12 @@ from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.training.batch_norm import set_momentum, unrecorded_statistics
 from pumalib.training.inner_attack import InnerAttack
-from pumalib.training.losses import Step
+from pumalib.training.losses import BatchLoss, Step
 from pumalib.training.methods import natural, pgd_at, trades
+from pumalib.training.settings import NaturalSettings, PgdAtSettings, TradesSettings
 
 SMOOTHING, BETA = 0.1, 5.0
+SETTINGS = {trades: TradesSettings(beta=BETA), pgd_at: PgdAtSettings(), natural: NaturalSettings()}
 Maker = Callable[..., nn.Module]
 
 
@@ -31,7 +33,12 @@ def small_net() -> Maker:
 
 def a_step(model: nn.Module, images: Tensor, labels: Tensor, epsilons: Tensor, num_steps: int = 3) -> Step:
     attack = InnerAttack("linf", num_steps)
-    return Step(model, images, labels, epsilons, attack, torch.Generator().manual_seed(7), SMOOTHING, BETA)
+    return Step(model, images, labels, epsilons, attack, torch.Generator().manual_seed(7), SMOOTHING)
+
+
+def loss_of(method: ModuleType, step: Step) -> BatchLoss:
+    loss: BatchLoss = method.batch_loss(step, SETTINGS[method])
+    return loss
 
 
 def a_batch(count: int = 16, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -65,7 +72,7 @@ def test_the_forward_that_trains_predicts_what_an_attack_with_the_statistics_of_
 
 def test_robust_term_is_zero_when_every_epsilon_is_zero(small_net: Maker) -> None:
     images, labels = a_batch()
-    loss = trades.batch_loss(a_step(small_net(), images, labels, torch.zeros(16)))
+    loss = loss_of(trades, a_step(small_net(), images, labels, torch.zeros(16)))
     assert loss.robust.item() == 0.0
     assert loss.total.item() == loss.natural.item()
 
@@ -73,7 +80,7 @@ def test_robust_term_is_zero_when_every_epsilon_is_zero(small_net: Maker) -> Non
 def test_running_statistics_after_the_first_step_are_those_of_the_batch_alone(small_net: Maker) -> None:
     model, (images, labels) = small_net(), a_batch()
     set_momentum(model, is_first_step=True)
-    trades.batch_loss(a_step(model, images, labels, torch.zeros(16)))
+    loss_of(trades, a_step(model, images, labels, torch.zeros(16)))
     mean, variance = activation_statistics(model, images)
     np.testing.assert_allclose(normalised(model).running_mean, mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(normalised(model).running_var, variance, rtol=1e-5, atol=1e-6)
@@ -82,7 +89,7 @@ def test_running_statistics_after_the_first_step_are_those_of_the_batch_alone(sm
 def test_later_steps_move_running_statistics_twice_by_one_per_cent(small_net: Maker) -> None:
     model, (images, labels) = small_net(), a_batch()
     set_momentum(model, is_first_step=False)
-    trades.batch_loss(a_step(model, images, labels, torch.zeros(16)))
+    loss_of(trades, a_step(model, images, labels, torch.zeros(16)))
     mean, variance = activation_statistics(model, images)
     np.testing.assert_allclose(normalised(model).running_mean, (1 - 0.99**2) * mean, rtol=1e-4, atol=1e-6)
     expected = 0.99**2 * 1.0 + (1 - 0.99**2) * variance
@@ -90,9 +97,9 @@ def test_later_steps_move_running_statistics_twice_by_one_per_cent(small_net: Ma
 
 
 @pytest.mark.parametrize(("method", "forwards"), [(trades, 2), (pgd_at, 1), (natural, 1)])
-def test_only_the_outer_forwards_are_recorded(small_net: Maker, method: object, forwards: int) -> None:
+def test_only_the_outer_forwards_are_recorded(small_net: Maker, method: ModuleType, forwards: int) -> None:
     model, (images, labels) = small_net(), a_batch()
-    method.batch_loss(a_step(model, images, labels, torch.full((16,), 0.1)))  # type: ignore[attr-defined]
+    loss_of(method, a_step(model, images, labels, torch.full((16,), 0.1)))
     assert int(normalised(model).num_batches_tracked) == forwards  # type: ignore[arg-type]
 
 
@@ -101,7 +108,7 @@ def test_perturbed_images_enter_the_running_statistics_last(small_net: Maker) ->
     model, (images, labels) = small_net(), a_batch()
     set_momentum(model, is_first_step=True)
     step = a_step(model, images, labels, torch.full((16,), 0.2), num_steps=0)
-    trades.batch_loss(step)
+    loss_of(trades, step)
     noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(7)) * 2 - 1
     mean, _ = activation_statistics(model, (images + 0.2 * noise).clamp(0, 1))
     np.testing.assert_allclose(normalised(model).running_mean, mean, rtol=1e-4, atol=1e-6)
@@ -167,7 +174,7 @@ class Linear:
 
 def test_trades_loss_is_the_formula_worked_out_by_hand() -> None:
     case = Linear()
-    loss = trades.batch_loss(case.step())
+    loss = loss_of(trades, case.step())
     clean, perturbed = (pixels @ case.weight.T + case.bias for pixels in (case.clean, case.perturbed))
     assert loss.natural.item() == pytest.approx(smoothed_cross_entropy(clean, case.labels.numpy()))
     assert loss.robust.item() == pytest.approx(divergence(clean, perturbed))
@@ -176,7 +183,7 @@ def test_trades_loss_is_the_formula_worked_out_by_hand() -> None:
 
 def test_trades_gradient_is_that_of_both_terms_in_both_forwards() -> None:
     case = Linear()
-    trades.batch_loss(case.step()).total.backward()  # type: ignore[no-untyped-call]
+    loss_of(trades, case.step()).total.backward()  # type: ignore[no-untyped-call]
     expected = np.zeros_like(case.weight)
     for index in np.ndindex(*case.weight.shape):
         step = np.zeros_like(case.weight)
@@ -187,7 +194,7 @@ def test_trades_gradient_is_that_of_both_terms_in_both_forwards() -> None:
 
 def test_pgd_training_loss_is_the_smoothed_cross_entropy_of_perturbed_images_alone() -> None:
     case = Linear()
-    loss = pgd_at.batch_loss(case.step())
+    loss = loss_of(pgd_at, case.step())
     expected = smoothed_cross_entropy(case.perturbed @ case.weight.T + case.bias, case.labels.numpy())
     assert loss.total.item() == pytest.approx(expected)
     assert loss.robust.item() == loss.total.item()
@@ -196,14 +203,14 @@ def test_pgd_training_loss_is_the_smoothed_cross_entropy_of_perturbed_images_alo
 
 def test_natural_training_loss_is_the_smoothed_cross_entropy_of_clean_images() -> None:
     case = Linear()
-    loss = natural.batch_loss(case.step())
+    loss = loss_of(natural, case.step())
     expected = smoothed_cross_entropy(case.clean @ case.weight.T + case.bias, case.labels.numpy())
     assert (loss.total.item(), loss.natural.item(), loss.robust.item()) == (pytest.approx(expected),) * 2 + (0.0,)
 
 
 @pytest.mark.parametrize("method", [trades, pgd_at, natural])
-def test_reported_terms_carry_no_gradient(method: object) -> None:
-    loss = method.batch_loss(Linear().step())  # type: ignore[attr-defined]
+def test_reported_terms_carry_no_gradient(method: ModuleType) -> None:
+    loss = loss_of(method, Linear().step())
     assert loss.total.requires_grad
     assert not loss.natural.requires_grad
     assert not loss.robust.requires_grad
@@ -215,7 +222,7 @@ def test_wrong_rows_are_those_misclassified_at_the_images_that_the_loss_was_take
 ) -> None:
     images, labels = a_batch()
     epsilons = torch.full((16,), 0.2)
-    loss = method.batch_loss(a_step(small_net(), images, labels, epsilons))
+    loss = loss_of(method, a_step(small_net(), images, labels, epsilons))
     model = small_net()
     step = a_step(model, images, labels, epsilons)
     with torch.no_grad(), unrecorded_statistics(model):
@@ -228,5 +235,5 @@ def test_wrong_rows_are_those_misclassified_at_the_images_that_the_loss_was_take
 
 def test_wrong_rows_of_natural_training_are_those_misclassified_as_they_are(small_net: Maker) -> None:
     images, labels = a_batch()
-    loss = natural.batch_loss(a_step(small_net(), images, labels, torch.full((16,), 0.2)))
+    loss = loss_of(natural, a_step(small_net(), images, labels, torch.full((16,), 0.2)))
     assert loss.wrong.tolist() == (small_net()(images).argmax(1) != labels).tolist()

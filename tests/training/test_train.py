@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pumalib.attacks.threat_settings import ThreatSettings
@@ -13,8 +13,8 @@ from pumalib.errors import DataError
 from pumalib.models.checks import check_finite_weights
 from pumalib.training.history import EpochRecord, to_frame
 from pumalib.training.sampling import BatchPlan, draw_batches
-from pumalib.training.settings import TrainingSettings
-from pumalib.training.train import TrainingResult, train
+from pumalib.training.settings import RecipeSettings, read_training
+from pumalib.training.train import TrainingResult, TrainOptions, train
 
 THREAT = ThreatSettings(epsilon=0.1)
 METHODS = ["natural", "pgd_at", "trades"]
@@ -33,9 +33,9 @@ def a_net(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
 
 
-def recipe(**changes: Any) -> TrainingSettings:
+def recipe(**changes: Any) -> RecipeSettings:
     values: dict[str, Any] = {"epochs": 2, "samples_per_epoch": 48, "batch_size": 16, "crop_padding": 1, **changes}
-    return TrainingSettings.model_validate(values)
+    return read_training(values)
 
 
 def weights(result: TrainingResult) -> list[Tensor]:
@@ -46,9 +46,17 @@ def are_equal(first: list[Tensor], second: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def fit(settings: TrainingSettings, seed: int = 0, **options: Any) -> TrainingResult:
-    images, labels = options.pop("data", None) or blobs()
-    return train(a_net(), images, labels, settings=settings, threat=options.pop("threat", THREAT), seed=seed, **options)
+def fit(
+    settings: RecipeSettings,
+    seed: int = 0,
+    data: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    epsilons: ArrayLike | None = None,
+    threat: ThreatSettings = THREAT,
+    **options: Any,
+) -> TrainingResult:
+    images, labels = data or blobs()
+    chosen = TrainOptions(seed=seed, **options)
+    return train(a_net(), images, labels, epsilons, settings=settings, threat=threat, options=chosen)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -101,7 +109,7 @@ def test_one_step_is_nesterov_descent_at_each_row_s_own_perturbation() -> None:
         method="pgd_at", epochs=1, samples_per_epoch=4, batch_size=4, schedule="constant", learning_rate=0.3,
         momentum=0.9, weight_decay=0.01, label_smoothing=0.1, crop_padding=0, horizontal_flip=False, averaging=0.0,
     )  # fmt: skip
-    result = train(model, images, labels, epsilons, settings=settings, threat=THREAT, rows=rows)
+    result = train(model, images, labels, epsilons, settings=settings, threat=THREAT, options=TrainOptions(rows=rows))
 
     kept = labels[rows]
     toward_other = weight[1 - kept] - weight[kept]
@@ -277,7 +285,8 @@ def test_synthetic_rows_fill_their_share() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
     model[1].weight.data.zero_()
     model[1].bias.data = torch.log(torch.tensor([0.1, 0.1, 0.8]))
-    history = train(model, images, labels, settings=settings, threat=THREAT, source=source).history
+    options = TrainOptions(source=source)
+    history = train(model, images, labels, settings=settings, threat=THREAT, options=options).history
     assert history.loss[0] == pytest.approx(-(0.25 * np.log(0.1) + 0.75 * np.log(0.8)), rel=1e-5)
 
 

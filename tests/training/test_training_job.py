@@ -21,36 +21,35 @@ JOB = """
 import json
 import sys
 from pathlib import Path
-from pumalib.attacks.threat_settings import ThreatSettings
-from pumalib.jobs.frame import job
-from pumalib.models.settings import ArchitectureSettings
+from pumalib.jobs.frame import Frame, framed
 from pumalib.files.provenance import code_fingerprint
 from pumalib.jobs.states import StatePlace
 from pumalib.training.job import train_on_devices
-from pumalib.training.settings import TrainingSettings
-from pumalib.tracks.settings import TrackSettings
+from pumalib.training.run_settings import RunSettings
+from pumalib.training.task import RunPaths, TrainingTask
 
 output = Path(sys.argv[1])
 code = code_fingerprint(__file__, "pumalib.training.methods.trades")
-with job(output / "logs/job.log", output / "logs/errors.txt", code, 1) as frame:
-    train_on_devices(
-        frame,
-        "cpu",
-        architecture=ArchitectureSettings(name="ending:Net"),
-        settings=TrainingSettings.model_validate(json.loads(sys.argv[2])),
-        threat=ThreatSettings(epsilon=0.1),
-        name="run",
-        seed=0,
-        dataset=Path("dataset.h5"),
-        pool_path=Path("pool.h5"),
-        selection_path=Path("selection.h5"),
-        model=output / "model.safetensors",
-        history=output / "history.csv",
-        track=output / "track.h5",
-        run=output / "run.yaml",
-        tracked=TrackSettings.model_validate({"visits": {}}),
-        state=StatePlace(output / "run.state", 0),
-    )
+settings = RunSettings.model_validate(
+    {
+        "architecture": {"name": "ending:Net"},
+        "training": json.loads(sys.argv[2]),
+        "threat": {"epsilon": 0.1},
+        "track": {"visits": {}},
+    }
+)
+paths = RunPaths(
+    dataset=Path("dataset.h5"),
+    pool=Path("pool.h5"),
+    selection=Path("selection.h5"),
+    model=output / "model.safetensors",
+    history=output / "history.csv",
+    track=output / "track.h5",
+    run=output / "run.yaml",
+)
+log, errors = str(output / "logs/job.log"), str(output / "logs/errors.txt")
+with framed(Frame(log, errors, code, threads=1, device="cpu")) as frame:
+    train_on_devices(frame, TrainingTask(settings, paths, "run", 0, StatePlace(output / "run.state", 0)))
 """
 NETWORK = """
 import os

@@ -15,14 +15,16 @@ from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
 from pumalib.errors import ArtifactError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained
-from pumalib.selection.settings import read_online
-from pumalib.selection.stage import SelectionPlan, make_selection
+from pumalib.selection.settings import SelectionSettings
+from pumalib.selection.stage import make_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 from pumalib.tracks.file import read_track
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.online.settings import OnlineEpsilonSettings
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings, OnlineMarginEpsilon
+from pumalib.training.run_settings import RunSettings
+from pumalib.training.settings import TradesSettings, read_training
 from pumalib.training.stage import train_run
+from pumalib.training.task import RunPaths, TrainingTask
 
 THREAT = ThreatSettings(epsilon=0.1)
 ARCHITECTURE = ArchitectureSettings(name="mlp", width=8, mean=(0.3,), std=(0.4,))
@@ -41,16 +43,15 @@ def make_files(folder: Path, seed: int, validation_fraction: float) -> Path:
     inputs = SyntheticInputs(folder / "dataset.h5", None, None, seed, "cpu")
     make_synthetic(HeldOutSyntheticSettings(method="held_out"), inputs, folder / "synthetic.h5")
     build_pool(folder / "dataset.h5", folder / "synthetic.h5", folder / "pool.h5", {})
-    plan = SelectionPlan.from_settings(
+    selection = SelectionSettings.model_validate(
         {
             "prune": [{"by": "random", "fraction": 0.2}],
             "epsilon": {"policy": "fixed"},
             "threat": {"norm": "linf", "epsilon": 0.1},
             "synthetic_fraction": 0.5,
-        },
-        seed,
+        }
     )
-    make_selection(plan, folder / "pool.h5", {}, folder / "selection.h5", {})
+    make_selection(selection, seed=seed, pool=folder / "pool.h5", scores={}, output=folder / "selection.h5")
     return folder
 
 
@@ -70,24 +71,24 @@ def run(
     **changes: Any,
 ) -> Path:
     recipe = {"epochs": 3, "samples_per_epoch": 64, "batch_size": 32, "synthetic_fraction": 0.5, **changes}
-    train_run(
-        ARCHITECTURE,
-        TrainingSettings.model_validate(recipe),
-        THREAT,
-        name="trades",
-        seed=seed,
+    settings = RunSettings(
+        architecture=ARCHITECTURE,
+        training=read_training(recipe),
+        threat=THREAT,
+        epsilon=online,
+        track=TrackSettings.model_validate({"loss": {"every": 2}, "visits": {}}),
+        repetition=repetition,
+    )
+    paths = RunPaths(
         dataset=files / "dataset.h5",
-        pool_path=files / "pool.h5",
-        selection_path=selection or files / "selection.h5",
+        pool=files / "pool.h5",
+        selection=selection or files / "selection.h5",
         model=output / "model.safetensors",
         history=output / "history.csv",
         track=output / "track.h5",
         run=output / "run.yaml",
-        device="cpu",
-        tracked=TrackSettings.model_validate({"loss": {"every": 2}, "visits": {}}),
-        repetition=repetition,
-        online=online,
     )
+    train_run(TrainingTask(settings, paths, "trades", seed), "cpu")
     return output
 
 
@@ -146,20 +147,24 @@ def test_settings_are_stored_with_all_defaults_resolved(files: Path, tmp_path: P
     selection = read_selection(files / "selection.h5")
     assert (stored["run"], stored["seed"]) == ("trades", 0)
     assert stored["training"]["epochs"] == 3
-    assert stored["training"]["learning_rate"] == TrainingSettings().learning_rate
-    assert TrainingSettings.model_validate(stored["training"]).epochs == 3
+    assert stored["training"]["learning_rate"] == TradesSettings().learning_rate
+    assert read_training(stored["training"]).epochs == 3
     assert ArchitectureSettings.model_validate(stored["architecture"]) == ARCHITECTURE
     assert stored["inputs"] == {"pool": selection.pool_fingerprint, "selection": selection.fingerprint}
 
 
-@pytest.mark.parametrize("policy", ["online_margin", "iaat"])
+@pytest.mark.parametrize(
+    "online",
+    [OnlineMarginEpsilon(policy="online_margin", warmup_epochs=1), IaatEpsilon(policy="iaat", warmup_epochs=1)],
+    ids=["online_margin", "iaat"],
+)
 def test_a_policy_that_works_during_training_is_stored_and_tells_its_epsilons(
-    files: Path, tmp_path: Path, policy: str
+    files: Path, tmp_path: Path, online: OnlineEpsilonSettings
 ) -> None:
-    online = read_online({"policy": policy, "warmup_epochs": 1})
-    assert online is not None
     stored = yaml.safe_load((run(files, tmp_path, online=online) / "run.yaml").read_text())
-    assert read_online(stored["epsilon"]) == online
+    del stored["inputs"]
+    assert (stored.pop("run"), stored.pop("seed")) == ("trades", 0)
+    assert RunSettings.model_validate(stored).epsilon == online
     history = pd.read_csv(tmp_path / "history.csv")
     assert list(history.columns[-2:]) == ["mean_epsilon", "num_dropped"]
     assert history.mean_epsilon.iloc[-1] < 0.1
