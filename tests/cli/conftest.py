@@ -15,6 +15,7 @@ from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import build_learned_pool, build_pool
 from pumalib.data.settings import DigitsSettings, GeneratedSyntheticSettings, HeldOutSyntheticSettings
 from pumalib.evaluation.stage import attack_model
+from pumalib.files.origin import Maker
 from pumalib.jobs.states import StatePlace
 from pumalib.learning.settings import RobustFeaturesSettings
 from pumalib.learning.stage import learn_dataset
@@ -24,13 +25,16 @@ from pumalib.scores.join import join_shards
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
 from pumalib.scores.tracked_stage import score_tracks
-from pumalib.selection.stage import SelectionPlan, make_selection
+from pumalib.selection.settings import SelectionSettings
+from pumalib.selection.stage import make_selection
 from pumalib.synthesis.generator import train_stage
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.run_settings import RunSettings
+from pumalib.training.settings import read_training
 from pumalib.training.stage import train_run
+from pumalib.training.task import RunPaths, TrainingTask
 
 THREAT = ThreatSettings(norm="linf", epsilon=0.2)
 MLP = ArchitectureSettings.model_validate({"name": "mlp", "width": 16})
@@ -56,6 +60,7 @@ class SmallStudy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.maker = Maker(CODE, folder)
         self.dataset = folder / "datasets/digits/seed0.h5"
         self.pool = folder / "pools/digits+20/seed0.h5"
 
@@ -89,13 +94,13 @@ class SmallStudy:
             source="digits", split="seeded", test_fraction=0.3, validation_fraction=0.1, held_out_fraction=0.1,
             train_count=100, test_count=50,
         )  # fmt: skip
-        prepare_dataset(digits, 0, self.folder, self.dataset, CODE)
+        prepare_dataset(digits, 0, self.folder, self.dataset, maker=self.maker)
         edm = EdmSettings.model_validate(
             {"method": "edm", "dataset": "digits", "network": "mlp", "width": 16, "num_blocks": 1, "steps": 3,
              "batch_size": 16, "learning_rate": 2e-3, "averaging": 0.9, "sampling_steps": 2}
         )  # fmt: skip
         generator = self.folder / "generators/edm/seed0/model.safetensors"
-        train_stage(edm, self.dataset, generator, name="edm", seed=0, device="cpu", code=CODE)
+        train_stage(edm, self.dataset, generator, name="edm", seed=0, device="cpu", maker=self.maker)
         generated = GeneratedSyntheticSettings(method="generator", generator="edm", count=20, label_noise=0.2)
         self.add_pool("digits+20", generated, SyntheticInputs(self.dataset, generator, edm, 0, "cpu"))
         held_out = HeldOutSyntheticSettings(method="held_out", count=10)
@@ -103,48 +108,50 @@ class SmallStudy:
 
     def add_pool(self, name: str, settings: Any, inputs: SyntheticInputs) -> None:
         synthetic = self.folder / f"synthetic/{name}/seed0.h5"
-        make_synthetic(settings, inputs, synthetic, CODE)
+        make_synthetic(settings, inputs, synthetic, self.maker)
         described = {"dataset": "digits", "synthetic": settings.model_dump(), "learned": None}
-        build_pool(self.dataset, synthetic, self.folder / f"pools/{name}/seed0.h5", described, CODE)
+        build_pool(self.dataset, synthetic, self.folder / f"pools/{name}/seed0.h5", described, self.maker)
 
     def select(self, run: str, scores: Mapping[str, Path]) -> None:
         settings = {**RUNS[run], "threat": THREAT.model_dump(), "synthetic_fraction": 0.3}
-        settings["prune"] = [{"drop": None, "fraction": None, "scope": "union", **cut} for cut in settings["prune"]]
-        plan = SelectionPlan.from_settings(settings, seed=0)
-        make_selection(plan, self.pool, scores, self.selection(run), settings, CODE)
+        wanted = SelectionSettings.model_validate(settings)
+        make_selection(wanted, seed=0, pool=self.pool, scores=scores, output=self.selection(run), maker=self.maker)
 
     def train(self, run: str, scores: Mapping[str, Path]) -> None:
         self.select(run, scores)
         folder = self.folder / f"models/{run}/seed0"
-        train_run(
-            MLP,
-            TrainingSettings.model_validate(TRAINING),
-            THREAT,
-            name=run,
-            seed=0,
+        settings = RunSettings(
+            architecture=MLP,
+            training=read_training(TRAINING),
+            threat=THREAT,
+            track=TrackSettings.model_validate({"correct": {}, "loss": {}, "visits": {}} if run == "trades" else {}),
+        )
+        paths = RunPaths(
             dataset=self.dataset,
-            pool_path=self.pool,
-            selection_path=self.selection(run),
+            pool=self.pool,
+            selection=self.selection(run),
             model=folder / "model.safetensors",
             history=folder / "history.csv",
             track=folder / "track.h5",
             run=folder / "run.yaml",
-            device="cpu",
-            tracked=TrackSettings.model_validate({"correct": {}, "loss": {}, "visits": {}} if run == "trades" else {}),
-            code=CODE,
         )
+        train_run(TrainingTask(settings, paths, run, seed=0), "cpu", self.maker)
 
     def score_margins(self) -> None:
         settings = TypeAdapter(ScoreSettings).validate_python(MARGIN)
         model, output = self.folder / "models/trades/seed0/model.safetensors", self.folder / "scores/margin/seed0.h5"
         shards = [output.with_suffix("") / f"shard{shard}.h5" for shard in range(2)]
         for shard, path in enumerate(shards):
-            score_shard(settings, self.pool, model, path, shard=shard, threat_norm="linf", device="cpu", code=CODE)
-        join_shards(shards, self.pool, output, settings.model_dump(exclude={"shards", "batch_size"}), CODE)
+            score_shard(
+                settings, self.pool, model, path, shard=shard, threat_norm="linf", device="cpu", maker=self.maker
+            )
+        join_shards(shards, self.pool, output, settings.model_dump(exclude={"shards", "batch_size"}), self.maker)
 
     def score_tracks(self, name: str, settings: dict[str, Any], tracks: list[Path]) -> None:
         read = TypeAdapter(ScoreSettings).validate_python(settings)
-        score_tracks(read, self.pool, tracks, self.folder / f"scores/{name}/seed0.h5", name=name, seed=0, code=CODE)
+        score_tracks(
+            read, self.pool, tracks, self.folder / f"scores/{name}/seed0.h5", name=name, seed=0, maker=self.maker
+        )
 
     def learn(self) -> None:
         output = self.folder / "learned/robustified/seed0.h5"
@@ -162,10 +169,10 @@ class SmallStudy:
             state=StatePlace(output.with_suffix(".state")),
             progress=output.with_suffix(".progress.csv"),
             device="cpu",
-            code=CODE,
+            maker=self.maker,
         )
         described = {"dataset": None, "synthetic": None, "learned": settings.model_dump()}
-        build_learned_pool(output, self.folder / "pools/robustified/seed0.h5", described, CODE)
+        build_learned_pool(output, self.folder / "pools/robustified/seed0.h5", described, self.maker)
 
     def attack(self, run: str, settings: Any, name: str) -> None:
         attack_model(
@@ -176,7 +183,7 @@ class SmallStudy:
             output=self.attacked(run, name),
             seed=0,
             device="cpu",
-            code=CODE,
+            maker=self.maker,
         )
 
 

@@ -24,6 +24,7 @@ from pumalib.data.settings import DigitsSettings, NpzDatasetSettings, Torchvisio
 from pumalib.data.sources.raw import RawDataset
 from pumalib.data.sources.torchvision_datasets import _convert
 from pumalib.errors import ArtifactError, DataError
+from pumalib.files.origin import Maker
 
 
 def digits(**changes: Any) -> DigitsSettings:
@@ -79,9 +80,10 @@ def test_digits_file_holds_splits_of_exact_size_in_the_one_form(tmp_path: Path) 
 
 def test_same_seed_gives_the_same_bytes_and_another_seed_other_rows(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        prepare_dataset(digits(), seed, tmp_path, tmp_path / f"{name}.h5", code={"x": "y"})
-    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-    assert split_fingerprint(tmp_path / "a.h5", "test") != split_fingerprint(tmp_path / "c.h5", "test")
+        prepare_dataset(digits(), seed, tmp_path, tmp_path / name / "digits.h5", maker=Maker({"x": "y"}))
+    first, again, other = (tmp_path / name / "digits.h5" for name in "abc")
+    assert first.read_bytes() == again.read_bytes()
+    assert split_fingerprint(first, "test") != split_fingerprint(other, "test")
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -13,6 +13,7 @@ from pumalib.data.images import LabelledImages, stratified_rows
 from pumalib.data.pool import build_pool, open_pool
 from pumalib.data.settings import GeneratedSyntheticSettings, HeldOutSyntheticSettings, NpzSyntheticSettings
 from pumalib.errors import ArtifactError, DataError
+from pumalib.files.origin import Maker
 from pumalib.randomness import numpy_generator
 from pumalib.synthesis.generator import load_generator, train_stage
 from pumalib.synthesis.label_noise import with_wrong_labels
@@ -48,8 +49,13 @@ def inputs(dataset: Path) -> SyntheticInputs:
 
 @pytest.fixture
 def generator(dataset: Path, tmp_path: Path) -> Path:
-    train_stage(EDM, dataset, tmp_path / "edm.safetensors", name="edm", seed=0, device="cpu", code={"x": "y"})
-    return tmp_path / "edm.safetensors"
+    return train_generator(dataset, tmp_path / "first")
+
+
+def train_generator(dataset: Path, folder: Path, seed: int = 0) -> Path:
+    path = folder / "edm.safetensors"
+    train_stage(EDM, dataset, path, name="edm", seed=seed, device="cpu", maker=Maker({"x": "y"}))
+    return path
 
 
 def make(settings: Any, inputs: SyntheticInputs, output: Path) -> LabelledImages:
@@ -144,17 +150,13 @@ def test_generator_stage_runs_from_images_to_a_pool(
 def test_generator_and_its_samples_are_byte_equal_for_a_seed_and_differ_between_seeds(
     dataset: Path, generator: Path, inputs: SyntheticInputs, tmp_path: Path
 ) -> None:
-    for name, seed in (("again", 0), ("other", 1)):
-        code = {"x": "y"}
-        train_stage(EDM, dataset, tmp_path / f"{name}.safetensors", name="edm", seed=seed, device="cpu", code=code)
-    prints = [
-        file_fingerprint(path) for path in (generator, tmp_path / "again.safetensors", tmp_path / "other.safetensors")
-    ]
+    again, other = (train_generator(dataset, tmp_path / name, seed) for name, seed in (("again", 0), ("other", 1)))
+    prints = [file_fingerprint(path) for path in (generator, again, other)]
     assert prints[0] == prints[1] != prints[2]
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        make_synthetic(GENERATED, SyntheticInputs(dataset, generator, EDM, seed, "cpu"), tmp_path / f"{name}.h5")
-    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-    samples = [h5py.File(tmp_path / f"{name}.h5")["images"][...] for name in "ac"]
+        make_synthetic(GENERATED, SyntheticInputs(dataset, generator, EDM, seed, "cpu"), tmp_path / name / "s.h5")
+    assert (tmp_path / "a/s.h5").read_bytes() == (tmp_path / "b/s.h5").read_bytes()
+    samples = [h5py.File(tmp_path / name / "s.h5")["images"][...] for name in "ac"]
     assert not np.array_equal(*samples)
 
 
@@ -174,13 +176,14 @@ def test_generator_knows_only_the_train_split(dataset: Path, generator: Path, tm
     from pumalib.models.checkpoint import read_metadata
 
     metadata = read_metadata(generator)
-    assert metadata["inputs"] == {"dataset": split_fingerprint(dataset, "train")}
+    assert metadata["inputs"] == {
+        "dataset": {"fingerprint": split_fingerprint(dataset, "train"), "path": "../dataset.h5", "part": "train"}
+    }
     assert "sampling_steps" not in metadata["settings"]
     with h5py.File(dataset, "r+") as file:  # a generator that looked at other splits would not be byte-equal
         for name in ("test", "held_out"):
             file[name]["images"][...] = 0
-    train_stage(EDM, dataset, tmp_path / "b.safetensors", name="edm", seed=0, device="cpu", code={"x": "y"})
-    assert file_fingerprint(tmp_path / "b.safetensors") == file_fingerprint(generator)
+    assert file_fingerprint(train_generator(dataset, tmp_path / "b")) == file_fingerprint(generator)
 
 
 def test_weights_of_another_network_or_kind_are_refused(dataset: Path, generator: Path, tmp_path: Path) -> None:
@@ -199,6 +202,6 @@ def test_classifier_weights_are_no_generator(dataset: Path, tmp_path: Path) -> N
 
     save_weights(nn.Linear(2, 2), tmp_path / "m.safetensors", {"schema": "puma.model", "schema_version": 1})
     with pytest.raises(
-        ArtifactError, match=r"expected puma\.generator version 1, got \('puma\.model', 1\) at .*train it"
+        ArtifactError, match=r"expected puma\.generator, got puma\.model at .*; give the generator's weights"
     ):
         load_generator(tmp_path / "m.safetensors", EDM, dataset, "cpu")

@@ -8,7 +8,8 @@ from pumalib import (
     ArchitectureSettings,
     ThreatSettings,
     TrackSettings,
-    TrainingSettings,
+    TradesSettings,
+    TrainOptions,
     build_model,
     deepfool_margins,
     evaluate,
@@ -34,11 +35,11 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trained(digits) -> torch.nn.Module:
-    recipe = TrainingSettings(
+    recipe = TradesSettings(
         epochs=4, samples_per_epoch=6400, batch_size=128, learning_rate=0.1, crop_padding=0, horizontal_flip=False
     )
     model = build_model(ArchitectureSettings(name="convnet", width=16), (8, 8, 1), 10)
-    result = train(model, *digits, settings=recipe, threat=THREAT, device="cuda")
+    result = train(model, *digits, settings=recipe, threat=THREAT, options=TrainOptions(device="cuda"))
     assert result.history["clean_accuracy"].iloc[-1] > 0.8
     return result.model
 
@@ -68,11 +69,12 @@ def test_what_training_gathers_agrees_with_the_cpu(digits):
     images, labels = digits[0][:300], digits[1][:300]
     names = ("correct", "el2n", "loss", "grand", "aign")
     track = TrackSettings.model_validate({**{name: {"inputs": "clean"} for name in names}, "visits": {}})
-    recipe = TrainingSettings(epochs=2, samples_per_epoch=256, batch_size=64, learning_rate=1e-6, crop_padding=0)
+    recipe = TradesSettings(epochs=2, samples_per_epoch=256, batch_size=64, learning_rate=1e-6, crop_padding=0)
     tracks = []
     for device in ("cuda", "cpu"):
         model = build_model(ArchitectureSettings(name="convnet", width=8), (8, 8, 1), 10)
-        tracks.append(train(model, images, labels, settings=recipe, threat=THREAT, track=track, device=device).track)
+        options = TrainOptions(track=track, device=device)
+        tracks.append(train(model, images, labels, settings=recipe, threat=THREAT, options=options).track)
     for name in ("el2n", "loss", "grand", "aign"):
         on_gpu, on_cpu = (found.quantities[name].values for found in tracks)
         np.testing.assert_allclose(on_gpu, on_cpu, rtol=0.02, atol=1e-3)

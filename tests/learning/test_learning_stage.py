@@ -9,6 +9,7 @@ from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_learned_pool, build_pool, open_pool
 from pumalib.files.artifacts import create_artifact
+from pumalib.files.origin import Maker
 from pumalib.jobs.states import StatePlace
 from pumalib.learning.inputs import ignore_step
 from pumalib.learning.stage import learn_dataset
@@ -42,7 +43,7 @@ def learn_in(folder, settings, name="learned", seed=0, on_step=ignore_step, ever
         state=StatePlace(folder / "work/state", every_seconds),
         progress=folder / "logs/progress.csv",
         device="cpu",
-        code={"a": "1"},
+        maker=Maker({"a": "1"}),
         on_step=on_step,
     )
 
@@ -63,9 +64,9 @@ def test_learned_pool_has_the_rows_labels_and_sources_it_started_from(folder, se
 
 
 def test_two_learnings_give_the_same_bytes(folder, settings):
-    learn_in(folder, settings, "first")
-    learn_in(folder, settings, "second")
-    assert (folder / "first.h5").read_bytes() == (folder / "second.h5").read_bytes()
+    learn_in(folder, settings, "first/learned")
+    learn_in(folder, settings, "second/learned")
+    assert (folder / "first/learned.h5").read_bytes() == (folder / "second/learned.h5").read_bytes()
 
 
 @pytest.mark.parametrize("change", ["none", "seed", "settings", "pool"])
@@ -83,5 +84,5 @@ def test_state_is_used_for_the_same_work_alone(folder, settings, change):
     learn_in(folder, given, seed=1 if change == "seed" else 0, on_step=steps.append, every_seconds=1000)
     assert steps[0] == (13 if change == "none" else 1)
     with h5py.File(folder / "whole.h5") as whole, h5py.File(folder / "learned.h5") as learned:
-        assert (whole.attrs["schema"], whole.attrs["schema_version"]) == ("puma.learned", 1)
+        assert (whole.attrs["schema"], whole.attrs["schema_version"]) == ("puma.learned", 2)
         assert change != "none" or (whole["images"][...] == learned["images"][...]).all()

@@ -22,7 +22,7 @@ from pumalib.learning.population import Population, draw_batches
 from pumalib.models.build import build_model
 from pumalib.models.inputs import to_model_input
 from pumalib.models.settings import ArchitectureSettings
-from pumalib.training.settings import TrainingSettings
+from pumalib.training.settings import NaturalSettings
 from pumalib.training.train import train
 from tests.learning.conftest import EPSILON, StopError, stop_at, toy_rows
 
@@ -32,9 +32,7 @@ WIDER = ArchitectureSettings(name="mlp", width=32)
 def robust_accuracy_of_natural_training(images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Train another network by the study's own recipe, and attack it on rows it has not seen."""
     model = build_model(ArchitectureSettings(name="mlp", width=16), (4, 4, 1), 2, seed=77)
-    recipe = TrainingSettings(
-        method="natural", epochs=10, samples_per_epoch=640, batch_size=32, crop_padding=0, horizontal_flip=False
-    )
+    recipe = NaturalSettings(epochs=10, samples_per_epoch=640, batch_size=32, crop_padding=0, horizontal_flip=False)
     threat = ThreatSettings(epsilon=EPSILON)
     trained = train(model, images, labels, settings=recipe, threat=threat).model
     test = toy_rows(200, 2)

@@ -9,6 +9,7 @@ import pytest
 
 from pumalib.errors import ArtifactError
 from pumalib.files.digests import seal
+from pumalib.files.origin import Input, Origin
 from pumalib.tracks.file import Quantity, Track, Visits, read_track, write_track
 
 
@@ -27,7 +28,7 @@ def a_track(num_rows: int = 5) -> Track:
 
 
 def write(track: Track, path: Path) -> Path:
-    write_track(track, path, "pool", settings={"track": {}}, inputs={"pool": "pool"})
+    write_track(track, path, "pool", Origin({"track": {}}, {"pool": Input(None, "pool")}))
     return path
 
 
@@ -57,7 +58,7 @@ def test_only_the_parts_asked_for_are_read(tmp_path: Path) -> None:
 
 
 def test_equal_tracks_give_equal_bytes(tmp_path: Path) -> None:
-    first, again = (write(a_track(), tmp_path / name).read_bytes() for name in ("a.h5", "b.h5"))
+    first, again = (write(a_track(), tmp_path / name).read_bytes() for name in ("a/track.h5", "b/track.h5"))
     assert first == again
 
 
