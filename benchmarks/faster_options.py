@@ -20,7 +20,16 @@ from scipy import stats
 from torch import Tensor
 from trades_step import FASTER_OPTIONS
 
-from pumalib import ArchitectureSettings, CwPgdSettings, ThreatSettings, TrainingSettings, build_model, evaluate, train
+from pumalib import (
+    ArchitectureSettings,
+    CwPgdSettings,
+    ThreatSettings,
+    TradesSettings,
+    TrainOptions,
+    build_model,
+    evaluate,
+    train,
+)
 
 ATTACK = CwPgdSettings(method="cw_pgd", steps=20)
 FASTER = {name: value for option in FASTER_OPTIONS for name, value in option.items()}
@@ -35,13 +44,12 @@ def accuracies(net: str, images: Tensor, labels: Tensor, seed: int, options: arg
     for faster in ({}, FASTER):
         shape = (images.shape[2], images.shape[3], images.shape[1])
         model = build_model(ArchitectureSettings(name=net), shape, int(labels.max()) + 1, seed=seed)
-        recipe = TrainingSettings(
+        recipe = TradesSettings(
             epochs=options.epochs, samples_per_epoch=len(pixels), batch_size=options.batch, learning_rate=0.1,
             crop_padding=0, horizontal_flip=False, history_every=options.epochs, **faster,
         )  # fmt: skip
-        trained = train(
-            model, pixels, labels[:-count], settings=recipe, threat=threat, seed=seed, device=options.device
-        )
+        where = TrainOptions(seed=seed, device=options.device)
+        trained = train(model, pixels, labels[:-count], settings=recipe, threat=threat, options=where)
         there = torch.device(options.device)
         reached = evaluate(trained.model, images[-count:].to(there), labels[-count:].to(there), ATTACK, threat=threat)
         rows.append([100 * reached.clean_accuracy, 100 * reached.robust_accuracy])

@@ -97,9 +97,9 @@ def time_join(num_rows: int, folder: Path) -> dict[str, float]:
             columns=columns,
         )
         shards.append(folder / f"shard{number}.h5")
-        write_scores(table, shards[-1], {})
+        write_scores(table, shards[-1])
     start = time.perf_counter()
-    write_scores(join_scores(shards, num_rows, "pool"), folder / "joined.h5", {})
+    write_scores(join_scores(shards, num_rows, "pool"), folder / "joined.h5")
     return {"seconds": time.perf_counter() - start, "shards": SHARDS}
 
 

@@ -31,7 +31,8 @@ from rounds import clock, print_conditions, print_table, ratio
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pumalib import ArchitectureSettings, ThreatSettings, TrainingSettings, build_model
+from pumalib import ArchitectureSettings, ThreatSettings, TradesSettings, build_model
+from pumalib.training.recipe import Recipe
 from pumalib.training.trainer import Trainer, TrainingRows
 
 BETA, ATTACK_STEPS, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 6.0, 10, 0.1, 0.9, 5e-4
@@ -94,8 +95,8 @@ def our_steps(
 ) -> Callable[[], None]:
     """Return a function that trains one epoch of so many steps, with other options of the recipe."""
     pixels = (images.cpu().permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    recipe = TrainingSettings(
-        method="trades", beta=BETA, epochs=1000, samples_per_epoch=count * batch_size, batch_size=batch_size,
+    settings = TradesSettings(
+        beta=BETA, epochs=1000, samples_per_epoch=count * batch_size, batch_size=batch_size,
         learning_rate=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, schedule="constant",
         label_smoothing=0.0, averaging=0.0, attack_steps=ATTACK_STEPS, crop_padding=0, horizontal_flip=False,
         **options,
@@ -103,7 +104,7 @@ def our_steps(
     rows = np.arange(len(pixels))
     epsilons = np.full(len(rows), EPSILON, np.float32)
     data = TrainingRows(pixels, labels.cpu().numpy(), np.zeros(len(rows), np.uint8), rows, epsilons, pixels.shape[1:])
-    trainer = Trainer(model, data, recipe, ThreatSettings(epsilon=EPSILON), 0, device)
+    trainer = Trainer(model, data, Recipe(settings, ThreatSettings(epsilon=EPSILON)), device)
     return lambda: void(trainer.run_epoch(void, void, void))
 
 

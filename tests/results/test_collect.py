@@ -8,6 +8,7 @@ import pytest
 
 from pumalib.files.digests import seal
 from pumalib.files.artifacts import create_artifact
+from pumalib.files.origin import Input, Origin
 from pumalib.errors import ArtifactError
 from pumalib.reporting.results import RESULT_COLUMNS, check_results, read_results
 from pumalib.results.collect import RunFiles, collect_results, write_results
@@ -22,7 +23,8 @@ def write_attack(
     path: Path, method: str = "pgd", split: str = "test", selection: str = "", **columns: list[int]
 ) -> Path:
     values = {"label": LABELS, "clean_prediction": CLEAN, "adversarial_prediction": ATTACKED, **columns}
-    with create_artifact(path, "attack", settings={}, inputs={"selection of model": selection}) as file:
+    origin = Origin(inputs={"selection of model": Input(None, selection)})
+    with create_artifact(path, "attack", origin) as file:
         file.attrs["method"], file.attrs["split"] = method, split
         for name, column in values.items():
             file[name] = np.array(column, np.int64)

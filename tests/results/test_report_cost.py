@@ -79,7 +79,7 @@ def margins(folder: Path, pool: Path, seed: int, passes: int) -> dict[str, Any]:
         norm="linf",
         columns={"converged": np.arange(8) > 0, "forwards": np.full(8, passes), "backwards": np.arange(8)},
     )
-    write_scores(table, path, settings={})
+    write_scores(table, path)
     benchmarks = []
     for shard in (0, 1):
         (folder / f"shard{seed}{shard}.tsv").write_text(f"{HEADER}2.0\t0:00:02\tNA\n")

@@ -142,7 +142,7 @@ def write_margins(path: Path, pool: Path, scale: float = 1.0) -> Path:
         norm="linf",
         columns={"converged": np.ones(14, bool)},
     )
-    write_scores(table, path, settings={})
+    write_scores(table, path)
     return path
 
 

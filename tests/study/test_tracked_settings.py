@@ -9,7 +9,8 @@ import pytest
 from pumalib.errors import ConfigError
 from pumalib.study.file import load_merged_study
 from pumalib.study.study import json_schema
-from pumalib.tracks.settings import PASSES, TrackSettings
+from pumalib.tracks.passes import PASSES, passes_of
+from pumalib.tracks.settings import TrackSettings
 
 Put = Callable[..., dict[str, Any]]
 
@@ -47,7 +48,7 @@ def test_nothing_is_tracked_unless_named(tracked: dict[str, Any]) -> None:
 def test_only_correct_is_attacked_by_default() -> None:
     track = TrackSettings.model_validate({name: {} for name in PASSES})
     assert track.attacked == ("correct",)
-    assert {settings.weights for settings in track.passes.values()} == {"current"}
+    assert {settings.weights for settings in passes_of(track).values()} == {"current"}
 
 
 def test_track_survives_the_form_that_rules_hand_on() -> None:
