@@ -1,29 +1,15 @@
 """What `snakemake --report` shows of a study: its overview, its sections in reading order, and a caption of every file."""
 
+from pumalib.reporting.section_settings import SECTIONS
 from pumalib.study.words import describe_study
-
-SECTIONS = {  # in reading order, with the kinds of reports that stand in each
-    "Accuracy": ("comparison", "trade_off", "ratio_curves", "robustness_curves"),
-    "Errors of students": ("error_curves", "decay"),
-    "Accuracy of students": ("abstraction_curves",),
-    "Margins and images": (
-        "margin_histogram",
-        "margin_classes",
-        "score_agreement",
-        "epsilon_distribution",
-        "pruned_rows",
-        "nearest_neighbours",
-    ),
-    "Training and cost": ("training_curves", "cost"),
-}
 
 
 def sections():
     """Return the names of reports by numbered section, in the study's order; Snakemake sorts sections by name."""
     reports = study.settings.reports.items()
     named = {
-        section: [name for name, settings in reports if settings.kind in kinds]
-        for section, kinds in SECTIONS.items()
+        section: [name for name, settings in reports if settings.section == section]
+        for section in SECTIONS
     }
     present = [(section, names) for section, names in named.items() if names]
     return {
@@ -50,6 +36,16 @@ config["told"] = {  # what the captions say of this study
 report: "captions/overview.rst"
 
 
+def caption_of(name):
+    """Return the caption of a report's kind."""
+    caption = f"captions/{study.settings.reports[name].kind}.rst"
+    if not (Path(workflow.basedir) / "rules" / caption).is_file():
+        sys.exit(
+            f"Error: expected a caption of report {name}, found no rules/{caption}"
+        )
+    return caption
+
+
 def shown_report(path, name, view):
     """Mark a figure or page of a report."""
     section, names = next(
@@ -60,7 +56,7 @@ def shown_report(path, name, view):
     digits = len(str(len(names)))  # Snakemake sorts rows by their labels
     return report(
         path,
-        caption=f"captions/{study.settings.reports[name].kind}.rst",
+        caption=caption_of(name),
         category=section,
         labels={"report": f"{names.index(name) + 1:0{digits}} {name}", "view": view},
     )

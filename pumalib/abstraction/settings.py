@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pumalib.reporting.section_settings import Section, SectionSettings
 from pumalib.settings import Amount, PositiveAmount, Settings
 
 StudentName = Literal["mean", "ridge"]
@@ -72,8 +73,10 @@ class AbstractionSettings(Settings):
         return self
 
 
-class AbstractionCurvesSettings(Settings):
+class AbstractionCurvesSettings(SectionSettings):
     """A figure of clean and robust accuracy against epsilon, a line a training, and a page with every number."""
+
+    section: ClassVar[Section] = "Accuracy of students"
 
     kind: Literal["abstraction_curves"]
     """Which report this is."""

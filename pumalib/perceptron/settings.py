@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pumalib.reporting.section_settings import Section, SectionSettings
 from pumalib.settings import Amount, PositiveAmount, Settings
 
 StudentName = Literal["logistic", "online", "max_margin"]
@@ -102,8 +103,10 @@ class PerceptronSettings(Settings):
         return {**self.model_dump(exclude={"students", "teachers", "shards"}), **own}
 
 
-class ErrorCurvesSettings(Settings):
+class ErrorCurvesSettings(SectionSettings):
     """A figure of the error against alpha: a panel a strategy, a line a kept fraction."""
+
+    section: ClassVar[Section] = "Errors of students"
 
     kind: Literal["error_curves"]
     """Which report this is."""
@@ -121,8 +124,10 @@ class ErrorCurvesSettings(Settings):
     """Smallest alpha that the fits of the decay use."""
 
 
-class DecaySettings(Settings):
+class DecaySettings(SectionSettings):
     """A table of how every curve of a student and teacher decays, and a figure of the best that pruning reaches."""
+
+    section: ClassVar[Section] = "Errors of students"
 
     kind: Literal["decay"]
     """Which report this is."""

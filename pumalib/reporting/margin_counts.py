@@ -1,15 +1,18 @@
-"""The margins of one score, and counts of the special ones by source."""
+"""The margins of one score: reading them, and counting the special ones by source."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pumalib.data.pool import SOURCE_NAMES, PoolRows
 from pumalib.errors import DataError
+from pumalib.scores.table import read_scores
 
 _SOURCES = ("real", "synthetic")
 
@@ -109,6 +112,31 @@ class Margins:
         """Return the margins of each source that has rows."""
         names = source_names(self.source)
         return {name: self.margin[names == name] for name in _SOURCES if (names == name).any()}
+
+
+def read_margins(score: str, path: Path, pool: PoolRows, cuts: Cuts = ()) -> Margins:
+    """Read the rows that a score scored.
+
+    Args:
+        score: its name.
+        path: its file.
+        pool: the pool that it must be of.
+        cuts: cuts by it, to mark.
+
+    Raises:
+        ArtifactError: a damaged file, or a score of another pool.
+    """
+    table = read_scores(path, pool.fingerprint)
+    converged = np.ones(len(table.score), bool) if table.converged is None else table.converged
+    return Margins(
+        score,
+        table.score[table.valid],
+        np.asarray(SOURCE_NAMES)[pool.source[table.valid]],
+        converged[table.valid],
+        table.norm,
+        cuts,
+        np.flatnonzero(table.valid),
+    )
 
 
 def shared_rows(first: Margins, second: Margins) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

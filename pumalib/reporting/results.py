@@ -1,4 +1,4 @@
-"""Reading the tidy `results.csv` and picking values from it, refusing what is missing or ambiguous."""
+"""Reading the results of runs and picking values from them, refusing what is missing or ambiguous."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from pumalib.data.selection import read_selection
 from pumalib.errors import DataError
 from pumalib.files.tables import read_table
+from pumalib.results.collect import RunFiles, collect_results
 from pumalib.settings import nearest
 
 _TEXT_COLUMNS = ("study", "run", "pool", "attack", "metric")
@@ -29,6 +31,10 @@ RESULT_COLUMNS = (
     "num_samples",
 )
 """Columns of `results.csv`: one row per run, seed and (attack, metric)."""
+
+
+MANY_NEGATIVE = 0.1
+"""Share of negative epsilons among the kept rows above which a report warns. A choice of ours."""
 
 
 class Metric(NamedTuple):
@@ -64,6 +70,13 @@ def read_results(path: Path) -> pd.DataFrame:
     results = pd.read_csv(StringIO(read_table(path)), dtype=types, keep_default_na=False, na_values=missing)
     check_results(results)
     return results
+
+
+def read_runs(study: str, files: Sequence[RunFiles]) -> tuple[pd.DataFrame, list[str]]:
+    """Read the results of some runs, and warnings that a page over them needs."""
+    results = collect_results(study, files)
+    check_results(results)
+    return results, negative_epsilon_warnings(files)
 
 
 def check_results(results: pd.DataFrame) -> None:
@@ -136,3 +149,19 @@ def values_by_seed(results: pd.DataFrame, run: str, metric: Metric) -> dict[int,
     """Return one value in [0, 1] per seed of a run."""
     rows = rows_of(results, run, metric)
     return {int(seed): float(value) for seed, value in zip(rows["seed"], rows["value"], strict=True)}
+
+
+def negative_epsilon_warnings(files: Sequence[RunFiles]) -> list[str]:
+    """Return a warning that names the runs, with the largest share over seeds; none: nothing to warn of."""
+    shares: dict[str, float] = {}
+    for entry in files:
+        epsilons = read_selection(entry.selection).epsilons
+        shares[entry.run] = max(shares.get(entry.run, 0.0), float((epsilons < 0).mean()))
+    many = [f"`{run}` ({100 * share:.1f} %)" for run, share in shares.items() if share > MANY_NEGATIVE]
+    if not many:
+        return []
+    return [
+        f"**Warning:** more than {100 * MANY_NEGATIVE:g} % of the rows kept have a negative epsilon in "
+        f"{', '.join(many)}: wrong labels, or a margin model that is often wrong. PUMA perturbs these rows toward "
+        "their label, which cost robustness where labels were wrong: check the labels before trusting these runs."
+    ]

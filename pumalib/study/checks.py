@@ -9,11 +9,11 @@ from pumalib.errors import ConfigError
 from pumalib.selection.settings import RANDOM
 from pumalib.study.check_networks import check_networks
 from pumalib.study.check_pools import check_learned_pools, check_pools, look_at_datasets
-from pumalib.study.check_reports import check_reports
 from pumalib.study.check_runs import check_runs, expect_pools
 from pumalib.study.check_scores import check_score_pools, check_scores
 from pumalib.study.check_tracks import check_tracks
 from pumalib.study.names import expect_name
+from pumalib.study.reports import check_reports
 from pumalib.study.study import Study
 
 TARGETS = frozenset(
@@ -63,7 +63,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         check_tracks(study)
         _check_cycles(study)
         _check_attacks(study)
-        check_reports(study)
+        check_reports(study, study.settings.reports)
     except ConfigError as error:
         raise ConfigError(f"{error} ({origin})") from None
 

@@ -17,11 +17,12 @@ from pumalib.errors import ConfigError
 from pumalib.learning.settings import LearnedSettings, RobustFeaturesSettings
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.perceptron.study import PerceptronStudySettings
-from pumalib.reporting.settings import ReportSettings
 from pumalib.scores.settings import ScoreSettings, TrackedScore
 from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon, scores_read
 from pumalib.setting_errors import describe
 from pumalib.settings import Name, Seeds, Settings
+from pumalib.study.names import expect_name
+from pumalib.study.reports import AnyReportSettings
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TradesSettings, TrainingSettings, keys_of_other_methods
@@ -113,7 +114,7 @@ class StudySettings(Settings):
     """Trainings, by name."""
     attacks: dict[Name, AttackSettings] = Field(min_length=1)
     """Attacks that runs are evaluated with, by name."""
-    reports: dict[Name, ReportSettings] = Field(default_factory=dict)
+    reports: dict[Name, AnyReportSettings] = Field(default_factory=dict)
     """Tables and figures, by name; each is a target of its own."""
 
 
@@ -138,6 +139,20 @@ class Study:
     def extent(self) -> str:
         """How much there is to train, in words."""
         return f"{len(self.runs)} runs"
+
+    def expect(self, what: str, name: str, where: str) -> None:
+        """Refuse a name that the study does not have.
+
+        Args:
+            what: `dataset`, `generator`, `pool`, `score`, `run` or `attack`.
+            name: that should be one.
+            where: it stands in the study file.
+
+        Raises:
+            ConfigError: with the nearest name that there is.
+        """
+        names = self.runs if what == "run" else getattr(self.settings, f"{what}s")
+        expect_name(name, names, what, where)
 
     def dataset_at(self, dataset: str, seed: int) -> str:
         """Return `/seed<k>` where the dataset's split is seeded, else nothing."""

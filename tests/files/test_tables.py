@@ -11,8 +11,9 @@ from pumalib.abstraction.table import read_table as read_students
 from pumalib.errors import ArtifactError
 from pumalib.files.tables import read_table, write_table
 from pumalib.perceptron.table import read_errors
-from pumalib.reporting.kinds.training_curves import HistoryFile, read_histories
+from pumalib.reporting.kinds.training_curves import read_histories
 from pumalib.reporting.results import read_results
+from pumalib.reporting.run_files import RunFile
 
 TEXT = "run,value\n" + "".join(f"run{row},0.{row:03d}\n" for row in range(50))
 
@@ -62,7 +63,7 @@ def test_table_without_a_checksum_is_not_checked_and_one_that_is_no_text_is_refu
 
 @pytest.mark.parametrize(
     "read",
-    [read_errors, read_students, read_results, lambda path: read_histories([HistoryFile("run", 0, path)])],
+    [read_errors, read_students, read_results, lambda path: read_histories([RunFile("run", 0, path)])],
     ids=["perceptron", "abstraction", "results", "history"],
 )
 def test_every_reader_of_tables_looks_at_the_checksum(tmp_path: Path, read) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pumalib.reporting.figures import FigurePaths
+from pumalib.reporting.parts import ReportFiles, ReportParts, write_parts
 
 Accuracies = dict[str, dict[str, list[float]]]
 
@@ -69,3 +71,23 @@ def is_drawn_well() -> Callable[[FigurePaths], None]:
         assert not [path for path in paths.png.parent.iterdir() if path.suffix == ".tmp"]
 
     return check
+
+
+@pytest.fixture
+def drawn_twice(
+    tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+) -> Callable[[Callable[[], ReportParts]], dict[str, bytes]]:
+    """Return a writer of two draws of a report: drawn well, all files equal. It returns their contents by name."""
+
+    def write(make: Callable[[], ReportParts]) -> dict[str, bytes]:
+        contents = []
+        for folder in (tmp_path / "one", tmp_path / "two"):
+            files = ReportFiles(*(folder / f"f.{suffix}" for suffix in ("csv", "md", "png", "svg")))
+            write_parts(make(), files)
+            is_drawn_well(FigurePaths(files.png, files.svg))
+            contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        assert contents[0] == contents[1]
+        assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}
+        return contents[0]
+
+    return write

@@ -50,7 +50,7 @@ def test_drawing_loads_neither_torch_nor_pyplot() -> None:
     code = f"""
 import sys, importlib
 for name in {modules!r}:
-    importlib.import_module("pumalib.reporting." + name)
+    importlib.import_module("pumalib.reporting.kinds." + name)
 print({{"torch", "matplotlib.pyplot"}} & set(sys.modules))
 """
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -4,9 +4,12 @@ import sys
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pumalib.reporting.settings import ComparisonSettings, ReportSettings, TradeOffSettings
+from pumalib.reporting.report_settings import ReportSettings
+from pumalib.reporting.settings.comparison import ComparisonSettings
+from pumalib.reporting.settings.trade_off import TradeOffSettings
+from pumalib.study.reports import AnyReportSettings
 
-ADAPTER: TypeAdapter[ReportSettings] = TypeAdapter(ReportSettings)
+ADAPTER: TypeAdapter[ReportSettings] = TypeAdapter(AnyReportSettings)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,6 @@ def test_settings_are_frozen() -> None:
 
 def test_importing_settings_loads_neither_torch_nor_matplotlib() -> None:
     heavy = {"torch", "matplotlib", "pandas", "numpy"}
-    code = f"import sys, pumalib.reporting.settings; print({heavy!r} & set(sys.modules))"
+    code = f"import sys, pumalib.study.reports; print({heavy!r} & set(sys.modules))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "set()"

@@ -1,8 +1,13 @@
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+from pumalib.study.file import load_study
+from pumalib.study.study import Study
 
 _STUDY: dict[str, Any] = {
     "study": "tiny",
@@ -66,3 +71,26 @@ def put() -> Callable[..., dict[str, Any]]:
         return mapping
 
     return set_value
+
+
+@pytest.fixture
+def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], Study]:
+    """Return a reader of a study with one report `r`, further scores, and a run on another dataset."""
+    (tmp_path / "scores_of_reports.py").write_text("def entropy(model, images, labels): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    study["scores"] |= {
+        "real-margin": {"method": "fast_margin", "model": "trades", "pool": "real"},
+        "l2-margin": {"method": "fast_margin", "model": "trades", "norm": "l2"},
+        "fast": {"method": "fast_margin", "model": "trades"},
+        "entropy": {"method": "scores_of_reports:entropy", "model": "trades", "higher_is": "harder"},
+    }
+    study["attacks"]["shortest"] = {"method": "minimum_norm"}
+    study["pools"]["fashion"] = {"dataset": "fashion"}
+    study["runs"] |= {"other": {"pool": "fashion"}, "online": {"epsilon": {"policy": "online_margin"}}}
+
+    def make(report: dict[str, Any]) -> Study:
+        study["reports"] = {"r": report}
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+        return load_study(tmp_path / "study.yaml")
+
+    return make

@@ -1,13 +1,9 @@
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from pumalib.errors import ConfigError
-from pumalib.study.check_reports import runs_needed
-from pumalib.study.file import load_study
 from pumalib.study.study import Study
 
 RATIO = {"kind": "ratio_curves", "lines": {"1M": ["puma"]}, "baselines": {"1M": "trades"}, "attack": "cw"}
@@ -81,29 +77,6 @@ REFUSED = [
 ]
 
 
-@pytest.fixture
-def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], Study]:
-    """Return a reader of a study with one report `r`, further scores, and a run on another dataset."""
-    (tmp_path / "scores_of_reports.py").write_text("def entropy(model, images, labels): ...\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    study["scores"] |= {
-        "real-margin": {"method": "fast_margin", "model": "trades", "pool": "real"},
-        "l2-margin": {"method": "fast_margin", "model": "trades", "norm": "l2"},
-        "fast": {"method": "fast_margin", "model": "trades"},
-        "entropy": {"method": "scores_of_reports:entropy", "model": "trades", "higher_is": "harder"},
-    }
-    study["attacks"]["shortest"] = {"method": "minimum_norm"}
-    study["pools"]["fashion"] = {"dataset": "fashion"}
-    study["runs"] |= {"other": {"pool": "fashion"}, "online": {"epsilon": {"policy": "online_margin"}}}
-
-    def make(report: dict[str, Any]) -> Study:
-        study["reports"] = {"r": report}
-        (tmp_path / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
-        return load_study(tmp_path / "study.yaml")
-
-    return make
-
-
 @pytest.mark.parametrize(("report", "message"), REFUSED)
 def test_reports_of_what_is_not_there_or_cannot_stand_together_are_refused(
     report: dict[str, Any], message: str, read: Callable[[dict[str, Any]], Study]
@@ -143,7 +116,7 @@ def test_a_report_needs_the_runs_it_names_and_no_other(
     report: dict[str, Any], runs: list[str], read: Callable[[dict[str, Any]], Study]
 ) -> None:
     study = read(report)
-    assert runs_needed(study, study.settings.reports["r"]) == runs
+    assert study.settings.reports["r"].runs_needed(study) == runs
 
 
 def test_all_that_a_run_stands_on_is_found_through_scores_and_their_models(

@@ -166,3 +166,9 @@ def test_a_report_is_a_target_that_builds_only_what_it_needs(make_checkout):
     assert "train trades" in text
     assert "train puma" not in text
     assert "score margin" not in text
+
+
+def test_editing_a_kind_of_report_redraws_its_reports_only(restored):
+    kind = restored.folder / "pumalib/reporting/kinds/margin_histogram.py"
+    kind.write_text(f"{kind.read_text()}\nEDITED = 1\n")
+    assert restored.planned() == {"report margins", "page of tiny"}

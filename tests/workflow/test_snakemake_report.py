@@ -10,7 +10,7 @@ import yaml
 
 from pumalib.abstraction.settings import AbstractionCurvesSettings
 from pumalib.perceptron.settings import PerceptronReportSettings
-from pumalib.reporting.settings import ReportSettings
+from pumalib.study.reports import report_kinds
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,11 +65,20 @@ def test_pages_ask_for_nothing_outside_and_settings_have_defaults(report, finish
     assert listed["data_dir"] == "data"  # which the study leaves to its default
 
 
-def test_every_kind_of_report_has_a_section_and_a_caption():
-    settings = [*get_args(get_args(ReportSettings)[0]), *get_args(get_args(PerceptronReportSettings)[0])]
-    kinds = {get_args(each.model_fields["kind"].annotation)[0] for each in [*settings, AbstractionCurvesSettings]}
+def test_every_kind_of_report_has_a_caption_and_no_caption_is_without_a_kind():
+    theories = [*get_args(get_args(PerceptronReportSettings)[0]), AbstractionCurvesSettings]
+    kinds = {*report_kinds(), *(get_args(each.model_fields["kind"].annotation)[0] for each in theories)}
     assert len(kinds) == 15
     captions = {path.stem for path in (ROOT / "rules/captions").glob("*.rst")}
     assert captions == kinds | {"overview", "numbers", "settings"}
-    sections = (ROOT / "rules/captions.smk").read_text()
-    assert {kind for kind in kinds if f'"{kind}"' in sections} == kinds
+
+
+def test_a_kind_without_a_caption_is_an_error_when_the_study_is_read(finished, tmp_path):
+    caption = finished.folder / "rules/captions/margin_histogram.rst"
+    caption.rename(tmp_path / caption.name)
+    try:
+        result = finished.run("--dry-run")
+    finally:
+        (tmp_path / caption.name).rename(caption)
+    assert result.returncode != 0
+    assert "expected a caption of report margins, found no rules/captions/margin_histogram.rst" in result.stderr

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import mean
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pumalib.errors import DataError
 from pumalib.reporting.colours import RunStyles
-from pumalib.reporting.comparison_page import PUBLISHED, comparison_page
-from pumalib.reporting.difference_figure import FIGURE_NOTE, draw_differences
-from pumalib.reporting.figures import FigurePaths, save_figure
-from pumalib.reporting.files import markdown_image, write_csv, write_text
+from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure
+from pumalib.reporting.kinds.comparison_page import PUBLISHED, comparison_page
+from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
     Metric,
     check_results,
     chosen_attacks,
     chosen_runs,
+    read_runs,
     refuse_unequal_test_sets,
     robust_accuracy,
     rows_of,
     values_by_seed,
 )
-from pumalib.reporting.settings import ComparisonSettings, PublishedNumbers
-from pumalib.reporting.statistics import PairedDifference, paired_difference, summarise
+from pumalib.reporting.settings.comparison import ComparisonSettings, PublishedNumbers
+from pumalib.reporting.statistics import NON_INFERIORITY_MARGIN, PairedDifference, paired_difference, summarise
+from pumalib.results.collect import RunFiles
 
 CONFIDENCE = 0.95
 """Joint confidence of all intervals of one table."""
+
+FIGURE_NOTE = f"Dashed line: the loss of {100 * NON_INFERIORITY_MARGIN:g} points that non-inferiority rules out."
+"""What the figure cannot say by itself."""
 
 
 def comparison_metrics(results: pd.DataFrame, settings: ComparisonSettings) -> list[Metric]:
@@ -138,23 +143,59 @@ def _difference(results: pd.DataFrame, run: str, reference: str, metric: Metric,
         raise DataError(f'run "{run}" against "{reference}", {metric.title}: {error}') from error
 
 
-def write_comparison(
-    results: pd.DataFrame,
-    settings: ComparisonSettings,
-    styles: RunStyles,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths | None = None,
-    warnings: Sequence[str] = (),
-) -> None:
-    """Write the table in full precision (CSV) and to be read (Markdown); draw the intervals to `figure`."""
+def draw_differences(table: pd.DataFrame, metrics: Sequence[Metric], baseline: str, styles: RunStyles) -> Figure:
+    """Draw one line per run other than the baseline, in percentage points; the first run on top.
+
+    Args:
+        table: Of `comparison_table`.
+        metrics: Its metrics, one panel each.
+        baseline: Its baseline, drawn as the line at 0.
+        styles: Of the runs.
+    """
+    rows = table[table["run"] != baseline]
+    with figure_style():
+        figure, panels = new_figure(PAGE_WIDTH_INCHES, 0.9 + 0.24 * max(len(rows), 1), len(metrics))
+        for axes, metric in zip(panels, metrics, strict=True):
+            _draw_panel(axes, rows, metric, baseline, styles)
+        panels[0].set_yticks(range(len(rows)), rows["run"].tolist())
+        panels[0].set_ylim(len(rows) - 0.4, -0.6)
+    return figure
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame, metric: Metric, baseline: str, styles: RunStyles) -> None:
+    axes.axvline(0, color="#808080", linewidth=0.8, zorder=1)
+    if metric != CLEAN_ACCURACY:
+        limit = -100 * NON_INFERIORITY_MARGIN
+        axes.axvline(limit, color="#b0b0b0", linestyle=(0, (4, 3)), linewidth=0.7, zorder=1)
+    prefix = f"{metric.column}_minus_baseline"
+    columns = [prefix, f"{prefix}_low", f"{prefix}_high"]
+    for height, (run, numbers) in enumerate(zip(rows["run"], 100 * rows[columns].to_numpy(), strict=True)):
+        mean, low, high = numbers
+        style = styles[run]
+        axes.plot([low, high], [height, height], color=style.colour, linewidth=1.2, zorder=2)
+        axes.plot([mean], [height], style.marker, color=style.colour, markersize=5, zorder=3)
+    axes.set_title(metric.title)
+    axes.set_xlabel(f"difference to {baseline} (points)")
+    axes.grid(True, axis="x")
+    axes.tick_params(axis="y", length=0)
+
+
+def make(settings: ComparisonSettings, *, study: str, files: Sequence[RunFiles], styles: RunStyles) -> ReportParts:
+    """Make the table and its figure from the files of each run and seed."""
+    return comparison_parts(*read_runs(study, files), settings, styles)
+
+
+def comparison_parts(
+    results: pd.DataFrame, warnings: Sequence[str], settings: ComparisonSettings, styles: RunStyles
+) -> ReportParts:
+    """Return the table in full precision and to be read, and a figure of the intervals."""
     table = comparison_table(results, settings)
     metrics = comparison_metrics(results, settings)
     count = num_comparisons(table["run"].tolist(), settings, len(metrics))
-    page = comparison_page(table, metrics, settings, count, CONFIDENCE)
-    if figure is not None:
-        save_figure(draw_differences(table, metrics, settings.baseline, styles), figure.png, figure.svg)
-        image = markdown_image(markdown_path, figure.png, f"Differences to {settings.baseline}")
-        page += f"\n\n{image}\n\nThe same differences and intervals. {FIGURE_NOTE}"
-    write_csv(csv_path, table)
-    write_text(markdown_path, "\n\n".join([page, *warnings]))
+    return ReportParts(
+        table,
+        draw_differences(table, metrics, settings.baseline, styles),
+        f"Differences to {settings.baseline}",
+        "\n\n".join([f"The same differences and intervals. {FIGURE_NOTE}", *warnings]),
+        text_above=comparison_page(table, metrics, settings, count, CONFIDENCE),
+    )

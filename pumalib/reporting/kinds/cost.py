@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from pydantic import TypeAdapter
 from pumalib.data.pool import read_pool_rows
 from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError
-from pumalib.reporting.passes import (
+from pumalib.reporting.kinds.cost_page import WHOLE, cost_page, draw_cost
+from pumalib.reporting.kinds.cost_passes import (
     UNKNOWN,
     Passes,
     attack_steps,
@@ -22,47 +22,16 @@ from pumalib.reporting.passes import (
     tracking_passes,
     training_passes,
 )
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.settings.cost import EVALUATION, SCORE, CostPart, CostSettings
 from pumalib.scores.settings import CustomScoreSettings, MarginSettings, ScoreSettings
 from pumalib.scores.table import read_scores
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.length import num_draws
-from pumalib.training.run_settings import RunSettings
+from pumalib.training.online.settings import read_online
 from pumalib.training.settings import read_training
 
-TRAINING, MARGIN_MODEL, SCORE, EVALUATION, WHOLE = "training", "margin model", "score", "evaluation", "whole"
-LEARNED_POOL = "learned pool"
-"""What a part of a cost is: the run's own training, the training of a model that a score looks through, the scoring
-of a pool, an attack on the test images (seconds only), the sum of all but the evaluation; or the learning of a pool,
-whose passes are not counted (seconds only)."""
-
 _AMOUNTS = ("rows", "draws", "attack_steps", "forward_passes", "backward_passes", "seconds")
-
-
-@dataclass(frozen=True)
-class CostPart:
-    """One training, score or evaluation that a run of one seed stands on.
-
-    Attributes:
-        run, seed: what it is needed for.
-        kind: `training`, `margin model`, `score`, `learned pool` or `evaluation`.
-        name: of the run, score, pool or attack.
-        settings: of the training or score; None for an evaluation, a learned pool and a model that the study does not
-            train.
-        gathered: for a score of tracks, of each run behind it `training` and what it had to `track`.
-        file: selection file of a training, score file of a score.
-        pool: pool file of a score.
-        benchmarks: seconds of its jobs; none: not asked for.
-    """
-
-    run: str
-    seed: int
-    kind: str
-    name: str
-    settings: Mapping[str, Any] | None = None
-    gathered: Sequence[Mapping[str, Any]] = ()
-    file: str | None = None
-    pool: str | None = None
-    benchmarks: tuple[str, ...] = ()
 
 
 def cost_table(parts: Sequence[CostPart]) -> pd.DataFrame:
@@ -104,13 +73,12 @@ def _measure(part: CostPart) -> dict[str, Any]:
 
 
 def _training_amounts(part: CostPart) -> dict[str, float]:
-    settings = RunSettings.model_validate(part.settings)
-    training = settings.training
+    training = read_training(part.settings or {})
     return {
         "rows": len(read_selection(str(part.file)).rows),
         "draws": num_draws(training),
         "attack_steps": attack_steps(training),
-        **_columns(training_passes(training, settings.epsilon)),
+        **_columns(training_passes(training, read_online(part.online))),
     }
 
 
@@ -152,3 +120,15 @@ def read_seconds(path: str | Path) -> float:
         raise ArtifactError(
             f"expected seconds in the column s, found none in {path}; delete it and run again"
         ) from None
+
+
+def make(settings: CostSettings, *, parts: Sequence[CostPart]) -> ReportParts:
+    """Make the table and its figure from all that the runs stand on."""
+    table = cost_table(parts)
+    return ReportParts(
+        table,
+        draw_cost(table, settings),
+        "Passes of each run and all that it depends on",
+        "",
+        text_above=cost_page(table, parts, settings),
+    )

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,40 +15,22 @@ from pumalib.reporting.colours import RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
-    FigurePaths,
     draw_line,
     figure_style,
     legend_columns,
     new_figure,
-    save_figure,
 )
-from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.files import markdown_table
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.run_files import RunFile
+from pumalib.reporting.settings.epsilon_distribution import EpsilonDistributionSettings
 from pumalib.reporting.statistics import spread
 
 _NUM_POINTS = 401
 _QUANTILES = (0.05, 0.5, 0.95)
 
 
-@dataclass(frozen=True)
-class SelectionFile:
-    """The selection of one run and seed.
-
-    Attributes:
-        run, seed: which.
-        path: its HDF5 file.
-    """
-
-    run: str
-    seed: int
-    path: Path
-
-    @classmethod
-    def from_mapping(cls, entry: Mapping[str, Any]) -> SelectionFile:
-        """Read what a rule's params spell."""
-        return cls(entry["run"], int(entry["seed"]), Path(entry["selection"]))
-
-
-def read_epsilons(files: Sequence[SelectionFile]) -> dict[str, list[NDArray[np.float32]]]:
+def read_epsilons(files: Sequence[RunFile]) -> dict[str, list[NDArray[np.float32]]]:
     """Return the epsilons of the rows kept, float32 [K] for each seed, pixel scale, by run; runs keep their order.
 
     Raises:
@@ -124,18 +103,11 @@ def _cells(seeds: Sequence[NDArray[np.float32]], threat_epsilon: float) -> list[
     return [spread(map(len, seeds)), *numbers, *(f"{value:.4g}" for value in np.quantile(values, _QUANTILES))]
 
 
-def write_epsilon_distribution(
-    files: Sequence[SelectionFile],
-    threat: ThreatSettings,
-    styles: RunStyles,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths,
-) -> None:
-    """Write the figure (PNG, SVG), its numbers (CSV) and its page (Markdown)."""
+def make(
+    settings: EpsilonDistributionSettings, *, files: Sequence[RunFile], threat: ThreatSettings, styles: RunStyles
+) -> ReportParts:
+    """Make the figure from the selection of each run and seed."""
     epsilons = read_epsilons(files)
     table = distribution_table(epsilons, threat.epsilon)
-    save_figure(draw_distribution(table, threat, styles), figure.png, figure.svg)
-    write_csv(csv_path, table)
-    image = markdown_image(markdown_path, figure.png, "Epsilons of the rows kept")
-    write_text(markdown_path, f"{image}\n\n{distribution_page(epsilons, threat)}")
+    figure = draw_distribution(table, threat, styles)
+    return ReportParts(table, figure, "Epsilons of the rows kept", distribution_page(epsilons, threat))

@@ -11,18 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pumalib.data.pool import read_pool_rows
 from pumalib.errors import DataError
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
-    FigurePaths,
     figure_style,
     new_stack,
-    save_figure,
 )
-from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.files import markdown_table
 from pumalib.reporting.histograms import binned, shared_edges
-from pumalib.reporting.margin_counts import Margins, source_names
+from pumalib.reporting.margin_counts import Margins, read_margins, source_names
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.settings.margin_classes import MarginClassesSettings
 
 _MOST_NAMED = 25
 """Classes that are all named beside the figure; of more, every fifth, tenth ... is."""
@@ -128,19 +129,26 @@ def classes_page(margins: Margins, labels: NDArray[np.int64], class_names: Seque
     )
 
 
-def write_margin_classes(
-    margins: Margins,
-    labels: NDArray[np.int64],
-    class_names: Sequence[str],
-    epsilon: float,
-    *,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths,
-) -> None:
-    """Write the figure (PNG, SVG), its bins (CSV) and its page (Markdown); arguments as in `class_bins`."""
+def make(settings: MarginClassesSettings, *, score: Path, pool: Path, epsilon: float) -> ReportParts:
+    """Make the histograms from a score.
+
+    Args:
+        settings: of the report.
+        score: score file.
+        pool: its pool file.
+        epsilon: of the threat, pixel scale.
+    """
+    rows = read_pool_rows(pool)
+    margins = read_margins(settings.score, score, rows)
+    assert margins.rows is not None
+    return classes_parts(margins, rows.labels[margins.rows], rows.class_names, epsilon)
+
+
+def classes_parts(
+    margins: Margins, labels: NDArray[np.int64], class_names: Sequence[str], epsilon: float
+) -> ReportParts:
+    """Return the figure, its bins and its page; arguments as in `class_bins`."""
     bins = class_bins(margins, labels, class_names, epsilon)
-    save_figure(draw_classes(bins, margins.norm, epsilon), figure.png, figure.svg)
-    write_csv(csv_path, bins)
-    image = markdown_image(markdown_path, figure.png, "Margins by class and source")
-    write_text(markdown_path, f"{image}\n\n{classes_page(margins, labels, class_names, epsilon)}")
+    figure = draw_classes(bins, margins.norm, epsilon)
+    page = classes_page(margins, labels, class_names, epsilon)
+    return ReportParts(bins, figure, "Margins by class and source", page)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from pumalib.data.pool import read_pool_rows
+from pumalib.data.selection import read_selection
+from pumalib.errors import DataError
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
-    FigurePaths,
     figure_style,
     new_panels,
-    save_figure,
 )
-from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.files import markdown_table
 from pumalib.reporting.histograms import binned, draw_shares, shared_edges
-from pumalib.reporting.margin_agreement import agreement_section, margin_agreement
-from pumalib.reporting.margin_counts import Cuts, Margins, SourceCounts, shared_rows
+from pumalib.reporting.margin_counts import Cuts, Margins, SourceCounts, read_margins, shared_rows
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.settings.margin_histogram import MarginHistogramSettings
+from pumalib.reporting.statistics import rank_correlation
 
 MANY_NEGATIVE = 0.05
 """Share of negative synthetic margins above which the caption warns. A choice of ours."""
@@ -155,12 +161,88 @@ def negative_warnings(score: str, counts: Sequence[SourceCounts]) -> list[str]:
     return warnings
 
 
-def write_margin_histogram(
-    scores: Sequence[Margins], epsilon: float, *, csv_path: Path, markdown_path: Path, figure: FigurePaths
-) -> None:
-    """Write the figure (PNG, SVG), its bins (CSV) and its page (Markdown); arguments as in `draw`."""
-    page = margin_page(scores, epsilon)
-    save_figure(draw(scores, epsilon), figure.png, figure.svg)
-    write_csv(csv_path, margin_bins(scores, epsilon))
-    image = markdown_image(markdown_path, figure.png, "Margins by source")
-    write_text(markdown_path, f"{image}\n\n{page}")
+class Agreement(NamedTuple):
+    """How far two estimates agree on the rows that both scored."""
+
+    num_rows: int
+    rank_correlation: float
+    """Spearman's; nan if either has one value only."""
+    mean_absolute_difference: float
+    """Pixel scale."""
+    same_sign: float
+    """Share of rows that both or neither call misclassified."""
+    within_epsilon: float
+    """Share of rows with |margin| < epsilon for both."""
+
+
+def margin_agreement(first: NDArray[np.float32], second: NDArray[np.float32], epsilon: float) -> Agreement:
+    """Compare two estimates of the margins [N] of the same rows.
+
+    Raises:
+        DataError: If lengths differ, there is no row or a margin is not finite.
+    """
+    if first.shape != second.shape or len(first) == 0:
+        raise DataError(
+            f"expected two margins of each row, got {len(first)} and {len(second)}; score both over all rows"
+        )
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    if not (np.isfinite(one).all() and np.isfinite(other).all()):
+        raise DataError("expected finite margins; leave out the rows that were not scored (valid = False)")
+    within = (np.abs(one) < epsilon) & (np.abs(other) < epsilon)
+    return Agreement(
+        len(one),
+        rank_correlation(one, other),
+        float(np.abs(one - other).mean()),
+        float(((one < 0) == (other < 0)).mean()),
+        float(within.mean()),
+    )
+
+
+def agreement_section(agreement: Agreement, score: str, beside: str) -> str:
+    """Return the agreement as a table, and what it is of."""
+    rows = [
+        ["rank correlation (Spearman)", f"{agreement.rank_correlation:.4f}"],
+        ["mean absolute difference (pixel scale)", f"{agreement.mean_absolute_difference:.4g}"],
+        ["same sign", f"{100 * agreement.same_sign:.2f} %"],
+        ["\\|margin\\| < epsilon for both", f"{100 * agreement.within_epsilon:.2f} %"],
+    ]
+    return (
+        f"`{score}` against `{beside}`, over the {agreement.num_rows} rows that both scored:\n\n"
+        f"{markdown_table(['agreement', 'value'], rows)}"
+    )
+
+
+def make(
+    settings: MarginHistogramSettings,
+    *,
+    scores: Sequence[Path],
+    pool: Path,
+    selection: Path | None,
+    cut_by: Sequence[str],
+    epsilon: float,
+) -> ReportParts:
+    """Make the histogram of a score, or of two, with the cuts of one run marked.
+
+    Args:
+        settings: of the report.
+        scores: score file, and that of the score beside it.
+        pool: their pool file.
+        selection: selection file of the run; None: no run.
+        cut_by: what each cut of the run is by; those by a score that is drawn are marked.
+        epsilon: of the threat, pixel scale.
+    """
+    rows = read_pool_rows(pool)
+    cuts = () if selection is None else read_selection(selection, rows.fingerprint).cuts
+    marks = [(by, cut) for by, cut in zip(cut_by, cuts, strict=False) if np.isfinite(cut[1])]
+    names = [name for name in (settings.score, settings.beside) if name is not None]
+    margins = [
+        read_margins(name, path, rows, [cut for by, cut in marks if by == name])
+        for name, path in zip(names, scores, strict=True)
+    ]
+    return histogram_parts(margins, epsilon)
+
+
+def histogram_parts(scores: Sequence[Margins], epsilon: float) -> ReportParts:
+    """Return the figure, its bins and its page; arguments as in `draw`."""
+    figure = draw(scores, epsilon)
+    return ReportParts(margin_bins(scores, epsilon), figure, "Margins by source", margin_page(scores, epsilon))

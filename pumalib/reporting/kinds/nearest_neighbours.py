@@ -10,10 +10,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pumalib.data.datasets import read_split
+from pumalib.data.pool import SYNTHETIC, open_pool
 from pumalib.errors import DataError
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
-from pumalib.reporting.files import markdown_image, write_csv, write_text
+from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_figure
 from pumalib.reporting.histograms import binned, draw_shares, shared_edges
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.settings.nearest_neighbours import NearestNeighboursSettings
+from pumalib.synthesis.quality import nearest_distances
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 _NEAR_QUANTILE = 0.01
@@ -105,18 +109,28 @@ def nearest_neighbours_caption(
     )
 
 
-def write_nearest_neighbours(
-    synthetic: NDArray[np.float32],
-    held_out: NDArray[np.float32],
-    held_out_name: str = "test",
-    *,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths,
-) -> None:
-    """Write the figure (PNG, SVG), quantiles of both (CSV) and the caption (Markdown)."""
-    drawn = draw_nearest_neighbours(synthetic, held_out, held_out_name)
-    save_figure(drawn, figure.png, figure.svg)
-    write_csv(csv_path, distance_quantiles(synthetic, held_out))
-    image = markdown_image(markdown_path, figure.png, "Distances to the nearest train image")
-    write_text(markdown_path, f"{image}\n\n{nearest_neighbours_caption(synthetic, held_out, held_out_name)}")
+def make(settings: NearestNeighboursSettings, *, pool: Path, dataset: Path) -> ReportParts:
+    """Make the figure from a pool.
+
+    Args:
+        settings: of the report.
+        pool: pool file.
+        dataset: dataset file; its test rows, which no generator saw, are the comparison.
+    """
+    opened = open_pool(pool)
+    train = read_split(dataset, "train").images
+    synthetic = nearest_distances(opened.images[np.flatnonzero(opened.source == SYNTHETIC)], train)
+    held_out = nearest_distances(read_split(dataset, "test").images, train)
+    return neighbours_parts(synthetic, held_out)
+
+
+def neighbours_parts(
+    synthetic: NDArray[np.float32], held_out: NDArray[np.float32], held_out_name: str = "test"
+) -> ReportParts:
+    """Return the figure of both, their quantiles and the caption; arguments as in `count_copies`."""
+    return ReportParts(
+        distance_quantiles(synthetic, held_out),
+        draw_nearest_neighbours(synthetic, held_out, held_out_name),
+        "Distances to the nearest train image",
+        nearest_neighbours_caption(synthetic, held_out, held_out_name),
+    )

@@ -11,9 +11,9 @@ from pumalib.inspection.kinds.selection import KEPT, samples
 from pumalib.inspection.samples import Samples, ordered, row_table, spaced
 from pumalib.lineage.headers import read_header
 from pumalib.reporting.contact_sheet import Block, draw_contact_sheet
-from pumalib.reporting.figures import FigurePaths, save_figure
-from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
-from pumalib.reporting.settings import PrunedRowsSettings
+from pumalib.reporting.files import markdown_table
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.settings.pruned_rows import PrunedRowsSettings
 
 _COLUMNS = 6
 """Images a line: as many as the width of a page has room for."""
@@ -64,17 +64,12 @@ def pruned_page(rows: Samples, settings: PrunedRowsSettings) -> str:
     )
 
 
-def write_pruned_rows(
-    selection: Path, settings: PrunedRowsSettings, csv_path: Path, markdown_path: Path, figure: FigurePaths
-) -> None:
-    """Write the contact sheet (PNG, SVG), what is on it (CSV) and the page (Markdown).
+def make(settings: PrunedRowsSettings, *, selection: Path) -> ReportParts:
+    """Make the contact sheet from a selection.
 
     Args:
-        selection: selection file of the run, in the folder of its study, which holds the pool and the scores.
         settings: of the report.
-        csv_path: where the list of rows goes.
-        markdown_path: where the page goes.
-        figure: where the sheet goes.
+        selection: selection file of the run, in the folder of its study, which holds the pool and the scores.
 
     Raises:
         ArtifactError: If the selection, the pool or a score is missing or damaged.
@@ -82,7 +77,4 @@ def write_pruned_rows(
     rows = samples(read_header(selection))
     blocks = chosen_blocks(rows, settings.count)
     sheet = draw_contact_sheet(rows, blocks, f"rows of {settings.run}", columns=_COLUMNS)
-    save_figure(sheet, figure.png, figure.svg)
-    write_csv(csv_path, rows_drawn(rows, blocks))
-    image = markdown_image(markdown_path, figure.png, "Rows pruned and kept")
-    write_text(markdown_path, f"{image}\n\n{pruned_page(rows, settings)}")
+    return ReportParts(rows_drawn(rows, blocks), sheet, "Rows pruned and kept", pruned_page(rows, settings))

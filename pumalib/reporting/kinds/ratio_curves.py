@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,26 +11,27 @@ from matplotlib.figure import Figure
 from pumalib.reporting.colours import BASELINE_DASHES, LineStyle, RunStyles, group_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
-    FigurePaths,
     figure_style,
     legend_columns,
     new_stack,
-    save_figure,
 )
-from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.files import markdown_table
+from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
     Metric,
     check_results,
     chosen_attacks,
     chosen_runs,
+    read_runs,
     refuse_unequal_test_sets,
     robust_accuracy,
     rows_of,
     values_by_seed,
 )
-from pumalib.reporting.settings import RatioCurvesSettings
+from pumalib.reporting.settings.ratio_curves import RatioCurvesSettings
 from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, spread, summarise
+from pumalib.results.collect import RunFiles
 
 _NAMES = ("clean_accuracy", "robust_accuracy")
 
@@ -149,18 +149,15 @@ def _cell(mean: float, deviation: float) -> str:
     return f"{100 * mean:.2f}" if pd.isna(deviation) else f"{100 * mean:.2f} ± {100 * deviation:.2f}"
 
 
-def write_ratio_curves(
-    results: pd.DataFrame,
-    settings: RatioCurvesSettings,
-    styles: RunStyles,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths,
-    warnings: Sequence[str] = (),
-) -> None:
-    """Write the figure (PNG, SVG), its numbers (CSV) and its page (Markdown)."""
+def make(settings: RatioCurvesSettings, *, study: str, files: Sequence[RunFiles], styles: RunStyles) -> ReportParts:
+    """Make the curves from the files of each run and seed."""
+    return ratio_parts(*read_runs(study, files), settings, styles)
+
+
+def ratio_parts(
+    results: pd.DataFrame, warnings: Sequence[str], settings: RatioCurvesSettings, styles: RunStyles
+) -> ReportParts:
+    """Return the figure, its numbers and its page."""
     table = ratio_table(results, settings)
-    save_figure(draw_ratio_curves(table, settings, styles), figure.png, figure.svg)
-    write_csv(csv_path, table)
-    image = markdown_image(markdown_path, figure.png, "Accuracy against the pruned fraction")
-    write_text(markdown_path, f"{image}\n\n{ratio_page(table, settings, warnings)}")
+    figure = draw_ratio_curves(table, settings, styles)
+    return ReportParts(table, figure, "Accuracy against the pruned fraction", ratio_page(table, settings, warnings))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +18,15 @@ from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
-    FigurePaths,
     draw_line,
     figure_style,
     legend_columns,
     new_figure,
-    save_figure,
 )
-from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
-from pumalib.reporting.settings import RobustnessCurvesSettings
+from pumalib.reporting.files import markdown_table
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.run_files import RunFile
+from pumalib.reporting.settings.robustness_curves import RobustnessCurvesSettings
 from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, half_width, spread
 
 _POINTS_PER_THREAT = 50
@@ -40,26 +38,7 @@ _TABLED_SHARES = (0.0, 0.5, 1.0, 1.5, 2.0)
 _BAND_ALPHA = 0.2
 
 
-@dataclass(frozen=True)
-class AttackFile:
-    """The attack table of one run and seed.
-
-    Attributes:
-        run, seed: which.
-        path: its HDF5 file, of a minimum-norm attack.
-    """
-
-    run: str
-    seed: int
-    path: Path
-
-    @classmethod
-    def from_mapping(cls, entry: Mapping[str, Any]) -> AttackFile:
-        """Read what a rule's params spell."""
-        return cls(entry["run"], int(entry["seed"]), Path(entry["table"]))
-
-
-def robustness_table(files: Sequence[AttackFile], epsilon: float, up_to: float) -> pd.DataFrame:
+def robustness_table(files: Sequence[RunFile], epsilon: float, up_to: float) -> pd.DataFrame:
     """Return a row per run and epsilon; runs keep their order.
 
     Columns: run, epsilon (pixel scale, from 0), mean over seeds of the accuracy at that epsilon (a share in [0, 1];
@@ -157,18 +136,10 @@ def _cell(row: Mapping[Any, Any]) -> str:
     return f"{mean:.2f}" if np.isnan(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def write_robustness_curves(
-    files: Sequence[AttackFile],
-    settings: RobustnessCurvesSettings,
-    threat: ThreatSettings,
-    styles: RunStyles,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths,
-) -> None:
-    """Write the figure (PNG, SVG), its numbers (CSV) and its page (Markdown)."""
+def make(
+    settings: RobustnessCurvesSettings, *, files: Sequence[RunFile], threat: ThreatSettings, styles: RunStyles
+) -> ReportParts:
+    """Make the curves from the attack table of each run and seed."""
     table = robustness_table(files, threat.epsilon, settings.up_to)
-    save_figure(draw_robustness(table, settings, threat, styles), figure.png, figure.svg)
-    write_csv(csv_path, table)
-    image = markdown_image(markdown_path, figure.png, "Accuracy against epsilon")
-    write_text(markdown_path, f"{image}\n\n{robustness_page(table, settings, threat)}")
+    figure = draw_robustness(table, settings, threat, styles)
+    return ReportParts(table, figure, "Accuracy against epsilon", robustness_page(table, settings, threat))

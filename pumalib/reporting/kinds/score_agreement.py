@@ -15,12 +15,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
+from pumalib.data.pool import read_pool_rows
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
-from pumalib.reporting.figures import FigurePaths, figure_style, new_figure, save_figure
-from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
+from pumalib.reporting.figures import figure_style, new_figure
+from pumalib.reporting.files import markdown_table
 from pumalib.reporting.margin_counts import source_names
-from pumalib.reporting.settings import ScoreAgreementSettings
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.settings.score_agreement import ScoreAgreementSettings
 from pumalib.reporting.statistics import (
     FEW_SEEDS_WARNING,
     MIN_SEEDS_FOR_CLAIM,
@@ -29,7 +31,7 @@ from pumalib.reporting.statistics import (
     rank_correlation,
     spread,
 )
-from pumalib.scores.table import ScoreTable
+from pumalib.scores.table import ScoreTable, read_scores
 from pumalib.selection.cuts import Cut
 from pumalib.selection.select import select
 
@@ -214,25 +216,40 @@ def _direction_sentence(scores: SeedScores, settings: ScoreAgreementSettings) ->
     return " ".join(f"A higher value means {what} row for {', '.join(names)}." for names, what in parts if names)
 
 
-def write_score_agreement(
-    seeds: Sequence[SeedScores],
-    settings: ScoreAgreementSettings,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths,
-) -> None:
-    """Write the figure (PNG, SVG) of one seed, the numbers of all (CSV) and the page (Markdown).
+@dataclass(frozen=True)
+class SeedFiles:
+    """The files of one seed.
 
-    Args:
-        seeds: The scores with each seed; the figure shows `settings.seed`, or the first.
-        settings: Of the report.
-        csv_path: Where the numbers go.
-        markdown_path: Where the page goes.
-        figure: Where the figure goes.
+    Attributes:
+        seed: of the study.
+        pool: the pool file.
+        scores: the score files, in the order of the settings.
     """
+
+    seed: int
+    pool: Path
+    scores: Sequence[Path]
+
+
+def make(settings: ScoreAgreementSettings, *, files: Sequence[SeedFiles]) -> ReportParts:
+    """Make the report from the scores with each seed.
+
+    Raises:
+        ArtifactError: a damaged file, or a score of another pool.
+    """
+    return agreement_parts([_read_seed(each, settings.scores) for each in files], settings)
+
+
+def _read_seed(files: SeedFiles, names: Sequence[str]) -> SeedScores:
+    pool = read_pool_rows(files.pool)
+    tables = {name: read_scores(path, pool.fingerprint) for name, path in zip(names, files.scores, strict=True)}
+    return SeedScores(files.seed, tables, pool.source)
+
+
+def agreement_parts(seeds: Sequence[SeedScores], settings: ScoreAgreementSettings) -> ReportParts:
+    """Return the numbers of all seeds, and the figure of `settings.seed`, or of the first."""
     drawn = next((each for each in seeds if each.seed == settings.seed), seeds[0])
     table = agreement_table(seeds, settings)
-    save_figure(draw_score_agreement(drawn, settings), figure.png, figure.svg)
-    write_csv(csv_path, table)
-    image = markdown_image(markdown_path, figure.png, "Ranks of rows by one score against another")
-    write_text(markdown_path, f"{image}\n\n{agreement_page(table, drawn, settings)}")
+    figure = draw_score_agreement(drawn, settings)
+    page = agreement_page(table, drawn, settings)
+    return ReportParts(table, figure, "Ranks of rows by one score against another", page)

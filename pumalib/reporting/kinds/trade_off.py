@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,26 +14,26 @@ from pumalib.errors import DataError
 from pumalib.reporting.colours import DASHES, PointStyle, RunStyles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
-    FigurePaths,
     figure_style,
     legend_columns,
     new_figure,
-    save_figure,
 )
-from pumalib.reporting.files import markdown_image, write_csv, write_text
-from pumalib.reporting.frontiers import distances_by_seed, frontier_distances, frontier_section
+from pumalib.reporting.kinds.trade_off_frontiers import distances_by_seed, frontier_distances, frontier_section
 from pumalib.reporting.labels import LabelledPoint, place_labels
+from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
     check_results,
     chosen_attacks,
     chosen_runs,
+    read_runs,
     robust_accuracy,
     rows_of,
     values_by_seed,
 )
-from pumalib.reporting.settings import TradeOffSettings
+from pumalib.reporting.settings.trade_off import TradeOffSettings
 from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, spread, summarise
+from pumalib.results.collect import RunFiles
 
 _AXIS_MARGIN = 0.12
 _NUM_LINE_POINTS = 100
@@ -190,18 +189,19 @@ def trade_off_caption(points: pd.DataFrame, settings: TradeOffSettings) -> str:
     return "\n\n".join(lines)
 
 
-def write_trade_off(
-    results: pd.DataFrame,
-    settings: TradeOffSettings,
-    styles: RunStyles,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths,
-    warnings: Sequence[str] = (),
-) -> None:
-    """Write the figure (PNG, SVG), its numbers (CSV) and its caption with further warnings (Markdown)."""
+def make(settings: TradeOffSettings, *, study: str, files: Sequence[RunFiles], styles: RunStyles) -> ReportParts:
+    """Make the figure from the files of each run and seed."""
+    return trade_off_parts(*read_runs(study, files), settings, styles)
+
+
+def trade_off_parts(
+    results: pd.DataFrame, warnings: Sequence[str], settings: TradeOffSettings, styles: RunStyles
+) -> ReportParts:
+    """Return the figure, its numbers, and its caption with further warnings."""
     points = trade_off_points(results, settings)
-    save_figure(draw_trade_off(points, settings, styles), figure.png, figure.svg)
-    write_csv(csv_path, trade_off_table(points, settings))
-    image = markdown_image(markdown_path, figure.png, "Clean accuracy against robust accuracy")
-    write_text(markdown_path, "\n\n".join([image, trade_off_caption(points, settings), *warnings]))
+    return ReportParts(
+        trade_off_table(points, settings),
+        draw_trade_off(points, settings, styles),
+        "Clean accuracy against robust accuracy",
+        "\n\n".join([trade_off_caption(points, settings), *warnings]),
+    )

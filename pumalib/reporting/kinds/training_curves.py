@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,15 +15,15 @@ from pumalib.files.tables import read_table
 from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
-    FigurePaths,
     draw_line,
     figure_style,
     legend_columns,
     new_stack,
-    save_figure,
 )
-from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
-from pumalib.reporting.settings import TrainingCurvesSettings
+from pumalib.reporting.files import markdown_table
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.run_files import RunFile
+from pumalib.reporting.settings.training_curves import TrainingCurvesSettings
 from pumalib.reporting.statistics import spread
 
 _ACCURACIES = ("clean_accuracy", "robust_accuracy")
@@ -35,26 +33,7 @@ _BAND_ALPHA, _SHARED_ALPHA = 0.15, 0.4
 _SCALES = ((1e6, " (millions)"), (1e3, " (thousands)"), (1.0, ""))
 
 
-@dataclass(frozen=True)
-class HistoryFile:
-    """The history of one run and seed.
-
-    Attributes:
-        run, seed: which.
-        path: its CSV.
-    """
-
-    run: str
-    seed: int
-    path: Path
-
-    @classmethod
-    def from_mapping(cls, entry: Mapping[str, Any]) -> HistoryFile:
-        """Read what a rule's params spell."""
-        return cls(entry["run"], int(entry["seed"]), Path(entry["history"]))
-
-
-def read_histories(files: Sequence[HistoryFile]) -> pd.DataFrame:
+def read_histories(files: Sequence[RunFile]) -> pd.DataFrame:
     """Read the measured epochs: run, seed, images_seen, clean_accuracy, robust_accuracy, split.
 
     Raises:
@@ -63,7 +42,7 @@ def read_histories(files: Sequence[HistoryFile]) -> pd.DataFrame:
     return pd.concat([_read_history(file) for file in files], ignore_index=True)
 
 
-def _read_history(file: HistoryFile) -> pd.DataFrame:
+def _read_history(file: RunFile) -> pd.DataFrame:
     history = pd.read_csv(StringIO(read_table(file.path)))
     absent = [column for column in _NEEDED if column not in history]
     if absent:
@@ -155,17 +134,8 @@ def _cell(row: Mapping[Any, Any], name: str) -> str:
     return f"{mean:.2f}" if pd.isna(deviation) else f"{mean:.2f} ± {deviation:.2f}"
 
 
-def write_training_curves(
-    files: Sequence[HistoryFile],
-    settings: TrainingCurvesSettings,
-    styles: RunStyles,
-    csv_path: Path,
-    markdown_path: Path,
-    figure: FigurePaths,
-) -> None:
-    """Write the figure (PNG, SVG), its numbers (CSV) and its page (Markdown)."""
+def make(settings: TrainingCurvesSettings, *, files: Sequence[RunFile], styles: RunStyles) -> ReportParts:
+    """Make the curves from the history of each run and seed."""
     table = curves_table(read_histories(files))
-    save_figure(draw_curves(table, settings, styles), figure.png, figure.svg)
-    write_csv(csv_path, table)
-    image = markdown_image(markdown_path, figure.png, "Accuracy against images seen")
-    write_text(markdown_path, f"{image}\n\n{curves_page(table, settings)}")
+    figure = draw_curves(table, settings, styles)
+    return ReportParts(table, figure, "Accuracy against images seen", curves_page(table, settings))

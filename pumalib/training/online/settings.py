@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from pumalib.settings import PositiveAmount, Settings
 
@@ -44,3 +45,12 @@ OnlineEpsilonSettings = OnlineMarginEpsilon | IaatEpsilon
 def online_module(policy: str) -> str:
     """Return the module of such a policy, by convention."""
     return f"pumalib.training.online.{policy}"
+
+
+def read_online(settings: Mapping[str, Any]) -> OnlineEpsilonSettings | None:
+    """Read the settings of such a policy; of nothing, None."""
+    if not settings:
+        return None
+    tagged = Annotated[OnlineEpsilonSettings, Field(discriminator="policy")]
+    adapter: TypeAdapter[OnlineEpsilonSettings] = TypeAdapter(tagged)
+    return adapter.validate_python(settings)

@@ -8,10 +8,10 @@ import pytest
 
 from pumalib.errors import DataError
 from pumalib.reporting.colours import run_styles
-from pumalib.reporting.comparison_page import comparison_page
-from pumalib.reporting.figures import FigurePaths
-from pumalib.reporting.kinds.comparison import comparison_metrics, comparison_table, num_comparisons, write_comparison
-from pumalib.reporting.settings import ComparisonSettings, PublishedNumbers
+from pumalib.reporting.kinds.comparison import comparison_metrics, comparison_parts, comparison_table, num_comparisons
+from pumalib.reporting.kinds.comparison_page import comparison_page
+from pumalib.reporting.parts import ReportFiles, ReportParts, write_parts
+from pumalib.reporting.settings.comparison import ComparisonSettings, PublishedNumbers
 
 WITH_CONTROL = ComparisonSettings(kind="comparison", baseline="trades", control="control-20")
 T_OF_TEN_COMPARISONS_AND_TWO_DEGREES = 14.089
@@ -19,8 +19,10 @@ T_OF_TEN_COMPARISONS_AND_TWO_DEGREES = 14.089
 
 
 def written(results: pd.DataFrame, settings: ComparisonSettings, folder: Path) -> str:
-    write_comparison(results, settings, run_styles(results["run"].tolist()), folder / "table.csv", folder / "table.md")
-    return (folder / "table.md").read_text(encoding="utf-8")
+    """Write all files and return the page."""
+    files = ReportFiles(*(folder / f"table.{suffix}" for suffix in ("csv", "md", "png", "svg")))
+    write_parts(comparison_parts(results, (), settings, run_styles(results["run"].tolist())), files)
+    return files.markdown.read_text(encoding="utf-8")
 
 
 def row_of(table: pd.DataFrame, run: str) -> "pd.Series[float]":
@@ -165,49 +167,23 @@ def test_five_seeds_carry_a_verdict_without_warning(tidy: Callable[..., pd.DataF
 
 def test_one_seed_is_said_instead_of_an_interval(tidy: Callable[..., pd.DataFrame], tmp_path: Path) -> None:
     settings = ComparisonSettings(kind="comparison", baseline="trades")
-    paths = FigurePaths(tmp_path / "a.png", tmp_path / "a.svg")
-    results = with_seeds(tidy, 1)
-    styles = run_styles(results["run"].tolist())
-    write_comparison(results, settings, styles, tmp_path / "table.csv", tmp_path / "table.md", paths)
-    page = (tmp_path / "table.md").read_text(encoding="utf-8")
+    page = written(with_seeds(tidy, 1), settings, tmp_path)
     assert "92.00 (one seed)" in page
     assert "+2.00 [no interval: one seed]" in page
     assert "nan" not in page
 
 
 def test_figure_is_linked_and_all_files_are_equal_over_two_draws(
-    seven_runs: pd.DataFrame, tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+    seven_runs: pd.DataFrame, drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]]
 ) -> None:
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        paths = FigurePaths(folder / "table.png", folder / "table.svg")
-        write_comparison(
-            seven_runs,
-            WITH_CONTROL,
-            run_styles(seven_runs["run"].tolist()),
-            folder / "table.csv",
-            folder / "table.md",
-            paths,
-        )
-        is_drawn_well(paths)
-        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert contents[0] == contents[1]
-    assert set(contents[0]) == {".table.csv.sha256", "table.csv", "table.md", "table.png", "table.svg"}
-    assert b"](table.png)" in contents[0]["table.md"]
+    styles = run_styles(seven_runs["run"].tolist())
+    written = drawn_twice(lambda: comparison_parts(seven_runs, (), WITH_CONTROL, styles))
+    assert b"](f.png)" in written["f.md"]
 
 
 def test_a_baseline_alone_gives_a_table_with_nothing_to_compare(three_runs: pd.DataFrame, tmp_path: Path) -> None:
     settings = ComparisonSettings(kind="comparison", runs=("trades",), baseline="trades")
-    paths = FigurePaths(tmp_path / "a.png", tmp_path / "a.svg")
-    write_comparison(
-        three_runs,
-        settings,
-        run_styles(three_runs["run"].tolist()),
-        tmp_path / "table.csv",
-        tmp_path / "table.md",
-        paths,
-    )
-    assert "nothing to compare" in (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "nothing to compare" in written(three_runs, settings, tmp_path)
 
 
 def test_published_numbers_stand_apart_and_change_nothing_measured(three_runs: pd.DataFrame) -> None:

@@ -1,13 +1,12 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pumalib.errors import DataError
-from pumalib.reporting.figures import FigurePaths
-from pumalib.reporting.kinds.margin_classes import class_bins, classes_page, draw_classes, write_margin_classes
+from pumalib.reporting.kinds.margin_classes import class_bins, classes_page, classes_parts, draw_classes
 from pumalib.reporting.margin_counts import Margins
+from pumalib.reporting.parts import ReportParts
 
 NAMES = ("cat", "dog", "emu")
 SOURCE = np.array([0] * 6 + [1] * 4, np.uint8)
@@ -59,13 +58,7 @@ def test_page_tells_shares_and_quantiles() -> None:
     assert "emu" not in page
 
 
-def test_all_files_are_equal_over_two_draws(tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]) -> None:
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_margin_classes(
-            MARGINS, LABELS, NAMES, 0.1, csv_path=folder / "f.csv", markdown_path=folder / "f.md", figure=paths
-        )
-        is_drawn_well(paths)
-        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert contents[0] == contents[1]
+def test_all_files_are_equal_over_two_draws(
+    drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]],
+) -> None:
+    drawn_twice(lambda: classes_parts(MARGINS, LABELS, NAMES, 0.1))

@@ -1,14 +1,14 @@
+import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pumalib.errors import DataError
-from pumalib.reporting.figures import FigurePaths
-from pumalib.reporting.kinds.margin_histogram import draw, margin_bins, margin_page, write_margin_histogram
+from pumalib.reporting.kinds.margin_histogram import draw, histogram_parts, margin_agreement, margin_bins, margin_page
 from pumalib.reporting.margin_counts import Cuts, Margins, count_margins, shared_rows, source_names
+from pumalib.reporting.parts import ReportParts
 
 EPSILON = 8 / 255
 CUTS = [("puma-20", 0.08)]
@@ -123,15 +123,31 @@ def test_two_scores_are_compared_on_the_rows_that_both_scored() -> None:
 @pytest.mark.parametrize("has_synthetic", [True, False])
 @pytest.mark.parametrize("num_scores", [1, 2])
 def test_all_files_are_equal_over_two_draws(
-    has_synthetic: bool, num_scores: int, tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+    has_synthetic: bool, num_scores: int, drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]]
 ) -> None:
     margin, source, _ = margins_with(10)
     scores = [scored(margin, source * has_synthetic, CUTS if has_synthetic else (), f"s{n}") for n in range(num_scores)]
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_margin_histogram(scores, EPSILON, csv_path=folder / "f.csv", markdown_path=folder / "f.md", figure=paths)
-        is_drawn_well(paths)
-        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert contents[0] == contents[1]
-    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}
+    drawn_twice(lambda: histogram_parts(scores, EPSILON))
+
+
+def test_agreement_equals_that_done_by_hand() -> None:
+    first = np.float32([-0.3, 0.1, 0.2, 0.4])
+    second = np.float32([-0.1, -0.1, 0.3, 0.2])
+    agreement = margin_agreement(first, second, 0.25)
+    assert agreement.num_rows == 4
+    # ranks 1 2 3 4 against 1.5 1.5 4 3: covariance 3.5, variances 5 and 4.5
+    assert agreement.rank_correlation == pytest.approx(3.5 / math.sqrt(5 * 4.5))
+    assert agreement.mean_absolute_difference == pytest.approx(0.7 / 4, rel=1e-6)
+    assert agreement.same_sign == 0.75
+    assert agreement.within_epsilon == 0.25
+
+
+def test_a_constant_estimate_has_no_rank_correlation() -> None:
+    assert math.isnan(margin_agreement(np.float32([0.1, 0.1]), np.float32([0.1, 0.2]), 0.1).rank_correlation)
+
+
+def test_margins_of_other_rows_or_not_finite_are_refused() -> None:
+    with pytest.raises(DataError, match="expected two margins of each row, got 2 and 1"):
+        margin_agreement(np.float32([1, 2]), np.float32([1]), 0.1)
+    with pytest.raises(DataError, match="expected finite margins"):
+        margin_agreement(np.float32([1, 2]), np.float32([1, math.nan]), 0.1)

@@ -1,19 +1,17 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
 from pumalib.errors import DataError
-from pumalib.reporting.figures import FigurePaths
 from pumalib.reporting.kinds.nearest_neighbours import (
     count_copies,
     distance_quantiles,
     nearest_neighbours_caption,
-    write_nearest_neighbours,
+    neighbours_parts,
 )
+from pumalib.reporting.parts import ReportParts
 
 HELD_OUT: NDArray[np.float32] = np.arange(1, 102, dtype=np.float32)
 """Distances 1 to 101: the 1 % quantile is 2, the median 51."""
@@ -52,14 +50,8 @@ def test_impossible_distances_are_refused(bad: list[float]) -> None:
         count_copies(SYNTHETIC, np.array(bad, np.float32))
 
 
-def test_all_files_are_equal_over_two_draws(tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]) -> None:
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_nearest_neighbours(
-            SYNTHETIC, HELD_OUT, csv_path=folder / "f.csv", markdown_path=folder / "f.md", figure=paths
-        )
-        is_drawn_well(paths)
-        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert contents[0] == contents[1]
-    assert list(pd.read_csv(tmp_path / "one" / "f.csv")) == ["quantile", "synthetic", "held_out"]
+def test_all_files_are_equal_over_two_draws(
+    drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]],
+) -> None:
+    written = drawn_twice(lambda: neighbours_parts(SYNTHETIC, HELD_OUT))
+    assert written["f.csv"].splitlines()[0] == b"quantile,synthetic,held_out"

@@ -3,7 +3,7 @@ import pytest
 
 from pumalib.inspection.samples import Samples
 from pumalib.reporting.kinds.pruned_rows import chosen_blocks, pruned_page, rows_drawn
-from pumalib.reporting.settings import PrunedRowsSettings
+from pumalib.reporting.settings.pruned_rows import PrunedRowsSettings
 
 
 def rows(hardness: np.ndarray | None) -> Samples:

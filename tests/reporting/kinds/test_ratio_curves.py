@@ -1,14 +1,13 @@
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from pumalib.errors import DataError
 from pumalib.reporting.colours import run_styles
-from pumalib.reporting.figures import FigurePaths
-from pumalib.reporting.kinds.ratio_curves import draw_ratio_curves, ratio_page, ratio_table, write_ratio_curves
-from pumalib.reporting.settings import RatioCurvesSettings
+from pumalib.reporting.kinds.ratio_curves import draw_ratio_curves, ratio_page, ratio_parts, ratio_table
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.settings.ratio_curves import RatioCurvesSettings
 
 SETTINGS = RatioCurvesSettings(
     kind="ratio_curves",
@@ -72,13 +71,6 @@ def test_page_tells_seeds_images_and_few_seeds(results: pd.DataFrame) -> None:
 
 
 def test_all_files_are_equal_over_two_draws(
-    results: pd.DataFrame, tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+    results: pd.DataFrame, drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]]
 ) -> None:
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_ratio_curves(results, SETTINGS, STYLES, folder / "f.csv", folder / "f.md", paths)
-        is_drawn_well(paths)
-        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert contents[0] == contents[1]
-    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}
+    drawn_twice(lambda: ratio_parts(results, (), SETTINGS, STYLES))

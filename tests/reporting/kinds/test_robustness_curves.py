@@ -12,15 +12,15 @@ from pumalib.errors import ArtifactError, DataError
 from pumalib.evaluation.table import StoredNorms, read_shortest_norms
 from pumalib.files.artifacts import create_artifact
 from pumalib.reporting.colours import run_styles
-from pumalib.reporting.figures import FigurePaths
 from pumalib.reporting.kinds.robustness_curves import (
-    AttackFile,
     draw_robustness,
+    make,
     robustness_page,
     robustness_table,
-    write_robustness_curves,
 )
-from pumalib.reporting.settings import RobustnessCurvesSettings
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.run_files import RunFile
+from pumalib.reporting.settings.robustness_curves import RobustnessCurvesSettings
 
 SETTINGS = RobustnessCurvesSettings(kind="robustness_curves", runs=("puma",), baseline="trades", attack="shortest")
 THREAT = ThreatSettings(epsilon=0.1)
@@ -43,7 +43,7 @@ def write_table(
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[AttackFile]:
+def files(tmp_path: Path) -> list[RunFile]:
     """Return two runs over two seeds, ten images each, one of them wrong when clean."""
     norms = {
         ("puma", 0): [0.05] * 3 + [0.15] * 6,
@@ -52,11 +52,11 @@ def files(tmp_path: Path) -> list[AttackFile]:
         ("trades", 1): [0.1] * 8 + [np.inf],
     }
     return [
-        AttackFile(run, seed, write_table(tmp_path / f"{run}{seed}.h5", each, 1)) for (run, seed), each in norms.items()
+        RunFile(run, seed, write_table(tmp_path / f"{run}{seed}.h5", each, 1)) for (run, seed), each in norms.items()
     ]
 
 
-def test_accuracies_are_those_counted_by_hand(files: list[AttackFile]) -> None:
+def test_accuracies_are_those_counted_by_hand(files: list[RunFile]) -> None:
     table = robustness_table(files, 0.1, 2.0).set_index(["run", "epsilon"])
     assert len(table) == 2 * 101
     for run, epsilon, mean in [
@@ -87,7 +87,7 @@ def test_accuracy_never_rises_with_epsilon_and_starts_at_the_clean_one(radii: li
     assert accuracies[-1] == pytest.approx((radius == np.inf).mean())
 
 
-def test_each_run_is_a_line_and_the_threat_is_marked(files: list[AttackFile]) -> None:
+def test_each_run_is_a_line_and_the_threat_is_marked(files: list[RunFile]) -> None:
     figure = draw_robustness(robustness_table(files, 0.1, 2.0), SETTINGS, THREAT, STYLES)
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert {"puma", "trades"} <= set(lines)
@@ -97,7 +97,7 @@ def test_each_run_is_a_line_and_the_threat_is_marked(files: list[AttackFile]) ->
     assert figure.axes[0].get_xlabel() == "epsilon (L-inf, pixel scale)"
 
 
-def test_page_tells_numbers_seeds_images_and_what_the_bound_is(files: list[AttackFile]) -> None:
+def test_page_tells_numbers_seeds_images_and_what_the_bound_is(files: list[RunFile]) -> None:
     page = robustness_page(robustness_table(files, 0.1, 1.0), SETTINGS.model_copy(update={"up_to": 1.0}), THREAT)
     assert "| accuracy (%) at epsilon | 0 | 0.05 | 0.1 |" in page
     assert "| `trades` | 90.00 [90.00, 90.00] | 90.00 [90.00, 90.00] | 90.00 [90.00, 90.00] |" in page
@@ -108,30 +108,23 @@ def test_page_tells_numbers_seeds_images_and_what_the_bound_is(files: list[Attac
     assert "| `puma` | 90.00 | 90.00 | 60.00 | 60.00 | 0.00 |" in alone
 
 
-def test_tables_of_other_attacks_and_of_other_images_are_refused(tmp_path: Path, files: list[AttackFile]) -> None:
+def test_tables_of_other_attacks_and_of_other_images_are_refused(tmp_path: Path, files: list[RunFile]) -> None:
     with pytest.raises(ArtifactError, match="expected the table of a minimum_norm attack, got one of pgd"):
         read_shortest_norms(write_table(tmp_path / "a.h5", [0.1], method="pgd"))
     for other in (write_table(tmp_path / "b.h5", [0.1] * 9), write_table(tmp_path / "c.h5", [0.1] * 10, first_label=1)):
         with pytest.raises(DataError, match="got others for other than for puma with seed 1"):
-            robustness_table([*files, AttackFile("other", 1, other)], 0.1, 2.0)
+            robustness_table([*files, RunFile("other", 1, other)], 0.1, 2.0)
 
 
 def test_all_files_are_equal_over_two_draws(
-    files: list[AttackFile], tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+    files: list[RunFile], drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]]
 ) -> None:
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_robustness_curves(files, SETTINGS, THREAT, STYLES, folder / "f.csv", folder / "f.md", paths)
-        is_drawn_well(paths)
-        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert contents[0] == contents[1]
-    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}
+    drawn_twice(lambda: make(SETTINGS, files=files, threat=THREAT, styles=STYLES))
 
 
 def test_a_legend_of_long_names_stays_inside_its_figure(tmp_path: Path) -> None:
     names = [f"natural-easycore-keep{share}0" for share in range(1, 6)]
-    files = [AttackFile(name, 0, write_table(tmp_path / f"{name}.h5", [0.05, 0.1])) for name in names]
+    files = [RunFile(name, 0, write_table(tmp_path / f"{name}.h5", [0.05, 0.1])) for name in names]
     settings = SETTINGS.model_copy(update={"runs": tuple(names[1:]), "baseline": names[0]})
     figure = draw_robustness(robustness_table(files, 0.1, 2.0), settings, THREAT, run_styles(names))
     figure.canvas.draw()

@@ -1,21 +1,21 @@
 from collections.abc import Callable
 from itertools import combinations
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from pumalib.errors import DataError
 from pumalib.reporting.colours import run_styles
-from pumalib.reporting.figures import FigurePaths, figure_style
+from pumalib.reporting.figures import figure_style
 from pumalib.reporting.kinds.trade_off import (
     draw_trade_off,
     trade_off_caption,
+    trade_off_parts,
     trade_off_points,
     trade_off_table,
-    write_trade_off,
 )
-from pumalib.reporting.settings import TradeOffSettings
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.settings.trade_off import TradeOffSettings
 
 SETTINGS = TradeOffSettings(kind="trade_off", baseline="trades", attack="cw")
 STYLES = run_styles(["trades", "random-20", "pe-20", "pd-12", "pe+pd", "puma-20", "control-20"])
@@ -58,16 +58,9 @@ def test_labels_of_seven_runs_do_not_cover_each_other_and_stay_inside(seven_runs
 
 
 def test_all_files_are_equal_over_two_draws(
-    seven_runs: pd.DataFrame, tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+    seven_runs: pd.DataFrame, drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]]
 ) -> None:
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_trade_off(seven_runs, SETTINGS, STYLES, folder / "f.csv", folder / "f.md", paths)
-        is_drawn_well(paths)
-        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert contents[0] == contents[1]
-    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}
+    drawn_twice(lambda: trade_off_parts(seven_runs, (), SETTINGS, STYLES))
 
 
 def test_caption_warns_of_few_seeds_only(tidy: Callable[..., pd.DataFrame]) -> None:
@@ -78,9 +71,7 @@ def test_caption_warns_of_few_seeds_only(tidy: Callable[..., pd.DataFrame]) -> N
 
 
 def test_a_single_run_of_a_single_seed_can_be_drawn(
-    tidy: Callable[..., pd.DataFrame], tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+    tidy: Callable[..., pd.DataFrame], drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]]
 ) -> None:
-    paths = FigurePaths(tmp_path / "f.png", tmp_path / "f.svg")
     results = tidy({"trades": {"clean": [0.9], "cw": [0.6]}})
-    write_trade_off(results, SETTINGS, STYLES, tmp_path / "f.csv", tmp_path / "f.md", paths)
-    is_drawn_well(paths)
+    drawn_twice(lambda: trade_off_parts(results, (), SETTINGS, STYLES))

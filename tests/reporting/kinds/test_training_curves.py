@@ -7,16 +7,16 @@ import pytest
 
 from pumalib.errors import ArtifactError, DataError
 from pumalib.reporting.colours import run_styles
-from pumalib.reporting.figures import FigurePaths
 from pumalib.reporting.kinds.training_curves import (
-    HistoryFile,
     curves_page,
     curves_table,
     draw_curves,
+    make,
     read_histories,
-    write_training_curves,
 )
-from pumalib.reporting.settings import TrainingCurvesSettings
+from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.run_files import RunFile
+from pumalib.reporting.settings.training_curves import TrainingCurvesSettings
 
 SETTINGS = TrainingCurvesSettings(kind="training_curves", runs=("puma-20",), baseline="random-20")
 STYLES = run_styles(["puma-20", "random-20"])
@@ -30,17 +30,17 @@ def write_history(path: Path, clean: list[float], split: str = "validation") -> 
 
 
 @pytest.fixture
-def histories(tmp_path: Path) -> list[HistoryFile]:
+def histories(tmp_path: Path) -> list[RunFile]:
     """Return the histories of two runs over two seeds, every second epoch measured."""
     nan = float("nan")
     values = {("puma-20", 0): 0.8, ("puma-20", 1): 0.6, ("random-20", 0): 0.5, ("random-20", 1): 0.5}
     return [
-        HistoryFile(run, seed, write_history(tmp_path / f"{run}{seed}.csv", [nan, last / 2, nan, last]))
+        RunFile(run, seed, write_history(tmp_path / f"{run}{seed}.csv", [nan, last / 2, nan, last]))
         for (run, seed), last in values.items()
     ]
 
 
-def test_means_and_deviations_equal_those_done_by_hand(histories: list[HistoryFile]) -> None:
+def test_means_and_deviations_equal_those_done_by_hand(histories: list[RunFile]) -> None:
     table = curves_table(read_histories(histories))
     assert table["run"].tolist() == ["puma-20"] * 2 + ["random-20"] * 2
     assert table["images_seen"].tolist() == [2000, 4000] * 2
@@ -50,7 +50,7 @@ def test_means_and_deviations_equal_those_done_by_hand(histories: list[HistoryFi
     assert (table["num_seeds"] == 2).all()
 
 
-def test_each_run_is_a_line_and_the_baseline_is_dashed(histories: list[HistoryFile]) -> None:
+def test_each_run_is_a_line_and_the_baseline_is_dashed(histories: list[RunFile]) -> None:
     figure = draw_curves(curves_table(read_histories(histories)), SETTINGS, STYLES)
     for axes in figure.axes:
         lines = {line.get_label(): line for line in axes.lines}
@@ -61,14 +61,14 @@ def test_each_run_is_a_line_and_the_baseline_is_dashed(histories: list[HistoryFi
     assert figure.axes[1].get_xlabel() == "images seen (thousands)"
 
 
-def test_page_says_on_which_images_and_over_how_many_seeds(histories: list[HistoryFile]) -> None:
+def test_page_says_on_which_images_and_over_how_many_seeds(histories: list[RunFile]) -> None:
     page = curves_page(curves_table(read_histories(histories)), SETTINGS)
     assert "some validation images, never on test images" in page
     assert "Seeds per run: 2" in page
     assert "| `puma-20` | 4000 | 70.00 ± 14.14 |" in page
 
 
-def test_histories_that_cannot_be_averaged_are_refused(tmp_path: Path, histories: list[HistoryFile]) -> None:
+def test_histories_that_cannot_be_averaged_are_refused(tmp_path: Path, histories: list[RunFile]) -> None:
     write_history(histories[1].path, [0.1, 0.2])
     with pytest.raises(DataError, match='expected run "puma-20" to be measured after the same images'):
         curves_table(read_histories(histories))
@@ -81,13 +81,6 @@ def test_histories_that_cannot_be_averaged_are_refused(tmp_path: Path, histories
 
 
 def test_all_files_are_equal_over_two_draws(
-    histories: list[HistoryFile], tmp_path: Path, is_drawn_well: Callable[[FigurePaths], None]
+    histories: list[RunFile], drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]]
 ) -> None:
-    contents = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
-        paths = FigurePaths(folder / "f.png", folder / "f.svg")
-        write_training_curves(histories, SETTINGS, STYLES, folder / "f.csv", folder / "f.md", paths)
-        is_drawn_well(paths)
-        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
-    assert contents[0] == contents[1]
-    assert set(contents[0]) == {".f.csv.sha256", "f.csv", "f.md", "f.png", "f.svg"}
+    drawn_twice(lambda: make(SETTINGS, files=histories, styles=STYLES))

@@ -1,5 +1,6 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -7,27 +8,19 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
-from pumalib.files.digests import seal
-from pumalib.files.artifacts import create_artifact
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
 from pumalib.errors import ArtifactError, DataError
+from pumalib.files.artifacts import create_artifact
+from pumalib.files.digests import seal
 from pumalib.reporting.colours import run_styles
-from pumalib.reporting.stage import (
-    ReportFiles,
-    report_agreement,
-    report_curves,
-    report_margins,
-    report_neighbours,
-    report_results,
-)
-from pumalib.reporting.kinds.training_curves import HistoryFile
+from pumalib.reporting.parts import ReportFiles
+from pumalib.reporting.stage import write_report
 from pumalib.results.collect import RunFiles
 from pumalib.scores.table import ScoreTable, write_scores
-
-STYLES = run_styles(["trades", "puma"])
 
 
 @pytest.fixture
@@ -79,8 +72,14 @@ def files(tmp_path: Path) -> Callable[..., list[RunFiles]]:
     return make
 
 
+def report_results(settings: dict[str, Any], files: list[RunFiles], output: ReportFiles) -> None:
+    entries = [{**asdict(entry), "selection": str(entry.selection)} for entry in files]
+    styles = {run: list(style) for run, style in run_styles(["trades", "puma"]).items()}
+    write_report(settings, {"study": "tiny", "files": entries, "styles": styles}, output)
+
+
 def test_comparison_is_written_from_attack_tables(files: Any, output: ReportFiles) -> None:
-    report_results({"kind": "comparison", "baseline": "trades"}, "tiny", files(), STYLES, output)
+    report_results({"kind": "comparison", "baseline": "trades"}, files(), output)
     assert is_written(output)
     table = pd.read_csv(output.csv).set_index("run")
     means = table["robust_accuracy_cw_mean"]
@@ -88,13 +87,13 @@ def test_comparison_is_written_from_attack_tables(files: Any, output: ReportFile
 
 
 def test_trade_off_is_written_from_attack_tables(files: Any, output: ReportFiles) -> None:
-    report_results({"kind": "trade_off", "baseline": "trades", "attack": "cw"}, "tiny", files(), STYLES, output)
+    report_results({"kind": "trade_off", "baseline": "trades", "attack": "cw"}, files(), output)
     assert is_written(output)
 
 
 def test_report_of_a_run_that_is_not_there_is_refused_and_leaves_nothing(files: Any, output: ReportFiles) -> None:
     with pytest.raises(DataError, match='no run "trads"; did you mean "trades"'):
-        report_results({"kind": "comparison", "baseline": "trads"}, "tiny", files(), STYLES, output)
+        report_results({"kind": "comparison", "baseline": "trads"}, files(), output)
     assert not output.csv.exists()
 
 
@@ -110,12 +109,12 @@ def test_pages_warn_of_runs_that_keep_many_rows_with_a_negative_epsilon(
     settings: dict[str, Any], files: Any, output: ReportFiles
 ) -> None:
     entries = files()
-    report_results(settings, "tiny", entries, STYLES, output)
+    report_results(settings, entries, output)
     assert "negative epsilon" not in output.markdown.read_text(encoding="utf-8")
     with h5py.File(entries[-1].selection, "r+") as file:
         file["epsilons"][:1] = -0.1
     seal(entries[-1].selection)
-    report_results(settings, "tiny", entries, STYLES, output)
+    report_results(settings, entries, output)
     page = output.markdown.read_text(encoding="utf-8")
     assert "have a negative epsilon in `puma` (25.0 %)" in page
     assert "`trades` (" not in page
@@ -126,8 +125,9 @@ def test_training_curves_are_written_from_histories(tmp_path: Path, output: Repo
     for seed in (0, 1):
         path = tmp_path / f"history{seed}.csv"
         path.write_text("epoch,images_seen,clean_accuracy,robust_accuracy,split\n1,100,0.5,0.25,validation\n")
-        histories.append(HistoryFile("trades", seed, path))
-    report_curves({"kind": "training_curves", "runs": ["trades"]}, histories, STYLES, output)
+        histories.append({"run": "trades", "seed": seed, "path": str(path)})
+    arguments = {"files": histories, "styles": {"trades": ["#000000", "s"]}}
+    write_report({"kind": "training_curves", "runs": ["trades"]}, arguments, output)
     assert is_written(output)
 
 
@@ -155,13 +155,25 @@ def write_selection(path: Path, pool: Path, cuts: list[list[Any]]) -> Path:
     return path
 
 
+def report_margins(
+    settings: dict[str, Any],
+    scores: list[Path],
+    pool: Path,
+    output: ReportFiles,
+    selection: Path | None = None,
+    cut_by: Sequence[str] = (),
+) -> None:
+    files = {"scores": scores, "pool": pool, "selection": selection}
+    write_report(settings, {**files, "cut_by": cut_by, "epsilon": 0.1}, output)
+
+
 def test_margin_histogram_marks_only_cuts_by_its_score(tmp_path: Path, pool: Path, output: ReportFiles) -> None:
     scores = write_margins(tmp_path / "scores.h5", pool)
     cuts = [["random 0.1", float("nan")], ["margin easiest 0.2", 0.25], ["other hardest 0.1", 0.123]]
     selection = write_selection(tmp_path / "selection.h5", pool, cuts)
-    prune = [{"by": "random"}, {"by": "margin"}, {"by": "other"}]
+    cut_by = ["random", "margin", "other"]
     settings = {"kind": "margin_histogram", "score": "margin", "run": "puma"}
-    report_margins(settings, prune, 0.1, [scores], selection, pool, output)
+    report_margins(settings, [scores], pool, output, selection, cut_by)
     assert is_written(output)
     page = output.markdown.read_text(encoding="utf-8")
     assert "margin easiest 0.2" in page
@@ -174,7 +186,7 @@ def test_margin_histogram_draws_a_second_score_and_needs_no_run(
 ) -> None:
     scores = [write_margins(tmp_path / "one.h5", pool), write_margins(tmp_path / "two.h5", pool, -1.0)]
     settings = {"kind": "margin_histogram", "score": "margin", "beside": "fast"}
-    report_margins(settings, [], 0.1, scores, None, pool, output)
+    report_margins(settings, scores, pool, output)
     assert is_written(output)
     page = output.markdown.read_text(encoding="utf-8")
     assert "| rank correlation (Spearman) | -1.0000 |" in page
@@ -185,7 +197,8 @@ def test_margin_histogram_draws_a_second_score_and_needs_no_run(
 def test_scores_of_every_seed_are_held_against_each_other(tmp_path: Path, pool: Path, output: ReportFiles) -> None:
     one, two = write_margins(tmp_path / "one.h5", pool), write_margins(tmp_path / "two.h5", pool, -1.0)
     files = [{"seed": 0, "pool": pool, "scores": [one, two]}, {"seed": 3, "pool": pool, "scores": [one, one]}]
-    report_agreement({"kind": "score_agreement", "scores": ["margin", "fast"], "fractions": [0.5]}, files, output)
+    settings = {"kind": "score_agreement", "scores": ["margin", "fast"], "fractions": [0.5]}
+    write_report(settings, {"files": files}, output)
     assert is_written(output)
     table = pd.read_csv(output.csv)
     over_all = table[table.source == "all"].set_index("seed")
@@ -200,7 +213,7 @@ def test_scores_of_another_pool_are_not_held_against_each_other(
     build_pool(tmp_path / "dataset.h5", None, tmp_path / "other.h5", settings={})
     files = [{"seed": 0, "pool": tmp_path / "other.h5", "scores": scores}]
     with pytest.raises(ArtifactError, match="expected the pool with fingerprint"):
-        report_agreement({"kind": "score_agreement", "scores": ["margin", "fast"]}, files, output)
+        write_report({"kind": "score_agreement", "scores": ["margin", "fast"]}, {"files": files}, output)
 
 
 def test_margins_of_another_pool_are_refused(tmp_path: Path, pool: Path, output: ReportFiles) -> None:
@@ -209,14 +222,23 @@ def test_margins_of_another_pool_are_refused(tmp_path: Path, pool: Path, output:
     build_pool(tmp_path / "dataset.h5", None, tmp_path / "other.h5", settings={})
     settings = {"kind": "margin_histogram", "score": "margin", "run": "puma"}
     with pytest.raises(ArtifactError, match="expected the pool with fingerprint"):
-        report_margins(settings, [], 0.1, [scores], selection, tmp_path / "other.h5", output)
+        report_margins(settings, [scores], tmp_path / "other.h5", output, selection)
 
 
 def test_neighbours_are_compared_with_test_rows_where_there_are_no_validation_rows(
     tmp_path: Path, pool: Path, output: ReportFiles
 ) -> None:
-    report_neighbours(pool, tmp_path / "dataset.h5", output)
+    arguments = {"pool": str(pool), "dataset": str(tmp_path / "dataset.h5")}
+    write_report({"kind": "nearest_neighbours", "pool": "p"}, arguments, output)
     assert is_written(output)
     page = output.markdown.read_text(encoding="utf-8")
     assert "test" in page
     assert "validation" not in page
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"pool": "p.h5", "dataset": "d.h5", "epsilon": 0.1}, {"pool": 1, "dataset": 2}]
+)
+def test_arguments_that_a_kind_does_not_take_are_refused(arguments: dict[str, Any], output: ReportFiles) -> None:
+    with pytest.raises(ValidationError, match=r"validation errors? for make"):
+        write_report({"kind": "nearest_neighbours", "pool": "p"}, arguments, output)

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pumalib.reporting.colours import BASELINE_DASHES
-from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
-from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
-from pumalib.reporting.kinds.cost import (
+from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure
+from pumalib.reporting.files import markdown_table
+from pumalib.reporting.settings.cost import (
     EVALUATION,
     LEARNED_POOL,
     MARGIN_MODEL,
     SCORE,
     TRAINING,
-    WHOLE,
     CostPart,
-    cost_table,
+    CostSettings,
 )
-from pumalib.reporting.settings import CostSettings
 from pumalib.reporting.statistics import spread
+
+WHOLE = "whole"
+"""The part that is the sum of all but the evaluation."""
 
 _MILLION, _THOUSAND = 1e6, 1e3
 _ROWS_COLOUR = "#999999"
@@ -226,14 +226,3 @@ def _seconds_note(parts: Sequence[CostPart]) -> str:
         "beside the other jobs that it ran with: they differ from one run of the workflow to the next. `whole` sums "
         "jobs, whether they ran side by side or not; `evaluation` sums the attacks on the test images."
     )
-
-
-def write_cost(
-    parts: Sequence[CostPart], settings: CostSettings, csv_path: Path, markdown_path: Path, figure: FigurePaths
-) -> None:
-    """Write the figure (PNG, SVG), the costs part by part (CSV) and the page (Markdown)."""
-    table = cost_table(parts)
-    save_figure(draw_cost(table, settings), figure.png, figure.svg)
-    write_csv(csv_path, table)
-    image = markdown_image(markdown_path, figure.png, "Passes of each run and all that it depends on")
-    write_text(markdown_path, f"{cost_page(table, parts, settings)}\n\n{image}")

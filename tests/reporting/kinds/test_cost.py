@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pumalib.files.artifacts import create_artifact
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
 from pumalib.errors import ArtifactError
-from pumalib.reporting.kinds.cost import CostPart, cost_table, read_seconds
-from pumalib.reporting.cost_page import cost_page, draw_cost
-from pumalib.reporting.settings import CostSettings
-from pumalib.reporting.stage import ReportFiles, report_cost
+from pumalib.files.artifacts import create_artifact
+from pumalib.reporting.kinds.cost import cost_table, make, read_seconds
+from pumalib.reporting.kinds.cost_page import cost_page, draw_cost
+from pumalib.reporting.parts import ReportFiles, write_parts
+from pumalib.reporting.settings.cost import CostPart, CostSettings
 from pumalib.scores.table import ScoreTable, write_scores
 
 TRAINING = {"method": "trades", "epochs": 2, "samples_per_epoch": 100, "batch_size": 30, "attack_steps": 4}
@@ -111,7 +111,7 @@ def test_costs_equal_those_done_by_hand(parts: list[CostPart]) -> None:
 
 def test_a_run_stands_whole_beside_its_baseline(parts: list[CostPart], tmp_path: Path) -> None:
     output = ReportFiles(*(tmp_path / f"reports/r.{suffix}" for suffix in ("csv", "md", "png", "svg")))
-    report_cost({"kind": "cost", "baseline": "trades", "seconds": True}, parts, output)
+    write_parts(make(CostSettings(kind="cost", baseline="trades", seconds=True), parts=parts), output)
     assert all(path.stat().st_size > 0 for path in (output.csv, output.markdown, output.png, output.svg))
     page = output.markdown.read_text(encoding="utf-8")
     ratio = (2 * DRAWS * 12 + 28 + 28) / (DRAWS * 12)
@@ -149,7 +149,7 @@ def test_nothing_unknown_is_counted_as_nothing(parts: list[CostPart], tmp_path: 
     parts = [part for part in parts if part.kind != "margin model"]
     parts += [CostPart("puma", seed, "margin model", "their.safetensors") for seed in (0, 1)]
     output = ReportFiles(*(tmp_path / f"reports/r.{suffix}" for suffix in ("csv", "md", "png", "svg")))
-    report_cost({"kind": "cost", "baseline": "trades"}, parts, output)
+    write_parts(make(CostSettings(kind="cost", baseline="trades"), parts=parts), output)
     page = output.markdown.read_text(encoding="utf-8")
     assert "Unknown: the training of `their.safetensors`, which this study did not make." in page
     assert page.splitlines()[3].endswith("| unknown | unknown |")

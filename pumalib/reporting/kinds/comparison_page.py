@@ -10,7 +10,7 @@ import pandas as pd
 
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.results import CLEAN_ACCURACY, Metric
-from pumalib.reporting.settings import ComparisonSettings
+from pumalib.reporting.settings.comparison import ComparisonSettings
 from pumalib.reporting.statistics import (
     FEW_SEEDS_WARNING,
     MIN_SEEDS_FOR_CLAIM,

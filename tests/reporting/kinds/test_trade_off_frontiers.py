@@ -10,15 +10,15 @@ from scipy import stats
 
 from pumalib.errors import DataError
 from pumalib.reporting.colours import run_styles
-from pumalib.reporting.frontiers import (
+from pumalib.reporting.kinds.trade_off import draw_trade_off, trade_off_caption, trade_off_points
+from pumalib.reporting.kinds.trade_off_frontiers import (
     distances_by_seed,
     frontier_distances,
     frontier_section,
     height_at,
     undominated,
 )
-from pumalib.reporting.kinds.trade_off import draw_trade_off, trade_off_caption, trade_off_points
-from pumalib.reporting.settings import TradeOffSettings
+from pumalib.reporting.settings.trade_off import TradeOffSettings
 
 FRONTIERS = {"epsilon": ("small", "large")}
 SETTINGS = TradeOffSettings(kind="trade_off", baseline="small", attack="cw", runs=("puma",), frontiers=FRONTIERS)

@@ -1,0 +1,57 @@
+"""Checks that the settings of several kinds of report share: attacks, scores and pools that fit."""
+
+from __future__ import annotations
+
+from pumalib.errors import ConfigError
+from pumalib.reporting.report_settings import ReportSettings
+from pumalib.reporting.study_view import StudyView
+from pumalib.scores.settings import MarginSettings
+
+
+def expect_perturbing(report: ReportSettings, study: StudyView, attack: str, where: str) -> None:
+    """Refuse an attack that measures clean accuracy alone, or leaves out a run of the report."""
+    study.expect("attack", attack, where)
+    if study.settings.attacks[attack].method == "clean":
+        raise ConfigError(
+            f"expected an attack that perturbs, got {attack}, which measures clean accuracy alone, at {where}"
+        )
+    expect_on_every_run(report, study, attack, where)
+
+
+def expect_on_every_run(report: ReportSettings, study: StudyView, attack: str, where: str) -> None:
+    """Refuse an attack that leaves out a run of the report."""
+    for run in report.runs_needed(study):
+        if attack not in study.attacks_of(run):
+            raise ConfigError(
+                f"expected an attack on every run of the report, got {attack}, which leaves {run} out, at {where}; "
+                f"add {run} to attacks.{attack}.runs"
+            )
+
+
+def expect_one_dataset(report: ReportSettings, study: StudyView, where: str) -> None:
+    """Refuse numbers of one figure or table that were measured on different images."""
+    runs = report.runs_needed(study)
+    first = study.dataset_of_run(runs[0])
+    for run in runs:
+        if study.dataset_of_run(run) != first:
+            raise ConfigError(
+                f"expected runs of one dataset, got {runs[0]} on {first} and {run} on {study.dataset_of_run(run)} "
+                f"at {where}; make a report for each dataset"
+            )
+
+
+def expect_margin_score(study: StudyView, score: str, where: str) -> None:
+    """Refuse a score that is not there, or is no margin."""
+    study.expect("score", score, where)
+    if not isinstance(study.settings.scores[score], MarginSettings):
+        raise ConfigError(f"expected a margin score, got {score} at {where}")
+
+
+def expect_same_pool(study: StudyView, score: str, first: str, where: str) -> None:
+    """Refuse a score of another pool than that of the first."""
+    pool = study.score_pool(first)
+    if study.score_pool(score) != pool:
+        raise ConfigError(
+            f"expected a score of pool {pool}, as {first} is, got {score}, a score of pool "
+            f"{study.score_pool(score)}, at {where}"
+        )

@@ -1,0 +1,29 @@
+"""The sections of a study's page, and what stands in one."""
+
+from __future__ import annotations
+
+from inspect import isabstract
+from typing import Any, ClassVar, Literal, get_args
+
+from pumalib.settings import Settings
+
+Section = Literal["Accuracy", "Errors of students", "Accuracy of students", "Margins and images", "Training and cost"]
+"""A section of the page of a study."""
+
+SECTIONS: tuple[Section, ...] = get_args(Section)
+"""Every section, in reading order."""
+
+
+class SectionSettings(Settings):
+    """A report that stands in a section of the page."""
+
+    kind: str
+    section: ClassVar[Section]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a kind without a section, or with one that the page has not."""
+        super().__pydantic_init_subclass__(**kwargs)
+        section = getattr(cls, "section", "none")
+        if not isabstract(cls) and section not in SECTIONS:
+            raise TypeError(f"expected a section of {cls.__name__} among {', '.join(SECTIONS)}, got {section}")

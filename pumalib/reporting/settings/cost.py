@@ -1,0 +1,144 @@
+"""Settings of a cost report: runs, and every training, score and evaluation that they stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Literal
+
+from pumalib.reporting.report_settings import Names, Needs, ReportSettings
+from pumalib.reporting.section_settings import Section
+from pumalib.reporting.study_view import StudyFiles, StudyView
+from pumalib.settings import Name
+from pumalib.tracks.passes import names_of
+from pumalib.training.online.settings import OnlineEpsilonSettings
+
+PartKind = Literal["training", "margin model", "score", "learned pool", "evaluation"]
+"""What a part of a cost is."""
+
+TRAINING: PartKind = "training"
+"""The run's own training."""
+MARGIN_MODEL: PartKind = "margin model"
+"""The training of a model that a score looks through, or that a pool was learned through."""
+SCORE: PartKind = "score"
+"""The scoring of a pool."""
+LEARNED_POOL: PartKind = "learned pool"
+"""The learning of a pool; its seconds only, because its passes are not counted."""
+EVALUATION: PartKind = "evaluation"
+"""An attack on the test images; its seconds only, and no part of the whole."""
+
+
+@dataclass(frozen=True)
+class CostPart:
+    """One training, score or evaluation that a run of one seed stands on.
+
+    Attributes:
+        run, seed: what it is needed for.
+        kind: what it is.
+        name: of the run, score, pool or attack.
+        settings: of the training or score; None for an evaluation, a learned pool and a model that the study does not
+            train.
+        online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
+        gathered: for a score of tracks, of each run behind it `training` and what it had to `track`.
+        file: selection file of a training, score file of a score.
+        pool: pool file of a score.
+        benchmarks: seconds of its jobs; none: not asked for.
+    """
+
+    run: str
+    seed: int
+    kind: PartKind
+    name: str
+    settings: Mapping[str, Any] | None = None
+    online: Mapping[str, Any] = field(default_factory=dict)
+    gathered: Sequence[Mapping[str, Any]] = ()
+    file: str | None = None
+    pool: str | None = None
+    benchmarks: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """Every file that it is read from."""
+        return [path for path in (self.file, self.pool, *self.benchmarks) if path is not None]
+
+
+class CostSettings(ReportSettings):
+    """A table of what runs cost, with everything that they depend on: margin models and margins too."""
+
+    section: ClassVar[Section] = "Training and cost"
+
+    kind: Literal["cost"]
+    """Which report this is."""
+    runs: Names | None = None
+    """Runs of the table, in this order; null: all runs of the study."""
+    baseline: Name | None = None
+    """Run whose cost is 1; it need not be among `runs`; null: none."""
+    seconds: bool = False
+    """Also show the seconds of each job, which differ from one run of the workflow to the next."""
+
+    def check(self, study: StudyView, where: str) -> None:
+        """Accept every study: runs on any images have a cost."""
+
+    def needs(self, study: StudyView, files: StudyFiles) -> Needs:
+        """Return every part of what the runs cost; the files in them, and what their pools stand on."""
+        pairs = [(run, seed) for run in self.runs_needed(study) for seed in study.settings.seeds]
+        parts = [part for run, seed in pairs for part in cost_parts(study, files, run, seed)]
+        if not self.seconds:
+            parts = [replace(part, benchmarks=()) for part in parts if part.kind != EVALUATION]
+        scored = {score for run, seed in pairs for score in study.behind_run(run, seed)[1]}
+        sources = [path for score, seed in scored for path in files.pool_sources(study.score_pool(score), seed)]
+        inputs = [path for part in parts for path in part.files]
+        return Needs([*inputs, *sources], {"parts": [asdict(part) for part in parts]})
+
+
+def cost_parts(study: StudyView, files: StudyFiles, run: str, seed: int) -> Iterator[CostPart]:
+    """Yield every training, score, learned pool and evaluation that a run with one seed stands on."""
+    yield CostPart(run, seed, TRAINING, **_training(study, files, run, seed))
+    models, scores = study.behind_run(run, seed)
+    for model in models:
+        yield CostPart(run, seed, MARGIN_MODEL, **_training(study, files, *model))
+    for score in scores:
+        yield CostPart(run, seed, SCORE, **_score(study, files, *score))
+        reference = getattr(study.settings.scores[score[0]], "model", None)
+        if reference is not None and reference.checkpoint is not None:
+            yield CostPart(run, seed, MARGIN_MODEL, reference.checkpoint)
+    for pool, at in study.learned_behind(run, seed):
+        yield CostPart(run, seed, LEARNED_POOL, pool, benchmarks=(files.learning_benchmark(pool, at),))
+    for attack in study.attacks_of(run):
+        benchmark = files.attack_benchmark(run, seed, attack)
+        yield CostPart(run, seed, EVALUATION, attack, benchmarks=(benchmark,))
+
+
+def _training(study: StudyView, files: StudyFiles, run: str, seed: int) -> dict[str, Any]:
+    resolved = study.runs[run]
+    return {
+        "name": run,
+        "settings": resolved.training.model_dump(),
+        "online": resolved.epsilon.model_dump() if isinstance(resolved.epsilon, OnlineEpsilonSettings) else {},
+        "file": files.selection(run, seed),
+        "benchmarks": (files.training_benchmark(run, seed),),
+    }
+
+
+def _score(study: StudyView, files: StudyFiles, score: str, seed: int) -> dict[str, Any]:
+    return {
+        "name": score,
+        "settings": study.settings.scores[score].model_dump(),
+        "gathered": _gathered_by(study, score),
+        "file": files.score(score, seed),
+        "pool": files.pool(study.score_pool(score), seed),
+        "benchmarks": tuple(files.score_benchmarks(score, seed)),
+    }
+
+
+def _gathered_by(study: StudyView, score: str) -> list[dict[str, Any]]:
+    """Describe what the runs behind a score of tracks gathered for it: the first quantity that all of them have."""
+    settings = study.settings.scores[score]
+    runs = [study.runs[run] for run in getattr(settings, "tracked", ())]
+    for quantity in getattr(settings, "quantities", ()):
+        if all(quantity in names_of(run.track) for run in runs):
+            return [
+                {"training": run.training.model_dump(), "track": {quantity: run.track.model_dump()[quantity]}}
+                for run in runs
+            ]
+    return []

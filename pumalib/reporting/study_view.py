@@ -1,0 +1,149 @@
+"""What reports ask of the study they belong to, and of the workflow that knows where its files lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pumalib.attacks.settings import AttackSettings
+from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.data.settings import SyntheticSettings
+from pumalib.scores.settings import ScoreSettings
+from pumalib.selection.settings import CutSettings, EpsilonSettings
+from pumalib.tracks.settings import TrackSettings
+from pumalib.training.settings import TrainingSettings
+
+
+class PoolView(Protocol):
+    """A pool of the study."""
+
+    @property
+    def dataset(self) -> str | None:
+        """Name of its dataset; None: it is learned."""
+
+    @property
+    def synthetic(self) -> SyntheticSettings | None:
+        """Its synthetic rows; None: real rows alone."""
+
+
+class RunView(Protocol):
+    """A resolved run of the study."""
+
+    @property
+    def pool(self) -> str:
+        """Name of its pool."""
+
+    @property
+    def training(self) -> TrainingSettings:
+        """Its recipe."""
+
+    @property
+    def prune(self) -> tuple[CutSettings, ...]:
+        """Its cuts."""
+
+    @property
+    def epsilon(self) -> EpsilonSettings:
+        """Where its epsilons come from."""
+
+    @property
+    def track(self) -> TrackSettings:
+        """What it gathers about rows."""
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores that its selection reads."""
+
+
+class SettingsView(Protocol):
+    """The settings of the study."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Every seed."""
+
+    @property
+    def threat(self) -> ThreatSettings:
+        """The perturbations that models should withstand."""
+
+    @property
+    def pools(self) -> Mapping[str, PoolView]:
+        """Pools by name."""
+
+    @property
+    def scores(self) -> Mapping[str, ScoreSettings]:
+        """Scores by name."""
+
+    @property
+    def attacks(self) -> Mapping[str, AttackSettings]:
+        """Attacks by name."""
+
+
+class StudyView(Protocol):
+    """A study."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def settings(self) -> SettingsView:
+        """As spelled."""
+
+    @property
+    def runs(self) -> Mapping[str, RunView]:
+        """Runs by name, resolved."""
+
+    def expect(self, what: str, name: str, where: str) -> None:
+        """Refuse a name that the study does not have; `what`: dataset, pool, score, run or attack."""
+
+    def attacks_of(self, run: str) -> list[str]:
+        """Return the names of the attacks on a run."""
+
+    def score_pool(self, score: str) -> str:
+        """Return the name of the pool of a score."""
+
+    def dataset_of_run(self, run: str) -> str:
+        """Return the name of the dataset behind a run."""
+
+    def behind_run(self, run: str, seed: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+        """Return the (run, seed) of each model and the (score, seed) of each score that a run depends on."""
+
+    def learned_behind(self, run: str, seed: int) -> list[tuple[str, int]]:
+        """Return the (pool, seed) of each learned pool behind a run."""
+
+
+OfSeed = Callable[[str, int], str]
+"""The path of what a name and a seed tell."""
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """Where the files of a study lie. Its rules alone know that.
+
+    Attributes:
+        dataset, pool, score: of a name and a seed.
+        pool_sources: the files that a pool holds rows of; what reads a pool reads these too.
+        selection, history: of a run and a seed.
+        attack: table of a run, a seed and an attack.
+        results: what results of some runs are read from: mappings as in `RunFiles`, in the study's order.
+        result_inputs: the paths in these.
+        training_benchmark: seconds of a run's training; of a run and a seed.
+        learning_benchmark: seconds of learning; of a pool and a seed.
+        attack_benchmark: seconds of an attack; of a run, a seed and an attack.
+        score_benchmarks: seconds of each job of a score; of a score and a seed.
+    """
+
+    dataset: OfSeed
+    pool: OfSeed
+    pool_sources: Callable[[str, int], list[str]]
+    score: OfSeed
+    selection: OfSeed
+    history: OfSeed
+    attack: Callable[[str, int, str], str]
+    results: Callable[[Collection[str]], list[dict[str, Any]]]
+    result_inputs: Callable[[Collection[str]], list[str]]
+    training_benchmark: OfSeed
+    learning_benchmark: OfSeed
+    attack_benchmark: Callable[[str, int, str], str]
+    score_benchmarks: Callable[[str, int], list[str]]

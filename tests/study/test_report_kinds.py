@@ -1,0 +1,207 @@
+"""Every kind of report is whole: settings, a module that makes it, a section; and it reads only what it waits for."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+import pytest
+
+from pumalib.files.provenance import code_fingerprint
+from pumalib.reporting import kinds, settings
+from pumalib.reporting.section_settings import SECTIONS
+from pumalib.reporting.settings.cost import CostPart
+from pumalib.reporting.study_view import StudyFiles
+from pumalib.study.reports import KINDS, report_kinds
+from pumalib.study.study import Study
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "comparison": {"baseline": "trades", "runs": ["puma"]},
+    "cost": {"runs": ["puma"], "baseline": "trades", "seconds": True},
+    "epsilon_distribution": {"runs": ["puma", "trades"]},
+    "margin_classes": {"score": "margin", "seed": 1},
+    "margin_histogram": {"score": "margin", "beside": "fast", "run": "pruned"},
+    "nearest_neighbours": {"pool": "digits+100"},
+    "pruned_rows": {"run": "pruned"},
+    "ratio_curves": {"lines": {"all": ["puma", "pruned"]}, "attack": "cw"},
+    "robustness_curves": {"runs": ["puma"], "baseline": "trades", "attack": "shortest"},
+    "score_agreement": {"scores": ["margin", "fast"]},
+    "trade_off": {"baseline": "trades", "attack": "cw", "runs": ["puma"]},
+    "training_curves": {"runs": ["puma"], "baseline": "trades"},
+}
+
+
+@pytest.fixture
+def files() -> StudyFiles:
+    """Return paths that say what they are of, each beginning with `at/`."""
+
+    def of(what: str) -> Callable[..., str]:
+        return lambda *names: "/".join(["at", what, *map(str, names)])
+
+    def results(runs: Any) -> list[dict[str, Any]]:
+        return [{"run": run, "selection": f"at/selection/{run}"} for run in runs]
+
+    def result_inputs(runs: Any) -> list[str]:
+        return [f"at/selection/{run}" for run in runs]
+
+    singles = ("dataset", "pool", "score", "selection", "history", "attack")
+    benchmarks = ("training_benchmark", "learning_benchmark", "attack_benchmark")
+    return StudyFiles(
+        **{name: of(name) for name in (*singles, *benchmarks)},
+        pool_sources=lambda *names: [of("source")(*names)],
+        score_benchmarks=lambda *names: [of("score_benchmark")(*names)],
+        results=results,
+        result_inputs=result_inputs,
+    )
+
+
+def paths_in(value: Any) -> Iterator[str]:
+    """Yield every path inside lists and mappings."""
+    if isinstance(value, str) and value.startswith("at/"):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from paths_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from paths_in(each)
+
+
+def test_every_kind_has_an_example_here_and_every_module_is_of_a_kind() -> None:
+    assert set(EXAMPLES) == set(report_kinds())
+    modules = {each.name for each in iter_modules(kinds.__path__)}
+    assert modules >= set(report_kinds())
+    assert all(name.startswith(tuple(f"{kind}_" for kind in report_kinds())) for name in modules - set(report_kinds()))
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_what_a_report_needs_is_what_its_module_takes_and_its_rule_waits_for(
+    kind: str, read: Callable[[dict[str, Any]], Study], files: StudyFiles
+) -> None:
+    study = read({"kind": kind, **EXAMPLES[kind]})
+    report = study.settings.reports["r"]
+    needs = report.needs(study, files)
+    made, *arguments = inspect.signature(import_module(f"{KINDS}.{kind}").make, eval_str=True).parameters.values()
+    assert made.annotation is type(report)
+    assert {each.name for each in arguments} == set(needs.arguments)
+    assert set(paths_in(needs.arguments)) <= set(needs.inputs)
+    assert needs.inputs
+
+
+@pytest.mark.parametrize("kind", ["margin_classes", "margin_histogram", "nearest_neighbours", "pruned_rows"])
+def test_a_report_of_one_seed_reads_the_pool_and_what_it_stands_on(
+    kind: str, read: Callable[[dict[str, Any]], Study], files: StudyFiles
+) -> None:
+    for seed, drawn in ((None, 0), (1, 1)):
+        study = read({"kind": kind, **EXAMPLES[kind], "seed": seed})
+        inputs = study.settings.reports["r"].needs(study, files).inputs
+        assert f"at/pool/digits+100/{drawn}" in inputs
+        assert f"at/source/digits+100/{drawn}" in inputs
+        assert all(path.endswith(f"/{drawn}") for path in inputs)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_the_code_behind_a_report_holds_no_other_kind(kind: str) -> None:
+    modules = code_fingerprint(ROOT / "workflow_scripts/report.py", f"{KINDS}.{kind}")
+    of_kinds = {name.rpartition(".")[2] for name in modules if name.startswith(f"{KINDS}.")}
+    assert kind in of_kinds
+    assert all(name == kind or name.startswith(f"{kind}_") for name in of_kinds)
+
+
+def parts_of(study: Study, files: StudyFiles) -> list[CostPart]:
+    return [CostPart(**part) for part in study.settings.reports["r"].needs(study, files).arguments["parts"]]
+
+
+def test_a_run_costs_its_training_and_all_that_it_stands_on(
+    read: Callable[[dict[str, Any]], Study], files: StudyFiles
+) -> None:
+    parts = parts_of(read({"kind": "cost", "runs": ["puma"], "seconds": True}), files)
+    assert [(part.seed, part.kind, part.name) for part in parts] == [
+        (seed, kind, name)
+        for seed in (0, 1)
+        for kind, name in (
+            ("training", "puma"),
+            ("margin model", "trades"),
+            ("score", "margin"),
+            ("evaluation", "cw"),
+            ("evaluation", "shortest"),
+        )
+    ]
+    assert parts[1].benchmarks == ("at/training_benchmark/trades/0",)
+    assert (parts[2].file, parts[2].pool) == ("at/score/margin/0", "at/pool/digits+100/0")
+    assert parts[3].files == ["at/attack_benchmark/puma/0/cw"]
+
+
+def test_without_seconds_a_cost_report_waits_for_no_benchmark(
+    read: Callable[[dict[str, Any]], Study], files: StudyFiles
+) -> None:
+    study = read({"kind": "cost", "runs": ["puma"]})
+    assert {part.kind for part in parts_of(study, files)} == {"training", "margin model", "score"}
+    inputs = study.settings.reports["r"].needs(study, files).inputs
+    assert not [path for path in inputs if "benchmark" in path]
+    assert "at/source/digits+100/1" in inputs
+
+
+def test_a_model_from_elsewhere_is_a_part_of_unknown_cost(
+    study: dict[str, Any], read: Callable[[dict[str, Any]], Study], files: StudyFiles, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "their.safetensors"
+    checkpoint.touch()
+    study["scores"]["margin"] = {"method": "deepfool", "model": {"checkpoint": str(checkpoint)}}
+    parts = parts_of(read({"kind": "cost", "runs": ["puma"]}), files)
+    assert [(part.kind, part.name, part.settings is None) for part in parts if part.seed == 0] == [
+        ("training", "puma", False),
+        ("score", "margin", False),
+        ("margin model", str(checkpoint), True),
+    ]
+
+
+def test_a_policy_at_work_during_training_and_what_was_gathered_for_a_score_are_told(
+    study: dict[str, Any], read: Callable[[dict[str, Any]], Study], files: StudyFiles
+) -> None:
+    study["runs"]["trades"] = {"track": {"correct": {"every": 2}, "visits": {}}}
+    study["scores"]["hard"] = {"method": "classification_difficulty", "tracked": "trades"}
+    study["runs"]["easy"] = {"prune": [{"by": "hard", "drop": "hardest", "fraction": 0.2}]}
+    parts = parts_of(read({"kind": "cost", "runs": ["easy", "online"]}), files)
+    (score, *_) = [part for part in parts if part.kind == "score"]
+    assert [set(each["track"]) for each in score.gathered] == [{"correct"}]
+    assert score.gathered[0]["training"]["method"] == "trades"
+    online = {part.name: part.online for part in parts if part.kind == "training"}
+    assert online["online"]["policy"] == "online_margin"
+    assert online["easy"] == {}
+
+
+MODULE = """
+from typing import ClassVar, Literal
+from pumalib.reporting.report_settings import ReportSettings
+class PieSettings(ReportSettings):
+    section: ClassVar[str] = {section!r}
+    kind: Literal[{kind!r}]
+    def check(self, study, where): ...
+    def needs(self, study, files): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MODULE.format(section=SECTIONS[0], kind="pie"), r"expected a module pumalib\.reporting\.kinds\.pie"),
+        (MODULE.format(section=SECTIONS[0], kind="pies"), r'its kind Literal\["pie"\]'),
+        (MODULE.format(section="Pies", kind="pie"), "expected a section of PieSettings among Accuracy, .*, got Pies"),
+        (MODULE.replace("    section", "    place").format(section="", kind="pie"), "got none"),
+        (MODULE.replace("    def needs", "    def reads").format(section=SECTIONS[0], kind="pie"), "without needs"),
+        ("", r"expected one class of ReportSettings, .* in pumalib\.reporting\.settings\.pie"),
+    ],
+)
+def test_a_kind_that_is_not_whole_is_refused_when_studies_are_read(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pie.py").write_text(text)
+    monkeypatch.setattr(settings, "__path__", [*settings.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "pumalib.reporting.settings.pie", raising=False)
+    with pytest.raises(TypeError, match=message):
+        report_kinds()
