@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rounds import print_conditions, print_table
 
-from pumalib.files import watched
+from pumalib.files import reading, watched
 
 
 def make_files(folder: Path, num_files: int, num_folders: int, size: int) -> None:
@@ -30,7 +30,7 @@ def make_files(folder: Path, num_files: int, num_folders: int, size: int) -> Non
         descriptor = os.open(f"{parent}/image-{number:07d}.png", os.O_CREAT | os.O_WRONLY)
         os.write(descriptor, str(number).encode().ljust(size, b"x"))
         os.close(descriptor)
-    time.sleep(watched.RACY_NS / 1e9 + 0.1)
+    time.sleep(reading.RACY_NS / 1e9 + 0.1)
 
 
 def drop_content(folder: Path) -> None:

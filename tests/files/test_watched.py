@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumalib.errors import ConfigError, DataError, ResourceError
-from pumalib.files import watched
+from pumalib.files import reading, watched
 from pumalib.files.artifacts import file_fingerprint
 from pumalib.files.watched import content_digest
 
@@ -37,7 +37,7 @@ sys.addaudithook(_note_opened_file)
 @pytest.fixture(autouse=True)
 def _trust_young_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remember files from 20 ms on, which is more than a tick of the clock here: tests do not wait for seconds."""
-    monkeypatch.setattr(watched, "RACY_NS", 20_000_000)
+    monkeypatch.setattr(reading, "RACY_NS", 20_000_000)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def grow_old(folder: Path) -> None:
     newest = max(path.stat().st_ctime_ns for path in [folder, *folder.rglob("*")])
     clock = folder.parent / "clock"
     clock.touch()
-    while clock.stat().st_ctime_ns <= newest + watched.RACY_NS + 10_000_000:
+    while clock.stat().st_ctime_ns <= newest + reading.RACY_NS + 10_000_000:
         os.utime(clock)
     clock.unlink()
 
@@ -181,7 +181,7 @@ def test_time_that_is_far_away_is_remembered(images: Path, memory: Path, seconds
 def test_young_files_are_read_again(images: Path, memory: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that changed a moment ago may change again within the same tick of the clock."""
     content_digest(images / name, memory)
-    monkeypatch.setattr(watched, "RACY_NS", 10**13)
+    monkeypatch.setattr(reading, "RACY_NS", 10**13)
     (images / "cat/1.png").write_bytes(b"new")
     for _ in range(2):
         assert "1.png" in names_opened(lambda: content_digest(images / name, memory))
