@@ -75,11 +75,11 @@ def main() -> None:
         (folder / "class-00000/image-0000000.png").write_bytes(b"other")
         rows.append(timed("one file changed", folder, memory, before))
         held = sum(path.stat().st_size for path in memory.iterdir()) / 2**20
-    print(
-        f"{options.files:,} files of {options.size:,} bytes in {options.folders:,} folders, "
-        f"{options.threads} threads; {held:,.0f} MiB remembered\n"
-    )
-    print_table(["", "wall s", "process s", "MiB more at the peak"], rows)
+        print(
+            f"{options.files:,} files of {options.size:,} bytes in {options.folders:,} folders, "
+            f"{options.threads} threads; {held:,.0f} MiB remembered\n"
+        )
+        print_table(["", "wall s", "process s", "MiB more at the peak"], rows)
 
 
 if __name__ == "__main__":
