@@ -8,7 +8,6 @@ states carry, and the digest of each file; what does not agree is removed, and t
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -19,12 +18,10 @@ from typing import Any
 
 from pumalib.files.artifacts import file_fingerprint, to_json, write_text, writing
 from pumalib.files.tables import checksum_path
+from pumalib.jobs.kept_record import RECORD, SCHEMA, read_record
 from pumalib.jobs.states import StatePlace
 
 log = logging.getLogger(__name__)
-
-_RECORD = "record.json"
-_SCHEMA = "puma.kept.1"
 
 
 class KeptResult:
@@ -45,14 +42,14 @@ class KeptResult:
         """Put the outputs back if they were made from the same; return whether they were."""
         if self._folder is None or not self._folder.is_dir():
             return False
-        record = _read(self._folder)
+        record = read_record(self._folder)
         if record.get("key") != self._key or not self._is_whole(record):
             shutil.rmtree(self._folder, ignore_errors=True)
             return False
         for output in self._files():
             with writing(output) as temporary:
                 os.link(self._folder / output.name, temporary)
-        write_text(self._folder / _RECORD, to_json({**record, "was_taken_back": True}))
+        write_text(self._folder / RECORD, to_json({**record, "was_taken_back": True}))
         log.info("settings, inputs and code are as they were: took back the result kept in %s", self._folder)
         return True
 
@@ -70,13 +67,13 @@ class KeptResult:
             shutil.rmtree(self._folder, ignore_errors=True)
             return
         record = {
-            "schema": _SCHEMA,
+            "schema": SCHEMA,
             "key": self._key,
             "files": {output.name: file_fingerprint(output) for output in self._files()},
             "seconds": time.monotonic() - self._started,
             "was_taken_back": False,
         }
-        write_text(self._folder / _RECORD, to_json(record))
+        write_text(self._folder / RECORD, to_json(record))
 
     def _files(self) -> list[Path]:
         """Return the outputs, and the checksums of those that are tables."""
@@ -95,25 +92,3 @@ class KeptResult:
             return all(file_fingerprint(self._folder / name) == digest for name, digest in files.items())
         except OSError:
             return False
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    """Read the record of a kept result; empty: there is none that can be read."""
-    try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    is_ours = isinstance(record, dict) and record.get("schema") == _SCHEMA
-    return record if is_ours else {}
-
-
-def seconds_of_work(benchmark: str | Path) -> float | None:
-    """Return the seconds that a job's result took where its last run took it back; None: the benchmark has them.
-
-    Args:
-        benchmark: the job's benchmark file, `<results>/benchmarks/<job>.tsv`.
-    """
-    path = Path(benchmark)
-    parts = ["work" if part == "benchmarks" else part for part in path.parts]
-    record = _read(Path(*parts).with_suffix(".kept"))
-    return float(record["seconds"]) if record.get("was_taken_back") else None

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from pumalib.data.pool import read_pool_rows
 from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError
+from pumalib.jobs.kept_record import seconds_of_work
 from pumalib.reporting.kinds.cost_page import WHOLE, cost_page, draw_cost
 from pumalib.reporting.kinds.cost_passes import (
     UNKNOWN,
@@ -109,11 +110,14 @@ def _columns(passes: Passes) -> dict[str, float]:
 
 
 def read_seconds(path: str | Path) -> float:
-    """Read the seconds of one job from a benchmark file of Snakemake.
+    """Read the seconds of one job from a benchmark file of Snakemake, or of the work whose result it took back.
 
     Raises:
         ArtifactError: If it holds no seconds.
     """
+    worked = seconds_of_work(path)
+    if worked is not None:
+        return worked
     try:
         return float(pd.read_csv(path, sep="\t")["s"].iloc[0])
     except (KeyError, IndexError, ValueError, pd.errors.ParserError):
