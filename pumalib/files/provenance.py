@@ -29,6 +29,9 @@ LEFT_OUT = {
     "pumalib.jobs.frame": "log, errors and order of a job; threads and device are settings of their own",
     "pumalib.jobs.termination": "ends a job at SIGTERM; the state that it leaves is `jobs.states`",
     "pumalib.jobs.torchrun": "starts and watches the processes of a job; what they share is `ranks`",
+    "pumalib.reporting.checks": "refuses reports of a study; nothing is made from what is refused",
+    "pumalib.reporting.needs": "lists what a report reads, which stands in the input and params of its rule",
+    "pumalib.reporting.study_view": "types of a study and its files, without behaviour",
 }
 """Modules that change no number, each with the reason; an edit reruns nothing."""
 
