@@ -41,7 +41,8 @@ def describe(error: ValidationError, model: type[BaseModel], prefix: Location, o
     path, models = _walk(first["loc"], model)
     others = len(details) - 1
     more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
-    return f"{_sentence(first, path, models)} at {_spell((*prefix, *path)) or 'the top'} ({origin}){more}"
+    where = _spell((*prefix, *path, *_tag_key(first))) or "the top"
+    return f"{_sentence(first, path, models)} at {where} ({origin}){more}"
 
 
 def _sentence(item: ErrorDetails, path: Location, models: list[type[BaseModel]]) -> str:
@@ -84,9 +85,21 @@ def _bad_name(item: ErrorDetails) -> str:
     return f"expected a name of {_NAME_RULE}, got {item['input']!r}"
 
 
-def _bad_tag(item: ErrorDetails, models: list[type[BaseModel]]) -> str:
+def _tag_key(item: ErrorDetails) -> Location:
+    """Return the key of an unknown tag, at which pydantic's location stops short; (): there is none to point to."""
+    if item["type"] != "union_tag_invalid" or not isinstance(item["input"], dict):
+        return ()
+    name = _tag_name(item)
+    return (name,) if name in item["input"] else ()
+
+
+def _tag_name(item: ErrorDetails) -> str:
     name = str(item["ctx"]["discriminator"]).strip("'")
-    name = "method" if name.endswith("()") else name
+    return "method" if name.endswith("()") else name
+
+
+def _bad_tag(item: ErrorDetails, models: list[type[BaseModel]]) -> str:
+    name = _tag_name(item)
     given = item["input"].get(name) if isinstance(item["input"], dict) else None
     options = [option for model in models for option in _options(model.model_fields[name].annotation)]
     if given is None:

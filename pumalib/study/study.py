@@ -269,6 +269,8 @@ def json_schema() -> dict[str, Any]:
         for group in schema["$defs"][model.__name__]["properties"].values():
             if "patternProperties" in group:  # pydantic leaves other names than the pattern's open
                 group["additionalProperties"] = False
+    training = schema["$defs"][RunOverrides.__name__]["properties"]["training"]
+    training["anyOf"] = training.pop("oneOf")  # a run need not name its method, and methods share keys
     choice: dict[str, Any]
     choice, *theories = ({"$ref": f"#/$defs/{model.__name__}"} for model in models)
     for section, theory in zip(("perceptron", "abstraction"), theories, strict=True):
