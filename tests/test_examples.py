@@ -37,5 +37,5 @@ def test_every_function_of_the_face_has_an_example():
 
 def test_the_face_names_what_it_exports():
     assert all(hasattr(pumalib, name) for name in pumalib.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'margins'"):
+    with pytest.raises(AttributeError, match=r"^No pumalib attribute margins$"):
         _ = pumalib.margins

@@ -76,12 +76,15 @@ def test_only_the_images_asked_for_are_attacked(study):
 
 def test_a_table_says_where_it_came_from_and_two_are_equal_byte_for_byte(study):
     settings = CwPgdSettings(method="cw_pgd", steps=2)
-    first, second = attack(study, settings, "one.h5"), attack(study, settings, "two.h5")
+    first, second = attack(study, settings, "one/attack.h5"), attack(study, settings, "two/attack.h5")
     assert first.read_bytes() == second.read_bytes()
     with h5py.File(first) as file, h5py.File(study / "data.h5") as dataset:
         inputs, resolved = json.loads(file.attrs["inputs"]), json.loads(file.attrs["settings"])
-        assert inputs["model"] == load_trained(study / "model", "cpu").fingerprint
-        assert inputs["dataset"] == dataset["test"].attrs["fingerprint"]
+        fingerprints = {role: recorded["fingerprint"] for role, recorded in inputs.items()}
+        assert fingerprints["model"] == load_trained(study / "model", "cpu").fingerprint
+        assert fingerprints["dataset"] == dataset["test"].attrs["fingerprint"]
+        assert (inputs["model"]["path"], inputs["dataset"]["path"]) == ("../model", "../data.h5")
+        assert inputs["dataset"]["part"] == "test"
         assert set(file) == {"label", "clean_prediction", "adversarial_prediction", "perturbation_norm", "success"}
     assert (resolved["threat"]["epsilon"], resolved["seed"]) == (0.1, 3)
 

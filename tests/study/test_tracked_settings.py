@@ -9,7 +9,7 @@ import pytest
 from pumalib.errors import ConfigError
 from pumalib.study.file import load_merged_study
 from pumalib.study.study import json_schema
-from pumalib.tracks.passes import PASSES, passes_of
+from pumalib.tracks.passes import PASSES, names_of, passes_of
 from pumalib.tracks.settings import TrackSettings
 
 Put = Callable[..., dict[str, Any]]
@@ -41,13 +41,13 @@ def test_tracked_scores_belong_to_the_pool_of_their_runs(tracked: dict[str, Any]
 
 def test_nothing_is_tracked_unless_named(tracked: dict[str, Any]) -> None:
     runs = load_merged_study(tracked, []).runs
-    assert (runs["trades"].track.names, runs["trades"].repetition) == ((), 0)
-    assert (runs["second"].track.names, runs["second"].repetition) == (("correct", "el2n", "visits"), 1)
+    assert (names_of(runs["trades"].track), runs["trades"].repetition) == ((), 0)
+    assert (names_of(runs["second"].track), runs["second"].repetition) == (("correct", "el2n", "visits"), 1)
 
 
 def test_only_correct_is_attacked_by_default() -> None:
     track = TrackSettings.model_validate({name: {} for name in PASSES})
-    assert track.attacked == ("correct",)
+    assert [name for name, settings in passes_of(track).items() if settings.inputs == "attacked"] == ["correct"]
     assert {settings.weights for settings in passes_of(track).values()} == {"current"}
 
 
