@@ -1,5 +1,9 @@
+import copy
 import os
+from collections.abc import Callable
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Speed is measured in benchmarks/, never asserted; and CI looks at the same examples each time.
@@ -7,3 +11,66 @@ settings.register_profile(
     "puma", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
 )
 settings.load_profile("puma")
+
+_STUDY: dict[str, Any] = {
+    "study": "tiny",
+    "seeds": [0, 1],
+    "threat": {"norm": "linf", "epsilon": 0.2},
+    "datasets": {
+        "digits": {"source": "digits", "split": "seeded", "test_fraction": 0.3, "validation_fraction": 0.1},
+        "fashion": {"source": "fashion_mnist"},
+    },
+    "generators": {
+        "edm": {
+            "method": "edm",
+            "dataset": "digits",
+            "width": 8,
+            "num_blocks": 1,
+            "steps": 2,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "averaging": 0.9,
+        }
+    },
+    "pools": {
+        "real": {"dataset": "digits"},
+        "digits+100": {"dataset": "digits", "synthetic": {"method": "generator", "generator": "edm", "count": 100}},
+    },
+    "defaults": {
+        "pool": "digits+100",
+        "architecture": "mlp",
+        "training": {"method": "trades", "beta": 5.0, "attack_steps": 3, "epochs": 2},
+    },
+    "scores": {"margin": {"method": "deepfool", "model": "trades"}},
+    "runs": {
+        "trades": {},
+        "pruned": {"prune": [{"by": "margin", "drop": "easiest", "fraction": 0.2}]},
+        "puma": {"epsilon": {"policy": "margin", "score": "margin"}},
+    },
+    "attacks": {"cw": {"method": "cw_pgd", "steps": 2}},
+    "reports": {
+        "table": {"kind": "comparison", "baseline": "trades"},
+        "trade-off": {"kind": "trade_off", "baseline": "trades", "attack": "cw"},
+    },
+}
+
+
+@pytest.fixture
+def study() -> dict[str, Any]:
+    """Return a valid study that a test may edit."""
+    return copy.deepcopy(_STUDY)
+
+
+@pytest.fixture
+def put() -> Callable[..., dict[str, Any]]:
+    """Return a setter of a value deep in a mapping; the path is spelled `runs|trades|pool`."""
+
+    def set_value(mapping: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+        *parents, last = path.split("|")
+        place = mapping
+        for name in parents:
+            place = place.setdefault(name, {})
+        place[last] = value
+        return mapping
+
+    return set_value

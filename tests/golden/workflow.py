@@ -21,12 +21,14 @@ from pumalib.scores.join import join_shards
 from pumalib.scores.settings import looks_through_a_model
 from pumalib.scores.stage import score_shard
 from pumalib.scores.tracked_stage import score_tracks
-from pumalib.selection.settings import OnlineEpsilonSettings
-from pumalib.selection.stage import SelectionPlan, make_selection
+from pumalib.selection.stage import make_selection
+from pumalib.study.slices import run_settings, selection_settings
 from pumalib.study.study import Study
 from pumalib.synthesis.generator import train_stage
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
+from pumalib.tracks.passes import names_of
 from pumalib.training.stage import train_run
+from pumalib.training.task import RunPaths, TrainingTask
 
 DEVICE = "cpu"
 
@@ -71,7 +73,7 @@ class Workflow:
             (self.selection, self.study.runs),
             (self.model, self.study.runs),
             (self.history, self.study.runs),
-            (self.track, [name for name, run in self.study.runs.items() if run.track.names]),
+            (self.track, [name for name, run in self.study.runs.items() if names_of(run.track)]),
         ):
             made |= {f"{rule.__name__}/{name}": partial(rule, name) for name in names}
         for run in self.study.runs:
@@ -155,39 +157,27 @@ class Workflow:
 
     @makes("selections/{}/seed{seed}.h5")
     def selection(self, run: str, output: Path) -> None:
-        resolved, threat = self.study.runs[run], self.settings.threat
-        plan = SelectionPlan(
-            prune=resolved.prune,
-            epsilon=resolved.epsilon,
-            threat_epsilon=threat.epsilon,
-            threat_norm=threat.norm,
-            synthetic_fraction=resolved.training.synthetic_fraction,
+        resolved = self.study.runs[run]
+        make_selection(
+            selection_settings(self.study, run),
             seed=self.seed,
+            pool=self.pool(resolved.pool),
+            scores={name: self.score(name) for name in resolved.scores},
+            output=output,
         )
-        scores = {name: self.score(name) for name in resolved.scores}
-        make_selection(plan, self.pool(resolved.pool), scores, output, settings={})
 
     @makes("models/{}/seed{seed}/model.safetensors")
     def model(self, run: str, output: Path) -> None:
-        resolved = self.study.runs[run]
-        train_run(
-            resolved.architecture,
-            resolved.training,
-            self.settings.threat,
-            name=run,
-            seed=self.seed,
+        paths = RunPaths(
             dataset=self.dataset(self.study.dataset_of_run(run)),
-            pool_path=self.pool(resolved.pool),
-            selection_path=self.selection(run),
+            pool=self.pool(self.study.runs[run].pool),
+            selection=self.selection(run),
             model=output,
             history=output.with_name("history.csv"),
             track=output.with_name("track.h5"),
             run=output.with_name("run.yaml"),
-            device=DEVICE,
-            tracked=resolved.track,
-            repetition=resolved.repetition,
-            online=resolved.epsilon if isinstance(resolved.epsilon, OnlineEpsilonSettings) else None,
         )
+        train_run(TrainingTask(run_settings(self.study, run), paths, run, self.seed), DEVICE)
 
     @makes("models/{}/seed{seed}/history.csv")
     def history(self, run: str, output: Path) -> None:
