@@ -147,16 +147,18 @@ def _find(name: str, below: Path) -> Path | None:
     return _find_ours(name) if _is_ours(name) else _find_below(name, below)
 
 
+@cache
 def _find_ours(name: str) -> Path | None:
-    return _find_in(Path(__file__).parents[1], name.split(".")[1:])
+    return _find_in(Path(__file__).parents[1], tuple(name.split(".")[1:]))
 
 
+@cache
 def _find_below(name: str, below: Path) -> Path | None:
     """Return the file of a user's module without importing anything, or None where the folder has none."""
-    return None if _is_ours(name) else _find_in(below, name.split("."))
+    return None if _is_ours(name) else _find_in(below, tuple(name.split(".")))
 
 
-def _find_in(folder: Path, parts: list[str]) -> Path | None:
+def _find_in(folder: Path, parts: tuple[str, ...]) -> Path | None:
     base = folder.joinpath(*parts)
     candidates = (base / "__init__.py",) if not parts else (base.with_suffix(".py"), base / "__init__.py")
     return next((candidate for candidate in candidates if candidate.is_file()), None)

@@ -1,6 +1,6 @@
 """Which rules rerun when a module of this library changes, read off the fingerprints that rules carry.
 
-`python -m pumalib reruns` prints it as docs/reruns.md. Imports no torch.
+`python -m pumalib.study.reruns` prints it as docs/reruns.md. Imports no torch.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pumalib.files.provenance import LEFT_OUT, changes_no_number, code_fingerprint
+from pumalib.study.reports import report_kinds
 
 LIBRARY = Path(__file__).parents[1]
 SCRIPTS = LIBRARY.parent / "workflow_scripts"
@@ -37,7 +38,7 @@ NAMED: Mapping[str, tuple[str, ...]] = {
     "tracked_score": tuple(f"scores.{name}" for name in _TRACKED),
     "attack": (*[f"attacks.{name}" for name in _ATTACKS], *[f"models.{name}" for name in _NETWORKS]),
     "results": (),
-    "report": ("reporting.kinds.*",),
+    "report": tuple(f"reporting.kinds.{kind}" for kind in report_kinds()),
     "page": (),
     "perceptron_shard": ("perceptron.students.*",),
     "perceptron": (),
@@ -121,3 +122,7 @@ def _cell(module: str, rules: Mapping[str, list[str]]) -> str:
 
 def _listed(named: list[str]) -> str:
     return ", ".join(name.rpartition(".")[2] for name in named)
+
+
+if __name__ == "__main__":
+    print(as_page(), end="")
