@@ -91,6 +91,32 @@ def test_interruption_is_not_swallowed(tmp_path: Path) -> None:
     assert not (tmp_path / "logs/errors.txt").exists()
 
 
+OF_SNAKEMAKE = """
+from types import SimpleNamespace
+from snakemake.iocontainers import Params
+from pumalib.jobs.frame import job
+
+of_study = {"device": "cpu", "data_dir": "images", "save_every_seconds": 5}
+config = {"job": {"errors": "results/s/logs/errors.txt", **of_study}}
+params = Params(fromdict={"code": {"module": "1"}, "threads": 3})
+with job(SimpleNamespace(log=["results/s/logs/models/x.log"], params=params, config=config)) as frame:
+    print(frame.code, frame.threads, frame.device, frame.data_dir, frame.save_every_seconds)
+    print(frame.maker.code, frame.maker.folder, frame.state_path)
+    raise ArtifactError("expected this, got that")
+"""
+
+
+def test_job_of_the_workflow_takes_its_frame_from_the_rule_and_from_the_study(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HEAD + OF_SNAKEMAKE]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert finished.stdout.splitlines() == [
+        "{'module': '1'} 3 cpu images 5",
+        "{'module': '1'} results/s results/s/work/models/x.state",
+    ]
+    assert finished.stderr == "Error: expected this, got that\n  log: results/s/logs/models/x.log\n\n"
+    assert "expected this, got that" in (tmp_path / "results/s/logs/errors.txt").read_text(encoding="utf-8")
+
+
 def test_threads_of_a_job_are_those_asked_for(tmp_path: Path) -> None:
     work = "print(torch.get_num_threads())"
     code = f"{HEAD}\nimport torch\nwith framed(Frame('log', 'errors', {{}}, threads=3)):\n    {work}"
