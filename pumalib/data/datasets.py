@@ -9,13 +9,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pumalib.files.artifacts import (
-    content_fingerprint,
-    create_artifact,
-    expect_images_as_written,
-    open_artifact,
-    read_array,
-)
 from pumalib.data.images import (
     LabelledImages,
     check_every_class,
@@ -26,6 +19,13 @@ from pumalib.data.images import (
 from pumalib.data.settings import DatasetSettings, source_module
 from pumalib.data.sources.raw import RawDataset
 from pumalib.errors import ArtifactError, DataError
+from pumalib.files.artifacts import (
+    content_fingerprint,
+    create_artifact,
+    expect_images_as_written,
+    open_artifact,
+    read_array,
+)
 from pumalib.files.origin import NOBODY, Input, Maker, user_role
 from pumalib.randomness import numpy_generator
 
@@ -103,9 +103,7 @@ def _check_raw(raw: RawDataset, source: str) -> None:
         )
 
 
-def _train_and_test(
-    raw: RawDataset, settings: DatasetSettings, seed: int
-) -> tuple[LabelledImages, LabelledImages]:
+def _train_and_test(raw: RawDataset, settings: DatasetSettings, seed: int) -> tuple[LabelledImages, LabelledImages]:
     if settings.split != "seeded":
         if raw.test is None:
             raise DataError(f"expected a test split in {settings.source}; use split: seeded with a test_fraction")
@@ -164,5 +162,3 @@ def has_split(path: str | Path, split: str) -> bool:
     """Say whether a dataset file has a split."""
     with open_artifact(path, "dataset") as file:
         return split in file
-
-

@@ -38,9 +38,7 @@ class LabelledImages:
 
 def concatenate(first: LabelledImages, second: LabelledImages) -> LabelledImages:
     """Put two sets of one image shape after another."""
-    return LabelledImages(
-        np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels])
-    )
+    return LabelledImages(np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels]))
 
 
 def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -126,7 +124,6 @@ def stratified_rows(labels: NDArray[np.int64], count: int, generator: np.random.
     order = np.argsort(-(shares - takes), kind="stable")
     takes[order[: count - int(takes.sum())]] += 1
     drawn = [
-        generator.permutation(np.flatnonzero(labels == name))[:take]
-        for name, take in zip(classes, takes, strict=True)
+        generator.permutation(np.flatnonzero(labels == name))[:take] for name, take in zip(classes, takes, strict=True)
     ]
     return np.sort(np.concatenate(drawn)).astype(np.int64)

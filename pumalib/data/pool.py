@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import (
     content_fingerprint,
     create_artifact,
@@ -26,7 +27,6 @@ from pumalib.files.artifacts import (
     read_array,
 )
 from pumalib.files.origin import NOBODY, Input, Maker, Origin
-from pumalib.errors import ArtifactError, DataError
 
 REAL, SYNTHETIC = 0, 1
 SOURCE_NAMES = ("real", "synthetic")
@@ -78,7 +78,10 @@ class PoolImages:
 
 
 def _ask_for(part: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
-    """Let the system read these rows of a file all at once, and nothing around them; without, it waits for one by one."""
+    """Let the system read these rows of a file all at once, and nothing around them.
+
+    Without, it waits for one after another.
+    """
     if not isinstance(part, np.memmap) or not hasattr(os, "posix_fadvise"):
         return
     row_bytes = part[:1].nbytes
@@ -152,9 +155,7 @@ def build_pool(
     _write_pool(parts, source, class_names, output, maker.origin(settings, _inputs(parts)))
 
 
-def build_learned_pool(
-    learned: Path, output: Path, settings: Mapping[str, Any], maker: Maker = NOBODY
-) -> None:
+def build_learned_pool(learned: Path, output: Path, settings: Mapping[str, Any], maker: Maker = NOBODY) -> None:
     """Write a pool over learned images; the source of a row is that of the row it was learned from."""
     with open_artifact(learned, "learned") as file:
         class_names = tuple(str(name) for name in file.attrs["class_names"])
@@ -287,7 +288,8 @@ def _check_part(part: _Part, pool: str | Path) -> NDArray[np.int64]:
         num_images = len(group["images"])
         if len(labels) != part.rows or num_images != part.rows:
             raise ArtifactError(
-                f"expected {part.rows} labels and images in {part.path}, got {len(labels)} and {num_images}; make it again"
+                f"expected {part.rows} labels and images in {part.path}, got {len(labels)} and {num_images}; "
+                "make it again"
             )
     return labels
 

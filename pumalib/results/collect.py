@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError
 from pumalib.evaluation.table import StoredAttack, read_attack
-from pumalib.data.selection import read_selection
 from pumalib.files.tables import write_table
 
 CLEAN_ATTACK = "none"
@@ -85,8 +85,8 @@ def _rows(study: str, entry: RunFiles) -> Iterator[ResultRow]:
     for name, table in tables.items():
         if table.selection not in ("", selection.fingerprint):
             raise ArtifactError(
-                f"expected attack {name} on the model of {entry.run}/seed{entry.seed}, got one on a model that was trained "
-                f"on another selection at {entry.attacks[name]}; delete it and run again"
+                f"expected attack {name} on the model of {entry.run}/seed{entry.seed}, got one on a model that was "
+                f"trained on another selection at {entry.attacks[name]}; delete it and run again"
             )
     shared = {
         "study": study,

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pumalib.files.artifacts import create_artifact
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
+from pumalib.files.artifacts import create_artifact
 
 
 def random_images(seed: int, count: int, side: int = 4, channels: int = 3, num_classes: int = 4) -> LabelledImages:

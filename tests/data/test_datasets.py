@@ -9,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from pumalib.files.artifacts import open_artifact
 from pumalib.data.datasets import (
     SPLITS,
     divide,
@@ -24,6 +23,7 @@ from pumalib.data.settings import DigitsSettings, NpzDatasetSettings, Torchvisio
 from pumalib.data.sources.raw import RawDataset
 from pumalib.data.sources.torchvision_datasets import _convert
 from pumalib.errors import ArtifactError, DataError
+from pumalib.files.artifacts import open_artifact
 from pumalib.files.origin import Maker
 
 

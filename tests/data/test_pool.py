@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pumalib.files.digests import seal
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import REAL, SYNTHETIC, Pool, PoolImages, build_pool, open_pool, read_pool_rows
 from pumalib.errors import ArtifactError, DataError
+from pumalib.files.digests import seal
 
 Writer = Callable[..., Path]
 NUM_REAL, NUM_SYNTHETIC = 9, 5

@@ -7,12 +7,12 @@ import h5py
 import numpy as np
 import pytest
 
-from pumalib.files.artifacts import file_fingerprint
 from pumalib.data.datasets import read_split, split_fingerprint
 from pumalib.data.images import LabelledImages, stratified_rows
 from pumalib.data.pool import build_pool, open_pool
 from pumalib.data.settings import GeneratedSyntheticSettings, HeldOutSyntheticSettings, NpzSyntheticSettings
 from pumalib.errors import ArtifactError, DataError
+from pumalib.files.artifacts import file_fingerprint
 from pumalib.files.origin import Maker
 from pumalib.randomness import numpy_generator
 from pumalib.synthesis.generator import load_generator, train_stage
@@ -117,7 +117,8 @@ def test_more_held_out_rows_than_there_are_cannot_be_taken(inputs: SyntheticInpu
 
 def test_dataset_without_held_out_rows_is_refused(tmp_path: Path, labelled: Any, write_dataset: Any) -> None:
     dataset = write_dataset(tmp_path / "d.h5", train=labelled(0, 8), test=labelled(1, 8))
-    with pytest.raises(ArtifactError, match="expected a held_out split in .* which has train, test; set held_out_frac"):
+    message = r"expected a held_out split in .* which has train, test; set held_out_fraction"
+    with pytest.raises(ArtifactError, match=message):
         make(
             HeldOutSyntheticSettings(method="held_out"), SyntheticInputs(dataset, None, None, 0, "cpu"), tmp_path / "s"
         )
@@ -166,7 +167,7 @@ def test_generator_that_saw_other_rows_is_refused(
     other = write_dataset(tmp_path / "other.h5", train=labelled(5, 40), test=labelled(1, 40))
     inputs = SyntheticInputs(other, generator, EDM, 0, "cpu")
     with pytest.raises(
-        ArtifactError, match="trained on other rows at .*: it may have seen test images; train it again"
+        ArtifactError, match=r"trained on other rows at .*: it may have seen test images; train it again"
     ):
         make(GENERATED, inputs, tmp_path / "s.h5")
     assert not (tmp_path / "s.h5").exists()

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pumalib.files.digests import seal
-from pumalib.files.artifacts import create_artifact
-from pumalib.files.origin import Input, Origin
+from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import create_artifact
+from pumalib.files.digests import seal
+from pumalib.files.origin import Input, Origin
 from pumalib.reporting.results import RESULT_COLUMNS, check_results, read_results
 from pumalib.results.collect import RunFiles, collect_results, write_results
-from pumalib.data.selection import read_selection
 
 LABELS = [0, 1, 2, 0, 1]
 CLEAN = [0, 1, 2, 0, 2]  # 4 of 5 right
@@ -119,7 +119,9 @@ def test_attacks_of_two_test_sets_are_refused(entry: Any) -> None:
         collect_results("tiny", [entry(cw={}, pgd={"label": [1, 1, 2, 0, 1]})])
 
 
-@pytest.mark.parametrize("columns", [{"label": LABELS[:4]}, dict.fromkeys(("label", "clean_prediction", "adversarial_prediction"), [])])
+@pytest.mark.parametrize(
+    "columns", [{"label": LABELS[:4]}, {"label": [], "clean_prediction": [], "adversarial_prediction": []}]
+)
 def test_attack_table_with_ragged_or_empty_columns_is_refused(entry: Any, columns: dict[str, list[int]]) -> None:
     with pytest.raises(ArtifactError, match=r"expected columns of one length above 0 in .*cw\.h5; make it again"):
         collect_results("tiny", [entry(cw=columns)])
@@ -128,7 +130,9 @@ def test_attack_table_with_ragged_or_empty_columns_is_refused(entry: Any, column
 def test_attack_on_a_model_of_another_selection_is_refused(entry: Any) -> None:
     files = entry(cw={})
     collect_results("tiny", [entry(cw={"selection": read_selection(files.selection).fingerprint})])
-    message = r"expected attack cw on the model of puma/seed0, got one on a model that was trained on another selection at"
+    message = (
+        r"expected attack cw on the model of puma/seed0, got one on a model that was trained on another selection at"
+    )
     with pytest.raises(ArtifactError, match=message):
         collect_results("tiny", [entry(cw={"selection": "of another run"})])
 

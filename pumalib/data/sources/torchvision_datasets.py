@@ -1,7 +1,7 @@
 """MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and SVHN through torchvision.
 
-torchvision checks the md5 of each download, and of CIFAR's and SVHN's files each time it reads them; CIFAR's are pickles,
-which run what stands in them. What it unpacks of MNIST's it reads unchecked, so they are checked here.
+torchvision checks the md5 of each download, and of CIFAR's and SVHN's files each time it reads them; CIFAR's are
+pickles, which run what stands in them. What it unpacks of MNIST's it reads unchecked, so they are checked here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from pumalib.files.artifacts import file_fingerprint
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import TORCHVISION_SHAPES, TorchvisionSettings
 from pumalib.data.sources.raw import RawDataset, SourceShape
 from pumalib.errors import DataError
+from pumalib.files.artifacts import file_fingerprint
 
 _CLASSES = {
     "mnist": "MNIST",
@@ -62,8 +62,8 @@ def load(settings: TorchvisionSettings, data_dir: Path) -> RawDataset:
     folder = data_dir / _CLASSES[settings.source]
     if settings.source in _UNPACKED and (folder / "processed").exists():
         raise DataError(
-            f"expected the original files of {settings.source}, got {folder / 'processed'}, which torchvision would read "
-            "instead of them; remove it"
+            f"expected the original files of {settings.source}, got {folder / 'processed'}, which torchvision would "
+            "read instead of them; remove it"
         )
     train = _open(settings.source, data_dir, is_train=True)
     test = _open(settings.source, data_dir, is_train=False)
