@@ -16,10 +16,10 @@ from pumalib.errors import ArtifactError
 from pumalib.reporting.kinds.cost_passes import attack_steps, margin_passes, tracking_passes, training_passes
 from pumalib.scores.estimates import from_margins
 from pumalib.scores.table import ScoreTable
-from pumalib.selection.settings import read_online
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.settings import TrainingSettings
-from pumalib.training.train import train
+from pumalib.training.online.settings import read_online
+from pumalib.training.settings import TradesSettings, read_training
+from pumalib.training.train import TrainOptions, train
 
 NUM_CHECKED = 16
 """Images that a check of the model takes beforehand, whatever the number of images."""
@@ -60,17 +60,8 @@ class Counting(nn.Module):
 def test_passes_of_a_training_are_those_that_a_network_counts(method: str, statistics: dict[str, str]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
     steps = {} if method == "natural" else {"attack_steps": 3}
-    settings = TrainingSettings(
-        method=method,
-        epochs=2,
-        samples_per_epoch=30,
-        batch_size=8,
-        crop_padding=0,
-        averaging=0,
-        history_every=2,
-        **steps,
-        **statistics,
-    )
+    common = {"epochs": 2, "samples_per_epoch": 30, "batch_size": 8, "crop_padding": 0, "averaging": 0}
+    settings = read_training({"method": method, **common, "history_every": 2, **steps, **statistics})
     model = Counting(4, 2)
     train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1))
     assert training_passes(settings) == (model.forwards, model.backwards)
@@ -91,12 +82,11 @@ def test_passes_of_a_training_that_looks_for_its_epsilons_are_those_that_a_netwo
     method: str, policy: dict[str, Any]
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
-    settings = TrainingSettings(
-        method=method, epochs=3, samples_per_epoch=30, batch_size=8, crop_padding=0, averaging=0, history_every=3,
-        attack_steps=3,
-    )  # fmt: skip
+    common = {"epochs": 3, "samples_per_epoch": 30, "batch_size": 8, "crop_padding": 0, "averaging": 0}
+    settings = read_training({"method": method, **common, "history_every": 3, "attack_steps": 3})
     model, online = Counting(4, 2), read_online(policy)
-    train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1), online=online)
+    threat, options = ThreatSettings(epsilon=0.1), TrainOptions(online=online)
+    train(model, images, np.arange(40) % 2, settings=settings, threat=threat, options=options)
     assert training_passes(settings, online) == (model.forwards, model.backwards)
 
 
@@ -112,7 +102,7 @@ def test_passes_of_a_training_that_looks_for_its_epsilons_are_those_that_a_netwo
 )
 def test_passes_of_tracking_are_those_that_a_network_counts(track: dict[str, Any]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
-    settings = TrainingSettings(
+    settings = TradesSettings(
         epochs=3, samples_per_epoch=24, batch_size=8, crop_padding=0, averaging=0, history_every=3, attack_steps=3
     )
     wanted = TrackSettings.model_validate(track)
@@ -120,7 +110,7 @@ def test_passes_of_tracking_are_those_that_a_network_counts(track: dict[str, Any
     for gathered in (TrackSettings(), wanted):
         model = Counting(4, 2)
         threat = ThreatSettings(epsilon=0.1)
-        train(model, images, np.arange(40) % 2, settings=settings, threat=threat, track=gathered)
+        train(model, images, np.arange(40) % 2, settings=settings, threat=threat, options=TrainOptions(track=gathered))
         counts.append((model.forwards, model.backwards))
     added = (counts[1][0] - counts[0][0], counts[1][1] - counts[0][1])
     if "averaged" not in str(track):  # the average is a network of its own, with counters of its own
