@@ -122,9 +122,21 @@ def test_run_that_dies_leaves_no_output_and_its_state_goes_with_the_last_one(fil
     ending.passes = 0
     assert contents(train_in(files, "resumed", place)) == contents(whole)
     in_second_life = ending.passes
-    train_in(files, "again", place)
+    train_in(files, "anew", StatePlace(files / "work/anew.state", 0))
     assert in_second_life < ending.passes - in_second_life - 10
-    assert list((files / "work").iterdir()) == []
+    assert list((files / "work").glob("*.state")) == []
+
+
+def test_training_from_the_same_inputs_takes_its_result_back_without_a_pass(files: Path, ending: ModuleType) -> None:
+    place = StatePlace(files / "work/run.state", 0)
+    whole = contents(train_in(files, "run", place))
+    for path in (files / "run").iterdir():
+        path.unlink()
+    ending.passes = 0
+    assert contents(train_in(files, "run", place)) == whole
+    assert ending.passes == 0
+    assert contents(train_in(files, "run", place, learning_rate=0.05)) != whole
+    assert ending.passes > 0
 
 
 @pytest.mark.parametrize("change", [{"learning_rate": 0.05}, {"epochs": 3}])
@@ -143,7 +155,7 @@ def test_shard_that_dies_again_and_again_ends_with_the_same_bytes(files: Path, e
         die(ending, 30, lambda: score_in(files, "resumed", model, method, place))
         assert not (files / "resumed").exists()
     assert score_in(files, "resumed", model, method, place).read_bytes() == whole.read_bytes()
-    assert list((files / "work").iterdir()) == []
+    assert list((files / "work").glob("*.state")) == []
 
 
 JOB = """
