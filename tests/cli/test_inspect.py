@@ -92,7 +92,7 @@ def test_hardest_rows_of_margins_are_the_lowest_with_their_labels(in_study: Path
     for row in hardest:
         assert (row["label"], row["prediction"]) == (str(labels[row["row"]]), str(prediction[row["row"]]))
     assert told["facts"]["rows_misclassified"] == (score < 0).sum()
-    assert told["origin"]["inputs"].keys() == {"model", "pool"}
+    assert told["origin"]["inputs"].keys() == {"model", "pool", "shard 0", "shard 1"}
 
 
 def test_hardest_rows_of_a_score_that_rises_with_hardness_are_the_highest(in_study: Path, capsys: Capture) -> None:

@@ -105,7 +105,7 @@ def test_equal_sheets_have_equal_bytes(in_study: Path, tmp_path: Path) -> None:
     ("gone", "message"),
     [
         ("synthetic/digits+20/seed0.h5", "expected results/small/synthetic/digits+20/seed0.h5, a source of the pool"),
-        ("pools/digits+20/seed0.h5", "expected a pool with fingerprint"),
+        ("pools/digits+20/seed0.h5", "expected a pool file, found nothing at results/small/pools/digits+20/"),
     ],
 )
 def test_a_missing_file_behind_the_images_is_named(
