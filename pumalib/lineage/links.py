@@ -11,6 +11,17 @@ from pumalib.lineage.headers import Header
 _NEAREST = ("model", "checkpoint", "selection", "score", "track", "generator", "pool", "dataset")
 """Roles in the order in which a chain tells of them; all others follow."""
 
+_ALWAYS = {
+    "attack": ("model", "dataset"),
+    "generator": ("dataset",),
+    "learned": ("pool",),
+    "model": ("selection", "pool"),
+    "scores": ("pool",),
+    "selection": ("pool",),
+    "track": ("selection", "pool"),
+}
+"""Roles that every file of a kind records, whatever its settings; pools and synthetic sets record one or another."""
+
 
 @dataclass(frozen=True)
 class Link:
@@ -37,8 +48,9 @@ def links_of(header: Header) -> list[Link]:
     Inputs that a file knows by their fingerprint alone are no links: another file on the way is held to them.
 
     Raises:
-        ArtifactError: the file does not lie where it was made.
+        ArtifactError: the file does not lie where it was made, or does not record what its kind should.
     """
+    _expect_recorded(header)
     links = [
         Link(f"{role} ({one.part})" if one.part else role, one.path, one.fingerprint, one.part)
         for role, one in header.inputs.items()
@@ -50,6 +62,18 @@ def links_of(header: Header) -> list[Link]:
             "got it elsewhere; files that belong together are found by their places"
         )
     return sorted(links, key=_distance)
+
+
+def _expect_recorded(header: Header) -> None:
+    """Refuse a file whose chain would end too early without a word."""
+    absent = [repr(role) for role in _ALWAYS.get(header.kind, ()) if role not in header.inputs]
+    if not header.inputs and header.kind != "dataset":
+        absent.append("an input")
+    if absent:
+        raise ArtifactError(
+            f"expected {absent[0]} among what {header.noun} records of its origin, found none in {header.path}; "
+            "make it again with this version of pumalib"
+        )
 
 
 def _distance(link: Link) -> tuple[int, str]:

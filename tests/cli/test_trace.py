@@ -153,8 +153,8 @@ def test_another_track_behind_a_score_is_named(copied_study: Path, capsys: Captu
 
 MISSING = {
     "models/puma/seed0/model.safetensors": "expected the model at results/small/models/puma/seed0/model.safetensors",
-    "datasets/digits/seed0.h5": "under results/small/datasets, there is nothing",
-    "pools/digits+20/seed0.h5": "under results/small/pools, there is digits+real/seed0.h5, robustified/seed0.h5",
+    "datasets/digits/seed0.h5": "expected the dataset (test) at results/small/datasets/digits/seed0.h5, found nothing",
+    "pools/digits+20/seed0.h5": "expected the pool at results/small/pools/digits+20/seed0.h5, found nothing",
     "attacks/puma/seed0/cw.h5": "expected the attack table at results/small/attacks/puma/seed0/cw.h5, found nothing",
 }
 
@@ -172,12 +172,28 @@ def test_a_damaged_file_on_the_way_is_a_problem_and_no_traceback(copied_study: P
     assert f"damaged or foreign file at {path}" in " ".join(trace(capsys, *LINE, status=1).split())
 
 
-def test_a_file_that_does_not_record_its_origin_is_a_problem(copied_study: Path, capsys: Capture) -> None:
-    with h5py.File(copied_study / "selections/puma/seed0.h5", "r+") as file:
-        file.attrs["inputs"] = "{}"
-    seal(copied_study / "selections/puma/seed0.h5")
+def forget_inputs(path: Path, *kept: str) -> None:
+    """Leave only some inputs in a header, as if the file had been written so."""
+    with h5py.File(path, "r+") as file:
+        inputs = json.loads(file.attrs["inputs"])
+        file.attrs["inputs"] = json.dumps({role: inputs[role] for role in kept})
+    seal(path)
+
+
+INCOMPLETE = {
+    "selections/puma/seed0.h5": (["score margin"], "'pool' among what a selection"),
+    "scores/margin/seed0.h5": ([], "'pool' among what a score table"),
+    "attacks/puma/seed0/cw.h5": (["model"], "'dataset' among what an attack table"),
+    "pools/digits+20/seed0.h5": ([], "an input among what a pool"),
+}
+
+
+@pytest.mark.parametrize("path", INCOMPLETE)
+def test_a_file_that_does_not_record_its_origin_is_a_problem(copied_study: Path, capsys: Capture, path: str) -> None:
+    kept, message = INCOMPLETE[path]
+    forget_inputs(copied_study / path, *kept)
     out = " ".join(trace(capsys, *LINE, status=1).split())
-    assert "expected 'pool' among what a selection file records of its origin, found none in results/small/sel" in out
+    assert f"expected {message} records of its origin, found none in {copied_study / path}" in out
 
 
 def test_a_number_that_its_files_do_not_give_is_named(copied_study: Path, capsys: Capture) -> None:
