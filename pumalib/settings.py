@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -85,6 +85,19 @@ class TheoryStudySettings(Settings):
     """Where jobs compute; `auto` takes CUDA where there is one."""
     threads: int = Field(default=1, gt=0)
     """Torch threads of a job; on a CPU they are part of the result."""
+
+
+def members(union: Any) -> tuple[type[Settings], ...]:
+    """Return the classes of a union of settings, in its order, whatever is annotated about them."""
+    if isinstance(union, type):
+        return (union,)
+    parts = get_args(union)[:1] if get_origin(union) is Annotated else get_args(union)
+    return tuple(member for part in parts for member in members(part))
+
+
+def by_kind(union: Any, key: str) -> dict[str, type[Settings]]:
+    """Return the classes of a union by the names that `key` may have in them; one without names is left out."""
+    return {str(name): each for each in members(union) for name in get_args(each.model_fields[key].annotation)}
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

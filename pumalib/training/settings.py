@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from inspect import isabstract
+from typing import Annotated, Any, ClassVar, Literal, get_origin
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
-from pumalib.settings import PositiveAmount, Settings
+from pumalib.settings import PositiveAmount, Settings, by_kind
 
 
 class RecipeSettings(Settings):
     """What every training method has; defaults are those of Wang et al. 2023, which PUMA trains with."""
 
-    outer_passes: ClassVar[tuple[int, int]]
-    """Forward and backward passes of a draw outside the inner attack, for cost reports."""
     has_attack: ClassVar[bool] = False
     """Whether images are perturbed."""
 
@@ -75,6 +75,19 @@ class RecipeSettings(Settings):
                 raise ValueError(f"expected {key} only with method {names}, got method {method}")
         return values
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a method that does not say what a draw costs."""
+        super().__pydantic_init_subclass__(**kwargs)
+        is_method = get_origin(cls.model_fields["method"].annotation) is Literal
+        if is_method and isabstract(cls):
+            raise TypeError(f"expected outer_passes of {cls.__name__}, got none; write how often a draw passes")
+
+    @property
+    @abstractmethod
+    def outer_passes(self) -> tuple[int, int]:
+        """Forward and backward passes of a draw outside the inner attack, for cost reports."""
+
     @property
     def augments(self) -> bool:
         """Whether images are cropped or flipped."""
@@ -84,9 +97,13 @@ class RecipeSettings(Settings):
 class NaturalSettings(RecipeSettings):
     """Natural training: no perturbation."""
 
-    outer_passes = (1, 1)
     method: Literal["natural"] = "natural"
     """`natural`."""
+
+    @property
+    def outer_passes(self) -> tuple[int, int]:
+        """The pass of the image."""
+        return 1, 1
 
 
 class AttackedRecipeSettings(RecipeSettings):
@@ -106,27 +123,27 @@ class AttackedRecipeSettings(RecipeSettings):
 class PgdAtSettings(AttackedRecipeSettings):
     """Adversarial training on PGD examples (Madry et al. 2018)."""
 
-    outer_passes = (1, 1)
     method: Literal["pgd_at"] = "pgd_at"
     """`pgd_at`."""
+
+    @property
+    def outer_passes(self) -> tuple[int, int]:
+        """The pass of the perturbed image."""
+        return 1, 1
 
 
 class TradesSettings(AttackedRecipeSettings):
     """TRADES (Zhang et al. 2019)."""
 
-    outer_passes = (2, 2)
     method: Literal["trades"] = "trades"
     """`trades`."""
     beta: float = Field(default=5.0, ge=0)
     """Weight of the robust term."""
 
-
-METHODS: dict[str, type[RecipeSettings]] = {
-    "natural": NaturalSettings,
-    "pgd_at": PgdAtSettings,
-    "trades": TradesSettings,
-}
-"""Settings of each method; the module of a method bears its name."""
+    @property
+    def outer_passes(self) -> tuple[int, int]:
+        """Those of both images; the attack looks at the image once more where it takes other statistics."""
+        return 2 + (self.attack_statistics == "running"), 2
 
 
 def _method_of(values: Any) -> str:
@@ -141,6 +158,9 @@ TrainingSettings = Annotated[
     Discriminator(_method_of),
 ]
 """The recipe of one training; TRADES where no method is named."""
+
+METHODS = by_kind(TrainingSettings, "method")
+"""Settings of each method; the module of a method bears its name."""
 
 
 def keys_of_other_methods(method: str) -> set[str]:

@@ -10,8 +10,8 @@ from pumalib.scores.table import ScoreTable
 from pumalib.tracks.passes import epochs_of, kind_of, passes_of
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.length import num_draws, steps_per_epoch
-from pumalib.training.online.settings import OnlineEpsilonSettings, OnlineMarginEpsilon
-from pumalib.training.settings import AttackedRecipeSettings, RecipeSettings, TradesSettings
+from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings
+from pumalib.training.settings import AttackedRecipeSettings, RecipeSettings
 
 _WITH_GRADIENTS = ("aign", "grand")
 """Tracked quantities that go forward and backward themselves; the others share one forward."""
@@ -35,15 +35,13 @@ def attack_steps(training: RecipeSettings) -> int:
 def training_passes(training: RecipeSettings, online: OnlineEpsilonSettings | None = None) -> Passes:
     """Return the passes of a whole training; each step of the inner attack is one forward and one backward.
 
-    A backward pass through two forwards counts as two. TRADES looks at the clean image once more where the attack has
-    other statistics than the outer step. The few images that the history measures are left out.
+    A backward pass through two forwards counts as two. The few images that the history measures are left out.
 
     Args:
         training: The recipe.
         online: The policy that looks for epsilons while the model trains; none: they are known before.
     """
     forward, backward = training.outer_passes
-    forward += isinstance(training, TradesSettings) and training.attack_statistics == "running"
     draws, steps = num_draws(training), attack_steps(training)
     looked = Passes(0, 0) if online is None else _online_passes(training, online)
     return Passes(draws * (forward + steps) + looked.forward, draws * (backward + steps) + looked.backward)
@@ -54,7 +52,7 @@ def _online_passes(training: RecipeSettings, online: OnlineEpsilonSettings) -> P
     epochs_after_warmup = max(0, training.epochs - online.warmup_epochs)
     draws_per_epoch = steps_per_epoch(training) * training.batch_size
     draws, late_draws = training.epochs * draws_per_epoch, epochs_after_warmup * draws_per_epoch
-    if isinstance(online, OnlineMarginEpsilon):
+    if not isinstance(online, IaatEpsilon):
         tries_to_drop = late_draws if online.prune_above is not None else 0
         return Passes(draws * (1 + online.bisection_steps) + tries_to_drop, 0)
     steps = attack_steps(training)
