@@ -222,14 +222,25 @@ class RandomSettings(Settings):
     """Pool to score; none: the pool of `defaults`."""
 
 
-TrackedScoreSettings = (
-    ClassificationDifficultySettings
-    | ForgettingSettings
-    | El2nSettings
-    | GrandSettings
-    | AignSettings
-    | MeanLossSettings
+LookingScoreSettings = (
+    Annotated[DeepfoolSettings, Tag("deepfool")]
+    | Annotated[FastMarginSettings, Tag("fast_margin")]
+    | Annotated[RefinedMarginSettings, Tag("refined_margin")]
+    | Annotated[CustomScoreSettings, Tag("custom")]
 )
+"""Scores that look at the pool through a trained model, shard by shard."""
+
+TrackedScoreSettings = (
+    Annotated[ClassificationDifficultySettings, Tag("classification_difficulty")]
+    | Annotated[ForgettingSettings, Tag("forgetting")]
+    | Annotated[El2nSettings, Tag("el2n")]
+    | Annotated[GrandSettings, Tag("grand")]
+    | Annotated[AignSettings, Tag("aign")]
+    | Annotated[MeanLossSettings, Tag("mean_loss")]
+)
+"""Scores of what runs gathered while they trained."""
+
+AnyScoreSettings = LookingScoreSettings | TrackedScoreSettings | Annotated[RandomSettings, Tag("random")]
 
 
 def _kind(value: Any) -> str:
@@ -237,24 +248,7 @@ def _kind(value: Any) -> str:
     return "custom" if isinstance(method, str) and ":" in method else str(method)
 
 
-ScoreSettings = Annotated[
-    Annotated[DeepfoolSettings, Tag("deepfool")]
-    | Annotated[FastMarginSettings, Tag("fast_margin")]
-    | Annotated[RefinedMarginSettings, Tag("refined_margin")]
-    | Annotated[ClassificationDifficultySettings, Tag("classification_difficulty")]
-    | Annotated[ForgettingSettings, Tag("forgetting")]
-    | Annotated[El2nSettings, Tag("el2n")]
-    | Annotated[GrandSettings, Tag("grand")]
-    | Annotated[AignSettings, Tag("aign")]
-    | Annotated[MeanLossSettings, Tag("mean_loss")]
-    | Annotated[RandomSettings, Tag("random")]
-    | Annotated[CustomScoreSettings, Tag("custom")],
-    Discriminator(_kind),
-]
-
-
-LookingScoreSettings = DeepfoolSettings | FastMarginSettings | RefinedMarginSettings | CustomScoreSettings
-AnyScoreSettings = LookingScoreSettings | TrackedScoreSettings | RandomSettings
+ScoreSettings = Annotated[AnyScoreSettings, Discriminator(_kind)]
 
 
 def score_module(settings: AnyScoreSettings) -> str:
@@ -266,6 +260,11 @@ def score_module(settings: AnyScoreSettings) -> str:
 def user_module(settings: CustomScoreSettings) -> str:
     """Return the user's own module behind a score."""
     return settings.method.partition(":")[0]
+
+
+def counts_passes(settings: AnyScoreSettings) -> bool:
+    """Say whether it is known how often a score passes images through a network: margins count, tracks are planned."""
+    return isinstance(settings, MarginSettings) or not looks_through_a_model(settings)
 
 
 def looks_through_a_model(settings: AnyScoreSettings) -> bool:

@@ -25,7 +25,7 @@ from pumalib.reporting.kinds.cost_passes import (
 )
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.cost import EVALUATION, SCORE, CostPart, CostSettings
-from pumalib.scores.settings import CustomScoreSettings, MarginSettings, ScoreSettings
+from pumalib.scores.settings import ScoreSettings, counts_passes, looks_through_a_model
 from pumalib.scores.table import read_scores
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.length import num_draws
@@ -87,9 +87,9 @@ def _score_amounts(part: CostPart) -> dict[str, float]:
     settings = TypeAdapter(ScoreSettings).validate_python(part.settings)
     pool = read_pool_rows(str(part.pool))
     table = read_scores(str(part.file), pool.fingerprint)
-    if isinstance(settings, CustomScoreSettings):
+    if not counts_passes(settings):
         passes = UNKNOWN
-    elif isinstance(settings, MarginSettings):
+    elif looks_through_a_model(settings):
         passes = margin_passes(table)
     else:
         passes = _passes_of_gathering(part, len(table.score))

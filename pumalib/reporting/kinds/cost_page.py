@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pydantic import TypeAdapter
 
 from pumalib.reporting.colours import BASELINE_DASHES
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure
@@ -22,6 +23,7 @@ from pumalib.reporting.settings.cost import (
     CostSettings,
 )
 from pumalib.reporting.statistics import spread
+from pumalib.scores.settings import ScoreSettings, counts_passes
 
 WHOLE = "whole"
 """The part that is the sum of all but the evaluation."""
@@ -207,8 +209,8 @@ def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:
     for part in parts:
         if part.kind == MARGIN_MODEL and part.settings is None:
             notes.append(f"Unknown: the training of `{part.name}`, which this study did not make.")
-        elif part.kind == SCORE and ":" in str((part.settings or {}).get("method")):
-            notes.append(f"Unknown: the passes of the score `{part.name}`, which is a function of the user's.")
+        elif part.kind == SCORE and not counts_passes(TypeAdapter(ScoreSettings).validate_python(part.settings)):
+            notes.append(f"Unknown: the passes of the score `{part.name}`, which does not count them.")
         elif part.kind == LEARNED_POOL:
             notes.append(f"Unknown: the passes of learning pool `{part.name}`, which are not counted.")
     return list(dict.fromkeys(notes))
