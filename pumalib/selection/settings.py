@@ -83,6 +83,12 @@ class _ForSomeRows(Settings):
             raise ValueError("expected otherwise only beside where, got it alone")
         return self
 
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores it reads: under `score`, where a policy has that, and under `where`."""
+        names = (getattr(self, "score", None), None if self.where is None else self.where.score)
+        return tuple(name for name in names if name is not None)
+
 
 class FixedEpsilon(_ForSomeRows):
     """One epsilon for all rows."""
@@ -145,10 +151,8 @@ class SelectionSettings(Settings):
 def scores_read(prune: Iterable[CutSettings], epsilon: EpsilonSettings) -> tuple[str, ...]:
     """Return the names of the scores that cuts and a policy read, sorted."""
     names = {cut.by for cut in prune if cut.by != RANDOM}
-    if not isinstance(epsilon, OnlineEpsilonSettings) and epsilon.where is not None:
-        names.add(epsilon.where.score)
-    if isinstance(epsilon, FromMargin):
-        names.add(epsilon.score)
+    if not isinstance(epsilon, OnlineEpsilonSettings):
+        names.update(epsilon.scores)
     return tuple(sorted(names))
 
 

@@ -69,6 +69,8 @@ def _check_epsilon(study: Study, name: str) -> None:
         _expect_score(study, name, run.epsilon.where.score, f"{where}.where.score")
     if isinstance(run.epsilon, FromMargin):
         _check_margin_score(study, name, run.epsilon.score, f"{where}.score")
+    elif (score := getattr(run.epsilon, "score", None)) is not None:
+        _expect_score(study, name, score, f"{where}.score")
 
 
 def _check_warmup(policy: OnlineEpsilonSettings, epochs: int, where: str) -> None:

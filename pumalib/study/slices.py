@@ -11,7 +11,7 @@ from typing import Any
 from pumalib.abstraction.study import AbstractionStudy
 from pumalib.attacks.settings import NOT_THE_ATTACK, attack_module
 from pumalib.data.settings import source_module
-from pumalib.learning.settings import RobustFeaturesSettings, TriLevelSettings, learning_module
+from pumalib.learning.settings import TriLevelSettings, learning_module
 from pumalib.models.settings import architecture_module
 from pumalib.perceptron.study import PerceptronStudy
 from pumalib.scores.settings import (
@@ -78,10 +78,9 @@ def settings_used(study: Study | PerceptronStudy | AbstractionStudy) -> dict[str
 
 def _run_used(run: Run, epsilon: float) -> dict[str, Any]:
     used = run.model_dump(mode="json", exclude_none=True)
-    missing = {"fixed": "epsilon", "margin": "cap", "mean_of_margin": "cap", "shuffled_margin": "cap"}
-    key = missing.get(run.epsilon.policy)
-    if key is not None and run.training.has_attack:
-        used["epsilon"].setdefault(key, epsilon)
+    if run.training.has_attack and not isinstance(run.epsilon, OnlineEpsilonSettings):
+        left_to_the_threat = {"epsilon", "cap"} & set(type(run.epsilon).model_fields)
+        used["epsilon"] |= {key: epsilon for key in left_to_the_threat if getattr(run.epsilon, key) is None}
     return used
 
 
@@ -104,12 +103,12 @@ def synthetic_code(study: Study, pool: str) -> Modules:
 def learning_code(study: Study, pool: str) -> Modules:
     """Return the modules that a learned pool names: its method, and the networks that it is learned on or through."""
     learned = study.settings.pools[pool].learned
+    if learned is None:
+        return ()
     if isinstance(learned, TriLevelSettings):
         networks = learned.architectures
-    elif isinstance(learned, RobustFeaturesSettings):
-        networks = (study.runs[learned.model].architecture,)
     else:
-        return ()
+        networks = (study.runs[learned.model].architecture,)
     return (learning_module(learned.method), *{architecture_module(network.name): None for network in networks})
 
 

@@ -14,7 +14,7 @@ from pumalib.attacks.settings import AttackSettings
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.settings import DatasetSettings, SyntheticSettings
 from pumalib.errors import ConfigError
-from pumalib.learning.settings import LearnedSettings, RobustFeaturesSettings
+from pumalib.learning.settings import LearnedSettings
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.perceptron.study import PerceptronStudySettings
 from pumalib.scores.settings import ScoreSettings, TrackedScore
@@ -216,7 +216,8 @@ class Study:
     def models_behind_pool(self, pool: str) -> list[str]:
         """Return the runs whose models a pool, or one it is learned from, is learned through."""
         learned = [self.settings.pools[name].learned for name in self.pools_behind(pool)]
-        return [settings.model for settings in learned if isinstance(settings, RobustFeaturesSettings)]
+        models = [getattr(settings, "model", None) for settings in learned]
+        return [model for model in models if model is not None]
 
     def learned_behind(self, run: str, seed: int) -> list[tuple[str, int]]:
         """Return the (pool, seed) of each learned pool that a run, or a model it depends on, was trained on."""
