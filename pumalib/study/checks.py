@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from pumalib.attacks.settings import expect_attack_packages
 from pumalib.errors import ConfigError
 from pumalib.selection.settings import RANDOM
+from pumalib.study.check_modules import check_modules
 from pumalib.study.check_networks import check_networks
 from pumalib.study.check_pools import check_learned_pools, check_pools, look_at_datasets
 from pumalib.study.check_runs import check_runs, expect_pools
@@ -52,6 +53,7 @@ def check_study(study: Study, origin: str = "config") -> None:
     """
     try:
         _check_reserved_names(study)
+        check_modules(study)
         shapes = look_at_datasets(study)
         check_pools(study, shapes)
         check_score_pools(study)
