@@ -8,19 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pumalib.attacks.settings import AttackSettings
+from pumalib.data.settings import DatasetSettings, source_module
 from pumalib.files.provenance import LEFT_OUT, changes_no_number, code_fingerprint
+from pumalib.scores.settings import LookingScoreSettings, TrackedScoreSettings
+from pumalib.settings import by_kind
 from pumalib.study.reports import report_kinds
+from pumalib.training.online.settings import OnlineEpsilonSettings
 
 LIBRARY = Path(__file__).parents[1]
 SCRIPTS = LIBRARY.parent / "workflow_scripts"
 
 _NETWORKS = ("convnet", "mlp", "preact_resnet", "resnet", "small_cnn", "timm_adapter", "wide_resnet")
-_MARGINS = ("custom", "deepfool", "fast_margin", "refined_margin")
-_TRACKED = ("aign", "classification_difficulty", "el2n", "forgetting", "grand", "mean_loss", "random")
-_ATTACKS = ("autoattack", "clean", "cw_pgd", "minimum_norm", "pgd", "square")
+_SOURCES = sorted({source_module(source).removeprefix("pumalib.") for source in by_kind(DatasetSettings, "source")})
+_LOOKING = sorted(["custom", *by_kind(LookingScoreSettings, "method")])
+_TRACKED = sorted(["random", *by_kind(TrackedScoreSettings, "method")])
+_ATTACKS = sorted(by_kind(AttackSettings, "method"))
+_ONLINE = sorted(by_kind(OnlineEpsilonSettings, "policy"))
 
 NAMED: Mapping[str, tuple[str, ...]] = {
-    "dataset": ("data.sources.digits", "data.sources.folder", "data.sources.npz", "data.sources.torchvision_datasets"),
+    "dataset": tuple(_SOURCES),
     "generator": (),
     "synthetic": ("synthesis.methods.*",),
     "learn_dataset": ("learning.methods.*", *[f"models.{name}" for name in _NETWORKS]),
@@ -30,10 +37,9 @@ NAMED: Mapping[str, tuple[str, ...]] = {
         "training.methods.*",
         *[f"models.{name}" for name in _NETWORKS],
         "training.quantities.*",
-        "training.online.iaat",
-        "training.online.online_margin",
+        *[f"training.online.{name}" for name in _ONLINE],
     ),
-    "score_shard": (*[f"scores.{name}" for name in _MARGINS], *[f"models.{name}" for name in _NETWORKS]),
+    "score_shard": (*[f"scores.{name}" for name in _LOOKING], *[f"models.{name}" for name in _NETWORKS]),
     "score": (),
     "tracked_score": tuple(f"scores.{name}" for name in _TRACKED),
     "attack": (*[f"attacks.{name}" for name in _ATTACKS], *[f"models.{name}" for name in _NETWORKS]),
