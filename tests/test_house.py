@@ -15,7 +15,8 @@ LONGEST_FUNCTION, MOST_ON_TOP = 70, 9
 @pytest.fixture(scope="module")
 def draw() -> ModuleType:
     spec = importlib.util.spec_from_file_location("draw", ROOT / "docs/draw.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -36,7 +37,8 @@ def test_a_circle_is_found(draw: ModuleType) -> None:
 def test_training_knows_nothing_of_selecting_and_scores() -> None:
     for path in (LIBRARY / "training").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert "pumalib.selection" not in text and "pumalib.scores" not in text, path
+        assert "pumalib.selection" not in text, path
+        assert "pumalib.scores" not in text, path
 
 
 def test_few_files_stand_on_top() -> None:

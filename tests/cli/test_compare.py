@@ -125,8 +125,8 @@ def test_without_its_pool_the_overlap_is_told_with_a_note(copied_study: Path, ca
     (copied_study / "pools/digits+20/seed0.h5").unlink()
     told = compared(capsys, copied_study, "selections/puma/seed0.h5", "selections/hard/seed0.h5")
     assert told["by_class"] == []
-    note = "labels and sources are not known: expected a pool file, found nothing at results/small/pools/digits+20/seed0.h5"
-    assert note in told["notes"][0]
+    missing = "expected a pool file, found nothing at results/small/pools/digits+20/seed0.h5"
+    assert f"labels and sources are not known: {missing}" in told["notes"][0]
 
 
 def test_scatter_is_drawn_with_the_same_bytes_each_time(in_study: Path, capsys: Capture, tmp_path: Path) -> None:
