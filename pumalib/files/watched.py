@@ -175,8 +175,8 @@ def _digest_of_files(folder: _Folder, memory: Memory) -> tuple[bytes, list[bytes
     return digest, seen.folders
 
 
-class _Look(NamedTuple):
-    """What a folder shows without reading its files.
+class _Listing(NamedTuple):
+    """What a folder lists without reading its files.
 
     Attributes:
         state: digest over name, type, size, mtime, ctime and inode of its files, in the order of the system.
@@ -188,7 +188,7 @@ class _Look(NamedTuple):
     folders: list[bytes]
 
 
-def _look(folder: _Folder) -> _Look:
+def _look(folder: _Folder) -> _Listing:
     digest, folders, num_entries = hashlib.sha256(), [], 0
     with os.scandir(folder.handle) as listing:
         while entries := list(islice(listing, _ENTRIES_AT_ONCE)):
@@ -200,7 +200,7 @@ def _look(folder: _Folder) -> _Look:
                 rows[index] = ()
             digest.update(_marshalled(names, rows))
             num_entries += len(entries)
-    return _Look(digest.digest(), num_entries - len(folders), sorted(folders, reverse=True))
+    return _Listing(digest.digest(), num_entries - len(folders), sorted(folders, reverse=True))
 
 
 def _marshalled(names: list[str], rows: list[tuple[int, ...]]) -> bytes:

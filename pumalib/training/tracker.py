@@ -27,8 +27,8 @@ from pumalib.tracks.settings import PassSettings, quantity_module
 from pumalib.training.batch_norm import in_eval_mode
 from pumalib.training.images import augment
 from pumalib.training.inner_attack import plain_attack
-from pumalib.training.look import Look
 from pumalib.training.recipe import Recipe
+from pumalib.training.seen_batch import SeenBatch
 from pumalib.training.settings import RecipeSettings, method_module
 from pumalib.training.trainer import TrainingRows
 
@@ -54,7 +54,7 @@ class Tracker:
         self._settings, self._data, self._training = settings, data, training
         self._threat, self._seed, self._device, self._ranks = threat, recipe.seed, device, ranks
         self._attack = plain_attack(training, threat.norm)
-        self._measures: dict[str, Callable[[Look], Tensor]] = {
+        self._measures: dict[str, Callable[[SeenBatch], Tensor]] = {
             name: partial(importlib.import_module(quantity_module(name)).measure, **options_of(wanted))
             for name, wanted in self._passes.items()
         }
@@ -137,24 +137,24 @@ class Tracker:
         }
         for start in range(0, num_rows, size)[self._ranks.rank :: self._ranks.count]:
             rows = np.arange(start, min(start + size, num_rows))
-            looks = self._looks(rows, epoch, set(kinds.values()), models)
+            seen = self._seen(rows, epoch, set(kinds.values()), models)
             for name, kind in kinds.items():
-                values[name][start : start + size] = self._measures[name](looks[kind])
+                values[name][start : start + size] = self._measures[name](seen[kind])
         return {name: self._ranks.total(found).cpu().numpy() for name, found in values.items()}
 
-    def _looks(
+    def _seen(
         self, rows: NDArray[np.int64], epoch: int, kinds: Iterable[Kind], models: Mapping[str, nn.Module]
-    ) -> dict[Kind, Look]:
+    ) -> dict[Kind, SeenBatch]:
         images = torch.from_numpy(self._data.images[rows]).to(self._device)
         labels = torch.from_numpy(self._data.labels[rows]).to(self._device)
         place = (epoch, int(rows[0]))
-        looks = {}
+        seen = {}
         for kind in kinds:
             pixels = self._augmented(images, *place) if kind.is_augmented else images
-            clean = Look(models[kind.weights], to_model_input(pixels), labels)
+            clean = SeenBatch(models[kind.weights], to_model_input(pixels), labels)
             seed = derive_seed(self._seed, "track", *place)
-            looks[kind] = clean if kind.inputs == "clean" else self._attacked(clean, seed)
-        return looks
+            seen[kind] = clean if kind.inputs == "clean" else self._attacked(clean, seed)
+        return seen
 
     def _augmented(self, images: Tensor, epoch: int, first_row: int) -> Tensor:
         """Crop and flip uint8 [B, H, W, C] as training does, from a seed of its own."""
@@ -162,14 +162,14 @@ class Tracker:
         generator = torch.Generator(self._device).manual_seed(seed)
         return augment(images, self._training.crop_padding, self._training.horizontal_flip, generator)
 
-    def _attacked(self, clean: Look, seed: int) -> Look:
+    def _attacked(self, clean: SeenBatch, seed: int) -> SeenBatch:
         """Perturb a batch as the training method does, every row inside the threat's epsilon."""
         method = importlib.import_module(method_module(self._training.method))
         epsilons = torch.full((len(clean.labels),), self._threat.epsilon, device=self._device)
         generator = torch.Generator(self._device).manual_seed(seed)
         objective = method.attack_objective(clean.logits, clean.labels)
         inputs = self._attack.perturb(clean.model, clean.inputs, clean.labels, epsilons, objective, generator)
-        return Look(clean.model, inputs, clean.labels)
+        return SeenBatch(clean.model, inputs, clean.labels)
 
 
 def _check_passes(passes: Mapping[str, PassSettings], training: RecipeSettings) -> None:

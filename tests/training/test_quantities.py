@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from pumalib.errors import DataError
 from pumalib.tracks.settings import GradientNorm
 from pumalib.training.batch_norm import in_eval_mode
-from pumalib.training.look import Look
 from pumalib.training.quantities import aign, correct, el2n, grand, loss
+from pumalib.training.seen_batch import SeenBatch
 
 Batch = tuple[nn.Module, Tensor, Tensor]
 
@@ -53,17 +53,17 @@ def errors(batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64], NDAr
 
 
 def test_el2n_is_the_length_of_the_error_vector(linear: Batch) -> None:
-    np.testing.assert_allclose(el2n.measure(Look(*linear)), np.linalg.norm(errors(linear)[0], axis=1), rtol=1e-5)
+    np.testing.assert_allclose(el2n.measure(SeenBatch(*linear)), np.linalg.norm(errors(linear)[0], axis=1), rtol=1e-5)
 
 
 def test_loss_is_minus_the_log_probability_of_the_label(linear: Batch) -> None:
     labels = linear[2].numpy()
     probabilities = errors(linear)[0][np.arange(9), labels] + 1
-    np.testing.assert_allclose(loss.measure(Look(*linear)), -np.log(probabilities), rtol=1e-5)
+    np.testing.assert_allclose(loss.measure(SeenBatch(*linear)), -np.log(probabilities), rtol=1e-5)
 
 
 def test_correct_is_whether_the_largest_probability_is_the_label_s(linear: Batch) -> None:
-    found = correct.measure(Look(*linear))
+    found = correct.measure(SeenBatch(*linear))
     probabilities = errors(linear)[0] + np.eye(4)[linear[2].numpy()]
     assert found.dtype == torch.bool
     assert found.tolist() == (probabilities.argmax(1) == linear[2].numpy()).tolist()
@@ -76,11 +76,11 @@ def test_aign_of_a_linear_model_is_the_error_vector_through_the_weights(
 ) -> None:
     error, weight, _ = errors(linear)
     expected = np.linalg.norm(error @ weight, ord=order, axis=1)
-    np.testing.assert_allclose(aign.measure(Look(*linear), norm), expected, rtol=1e-5)
+    np.testing.assert_allclose(aign.measure(SeenBatch(*linear), norm), expected, rtol=1e-5)
 
 
 def test_aign_is_in_l2_unless_asked_otherwise(linear: Batch) -> None:
-    assert torch.equal(aign.measure(Look(*linear)), aign.measure(Look(*linear), "l2"))
+    assert torch.equal(aign.measure(SeenBatch(*linear)), aign.measure(SeenBatch(*linear), "l2"))
 
 
 def test_the_l1_norm_is_the_slope_of_the_loss_against_a_small_linf_perturbation(deep: Batch) -> None:
@@ -91,13 +91,13 @@ def test_the_l1_norm_is_the_slope_of_the_loss_against_a_small_linf_perturbation(
     step = 1e-6 * gradient.sign()
     up, down = (F.cross_entropy(model(images + sign * step), labels, reduction="none") for sign in (1, -1))
     slope = (up - down).detach() / 2e-6
-    np.testing.assert_allclose(aign.measure(Look(model, images, labels), "l1"), slope, rtol=1e-5)
+    np.testing.assert_allclose(aign.measure(SeenBatch(model, images, labels), "l1"), slope, rtol=1e-5)
 
 
 def test_grand_of_a_linear_model_is_the_error_s_length_times_that_of_image_and_one(linear: Batch) -> None:
     error, _, flat = errors(linear)
     expected = np.linalg.norm(error, axis=1) * np.sqrt((flat**2).sum(1) + 1)
-    np.testing.assert_allclose(grand.measure(Look(*linear)), expected, rtol=1e-5)
+    np.testing.assert_allclose(grand.measure(SeenBatch(*linear)), expected, rtol=1e-5)
 
 
 def test_grand_is_what_one_backward_pass_a_row_gives(deep: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +106,9 @@ def test_grand_is_what_one_backward_pass_a_row_gives(deep: Batch, monkeypatch: p
     for image, label in zip(images, labels, strict=True):
         gradients = torch.autograd.grad(F.cross_entropy(model(image[None]), label[None]), list(model.parameters()))
         expected.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
-    np.testing.assert_allclose(grand.measure(Look(*deep)), expected, rtol=1e-4)
+    np.testing.assert_allclose(grand.measure(SeenBatch(*deep)), expected, rtol=1e-4)
     monkeypatch.setattr(grand, "_GRADIENT_NUMBERS", 1)
-    np.testing.assert_allclose(grand.measure(Look(*deep)), expected, rtol=1e-4)
+    np.testing.assert_allclose(grand.measure(SeenBatch(*deep)), expected, rtol=1e-4)
 
 
 def test_aign_is_what_one_backward_pass_a_row_gives(deep: Batch) -> None:
@@ -118,7 +118,7 @@ def test_aign_is_what_one_backward_pass_a_row_gives(deep: Batch) -> None:
         row = image[None].clone().requires_grad_(True)
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(row), label[None]), row)
         expected.append(float(gradient.norm()))
-    np.testing.assert_allclose(aign.measure(Look(*deep)), expected, rtol=1e-4)
+    np.testing.assert_allclose(aign.measure(SeenBatch(*deep)), expected, rtol=1e-4)
 
 
 class Branching(nn.Module):
@@ -134,7 +134,7 @@ class Branching(nn.Module):
 
 
 def test_grand_says_so_where_a_network_cannot_be_followed(linear: Batch) -> None:
-    look = Look(Branching(), *linear[1:])
+    look = SeenBatch(Branching(), *linear[1:])
     with pytest.raises(DataError, match=r"vmap can follow, as the tracked quantity grand needs, .*Leave grand out"):
         grand.measure(look)
 
@@ -145,7 +145,7 @@ def test_a_quantity_leaves_the_model_and_the_batch_as_they_were(quantity: object
     next(model.parameters()).requires_grad_(False)
     wanted = [parameter.requires_grad for parameter in model.parameters()]
     before = {name: value.clone() for name, value in model.state_dict().items()}, images.clone()
-    measured = quantity.measure(Look(model, images, labels))  # type: ignore[attr-defined]
+    measured = quantity.measure(SeenBatch(model, images, labels))  # type: ignore[attr-defined]
     assert measured.shape == (7,)
     assert not measured.requires_grad
     assert [parameter.requires_grad for parameter in model.parameters()] == wanted

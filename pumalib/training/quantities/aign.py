@@ -8,20 +8,20 @@ from torch import Tensor
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.models.checks import frozen_parameters
 from pumalib.tracks.settings import GradientNorm
-from pumalib.training.look import Look
+from pumalib.training.seen_batch import SeenBatch
 
 _ORDERS: dict[GradientNorm, float] = {"l2": 2, "l1": 1, "linf": torch.inf}
 
 
-def measure(look: Look, norm: GradientNorm = "l2") -> Tensor:
+def measure(batch: SeenBatch, norm: GradientNorm = "l2") -> Tensor:
     """Return ``||grad_x CE(f(x), y)||``, [B], per unit of pixel scale [0, 1].
 
     Args:
-        look: the batch.
+        batch: the batch.
         norm: of the gradient, over all pixels and channels. L2 is a choice of ours: EasyCore's abstract names none.
     """
-    inputs = look.inputs.detach().requires_grad_(True)
-    with frozen_parameters(look.model):
-        (gradient,) = torch.autograd.grad(cross_entropy(look.model(inputs), look.labels).sum(), inputs)
+    inputs = batch.inputs.detach().requires_grad_(True)
+    with frozen_parameters(batch.model):
+        (gradient,) = torch.autograd.grad(cross_entropy(batch.model(inputs), batch.labels).sum(), inputs)
     norms: Tensor = torch.linalg.vector_norm(gradient.flatten(1), ord=_ORDERS[norm], dim=1)
     return norms

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pumalib.training.look import Look
+from pumalib.training.seen_batch import SeenBatch
 
 
-def measure(look: Look) -> Tensor:
+def measure(batch: SeenBatch) -> Tensor:
     """Return [B] bool, whether the prediction is the label."""
-    return look.logits.argmax(1) == look.labels
+    return batch.logits.argmax(1) == batch.labels

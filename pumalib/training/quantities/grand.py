@@ -8,23 +8,23 @@ from torch.func import functional_call, grad, vmap
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.errors import DataError
-from pumalib.training.look import Look
+from pumalib.training.seen_batch import SeenBatch
 
 _GRADIENT_NUMBERS = 2**28
 """Gradient entries held at once: 1 GiB of float32."""
 
 
-def measure(look: Look) -> Tensor:
+def measure(batch: SeenBatch) -> Tensor:
     """Return ``||grad_w CE(f_w(x), y)||_2``, [B]; rows are taken in chunks that fit the memory.
 
     Raises:
         DataError: the network does what ``torch.func.vmap`` cannot follow, such as branching on a value.
     """
-    weights = {name: weight.detach() for name, weight in look.model.named_parameters()}
-    buffers = dict(look.model.named_buffers())
+    weights = {name: weight.detach() for name, weight in batch.model.named_parameters()}
+    buffers = dict(batch.model.named_buffers())
 
     def loss(weights: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(look.model, (weights, buffers), (image[None],))
+        logits = functional_call(batch.model, (weights, buffers), (image[None],))
         return cross_entropy(logits, label[None]).sum()
 
     def norm(image: Tensor, label: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def measure(look: Look) -> Tensor:
     num_weights = sum(weight.numel() for weight in weights.values())
     rows_at_once = max(1, _GRADIENT_NUMBERS // num_weights)
     try:
-        norms: Tensor = vmap(norm, chunk_size=rows_at_once)(look.inputs, look.labels)
+        norms: Tensor = vmap(norm, chunk_size=rows_at_once)(batch.inputs, batch.labels)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
-from pumalib.training.look import Look
+from pumalib.training.seen_batch import SeenBatch
 
 
-def measure(look: Look) -> Tensor:
+def measure(batch: SeenBatch) -> Tensor:
     """Return the cross-entropy, [B] in nats, without label smoothing."""
-    return cross_entropy(look.logits, look.labels)
+    return cross_entropy(batch.logits, batch.labels)

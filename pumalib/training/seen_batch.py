@@ -1,4 +1,4 @@
-"""A look at a batch of the pool: what every tracked quantity gets."""
+"""A batch of the pool as a model sees it: what every tracked quantity gets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Look:
+class SeenBatch:
     """A batch seen by a model; quantities share its logits.
 
     Attributes:
