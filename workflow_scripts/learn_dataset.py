@@ -9,20 +9,23 @@ from pumalib.jobs.devices import resolve_device
 from pumalib.jobs.frame import job
 from pumalib.jobs.states import StatePlace
 from pumalib.learning.settings import LearnedSettings
-from pumalib.learning.stage import learn_dataset
+from pumalib.learning.stage import LearningPaths, learn_dataset
 
 with job(snakemake) as work:
     model = snakemake.input.get("model")
+    paths = LearningPaths(
+        pool=Path(snakemake.input.pool),
+        dataset=Path(snakemake.input.dataset),
+        output=Path(snakemake.output[0]),
+        progress=Path(snakemake.log[0]).with_suffix(".progress.csv"),
+        model=Path(model) if model else None,
+    )
     learn_dataset(
         TypeAdapter(LearnedSettings).validate_python(snakemake.params.settings),
         ThreatSettings.model_validate(snakemake.params.threat),
+        paths,
         seed=int(snakemake.wildcards.seed),
-        pool=Path(snakemake.input.pool),
-        dataset=Path(snakemake.input.dataset),
-        model=Path(model) if model else None,
-        output=Path(snakemake.output[0]),
         state=StatePlace.of_job(work),
-        progress=Path(snakemake.log[0]).with_suffix(".progress.csv"),
         device=resolve_device(work.device),
         maker=work.maker,
     )

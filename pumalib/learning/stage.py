@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,32 @@ from pumalib.learning.settings import LearnedSettings, learning_module
 _ADVICE = "set recompute_steps, or lower batch_size, attack_batch_size or unrolled_steps (another result) of the pool"
 
 
+@dataclass(frozen=True)
+class LearningPaths:
+    """The files of one learned pool.
+
+    Attributes:
+        pool: the pool file to start from.
+        dataset: dataset file of that pool, for its validation rows.
+        output: HDF5 file to write.
+        progress: CSV of the progress to write.
+        model: weights of a robust model, where the method looks through one.
+    """
+
+    pool: Path
+    dataset: Path
+    output: Path
+    progress: Path
+    model: Path | None = None
+
+
 def learn_dataset(
     settings: LearnedSettings,
     threat: ThreatSettings,
+    paths: LearningPaths,
     *,
     seed: int,
-    pool: Path,
-    dataset: Path,
-    model: Path | None,
-    output: Path,
     state: StatePlace,
-    progress: Path,
     device: str,
     maker: Maker = NOBODY,
     on_step: OnStep = ignore_step,
@@ -45,27 +61,23 @@ def learn_dataset(
     Args:
         settings: which method, and its settings.
         threat: norm and epsilon.
+        paths: files in and out.
         seed: of the study.
-        pool: the pool file to start from.
-        dataset: dataset file of that pool, for its validation rows.
-        model: weights of a robust model, where the method looks through one.
-        output: HDF5 file to write.
         state: where to keep the state until the images are stored.
-        progress: CSV of the progress to write.
         device: torch device.
         maker: the job.
         on_step: called after each step, see `inputs.OnStep`.
     """
-    start = open_pool(pool)
-    inputs = {"pool": Input(pool, start.fingerprint)}
-    if model is not None:
-        inputs["model"] = Input(model, file_fingerprint(model))
-    if has_split(dataset, "validation"):
-        inputs["dataset"] = Input(dataset, split_fingerprint(dataset, "validation"), "validation")
+    start = open_pool(paths.pool)
+    inputs = {"pool": Input(paths.pool, start.fingerprint)}
+    if paths.model is not None:
+        inputs["model"] = Input(paths.model, file_fingerprint(paths.model))
+    if has_split(paths.dataset, "validation"):
+        inputs["dataset"] = Input(paths.dataset, split_fingerprint(paths.dataset, "validation"), "validation")
     described: dict[str, Any] = {"learned": settings.model_dump(), "threat": threat.model_dump(), "seed": seed}
     origin = maker.origin(described, inputs)
     key = state_key(**described, device=device, inputs=origin.fingerprints, code=dict(maker.code))
-    saved, kept = StateFile(state, key), KeptResult(state, key, [output])
+    saved, kept = StateFile(state, key), KeptResult(state, key, [paths.output])
     if kept.take_back():
         return
     learn: Callable[[LearnedSettings, LearningInputs, OnStep], NDArray[np.uint8]]
@@ -80,14 +92,14 @@ def learn_dataset(
                 threat=threat,
                 seed=seed,
                 device=device,
-                validation=read_split(dataset, "validation") if "dataset" in inputs else None,
-                model=model,
+                validation=read_split(paths.dataset, "validation") if "dataset" in inputs else None,
+                model=paths.model,
                 state=saved,
-                progress=progress,
+                progress=paths.progress,
             ),
             on_step,
         )
-    with create_artifact(output, "learned", origin) as file:
+    with create_artifact(paths.output, "learned", origin) as file:
         file.attrs["class_names"] = list(start.class_names)
         write_images(file, LabelledImages(images, start.labels))
         file.create_dataset("source", data=start.source)

@@ -18,7 +18,7 @@ from pumalib.evaluation.stage import attack_model
 from pumalib.files.origin import Maker
 from pumalib.jobs.states import StatePlace
 from pumalib.learning.settings import RobustFeaturesSettings
-from pumalib.learning.stage import learn_dataset
+from pumalib.learning.stage import LearningPaths, learn_dataset
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.results.collect import RunFiles, write_results
 from pumalib.scores.join import join_shards
@@ -161,13 +161,15 @@ class SmallStudy:
         learn_dataset(
             settings,
             THREAT,
+            LearningPaths(
+                pool=self.pool,
+                dataset=self.dataset,
+                output=output,
+                progress=output.with_suffix(".progress.csv"),
+                model=self.folder / "models/trades/seed0/model.safetensors",
+            ),
             seed=0,
-            pool=self.pool,
-            dataset=self.dataset,
-            model=self.folder / "models/trades/seed0/model.safetensors",
-            output=output,
             state=StatePlace(output.with_suffix(".state")),
-            progress=output.with_suffix(".progress.csv"),
             device="cpu",
             maker=self.maker,
         )

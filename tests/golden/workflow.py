@@ -15,7 +15,7 @@ from pumalib.data.pool import build_learned_pool, build_pool
 from pumalib.evaluation.stage import attack_model
 from pumalib.jobs.devices import use_threads
 from pumalib.jobs.states import StatePlace
-from pumalib.learning.stage import learn_dataset
+from pumalib.learning.stage import LearningPaths, learn_dataset
 from pumalib.results.collect import RunFiles, write_results
 from pumalib.scores.join import join_shards
 from pumalib.scores.settings import looks_through_a_model
@@ -109,13 +109,15 @@ class Workflow:
         learn_dataset(
             settings,
             self.settings.threat,
+            LearningPaths(
+                pool=self.pool(settings.pool),
+                dataset=self.dataset(self.study.dataset_of_pool(pool)),
+                output=output,
+                progress=output.with_suffix(".progress.csv"),
+                model=self.model(model) if model else None,
+            ),
             seed=self.seed,
-            pool=self.pool(settings.pool),
-            dataset=self.dataset(self.study.dataset_of_pool(pool)),
-            model=self.model(model) if model else None,
-            output=output,
             state=StatePlace(self.results / f"work/learned/{pool}.state"),
-            progress=output.with_suffix(".progress.csv"),
             device=DEVICE,
         )
 

@@ -12,7 +12,7 @@ from pumalib.files.artifacts import create_artifact
 from pumalib.files.origin import Maker
 from pumalib.jobs.states import StatePlace
 from pumalib.learning.inputs import ignore_step
-from pumalib.learning.stage import learn_dataset
+from pumalib.learning.stage import LearningPaths, learn_dataset
 from tests.learning.conftest import StopError, stop_at, toy_rows
 
 
@@ -35,13 +35,14 @@ def learn_in(folder, settings, name="learned", seed=0, on_step=ignore_step, ever
     learn_dataset(
         settings,
         ThreatSettings(epsilon=0.1),
+        LearningPaths(
+            pool=folder / "pool.h5",
+            dataset=folder / "dataset.h5",
+            output=folder / f"{name}.h5",
+            progress=folder / "logs/progress.csv",
+        ),
         seed=seed,
-        pool=folder / "pool.h5",
-        dataset=folder / "dataset.h5",
-        model=None,
-        output=folder / f"{name}.h5",
         state=StatePlace(folder / "work/state", every_seconds),
-        progress=folder / "logs/progress.csv",
         device="cpu",
         maker=Maker({"a": "1"}),
         on_step=on_step,
