@@ -96,7 +96,7 @@ reruns: $(STAMP)
 
 # The pictures of docs/architecture.md, drawn off the code.
 pictures: $(STAMP)
-	$(BIN)/python docs/draw.py
+	$(BIN)/python docs/images/draw.py
 
 # The stamp comes last, so that an interrupted installation is not taken for a finished one.
 $(STAMP): constraints.txt pyproject.toml

@@ -70,7 +70,7 @@ def expect_python(words: list[str]) -> None:
     elif words[1] == "pumalib":
         expect_puma(words[2:])
     else:
-        assert words[1] in ("venv", "pytest")
+        assert words[1] in ("venv", "pytest") or (ROOT / words[1].replace(".", "/")).with_suffix(".py").is_file()
 
 
 def expect_puma(words: list[str]) -> None:

@@ -14,7 +14,7 @@ LONGEST_FUNCTION, MOST_ON_TOP = 70, 9
 
 @pytest.fixture(scope="module")
 def draw() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw", ROOT / "docs/draw.py")
+    spec = importlib.util.spec_from_file_location("draw", ROOT / "docs/images/draw.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

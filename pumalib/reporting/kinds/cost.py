@@ -79,7 +79,7 @@ def _training_amounts(part: CostPart) -> dict[str, float]:
         "rows": len(read_selection(str(part.file)).rows),
         "draws": num_draws(training),
         "attack_steps": attack_steps(training),
-        **_columns(training_passes(training, read_online(part.online))),
+        **_columns(training_passes(training, part.outer_passes, read_online(part.online))),
     }
 
 

@@ -32,16 +32,19 @@ def attack_steps(training: RecipeSettings) -> int:
     return training.attack_steps if isinstance(training, AttackedRecipeSettings) else 0
 
 
-def training_passes(training: RecipeSettings, online: OnlineEpsilonSettings | None = None) -> Passes:
+def training_passes(
+    training: RecipeSettings, outer_passes: tuple[int, int], online: OnlineEpsilonSettings | None = None
+) -> Passes:
     """Return the passes of a whole training; each step of the inner attack is one forward and one backward.
 
     A backward pass through two forwards counts as two. The few images that the history measures are left out.
 
     Args:
         training: The recipe.
+        outer_passes: Forward and backward passes of a draw outside the inner attack, as the recipe says.
         online: The policy that looks for epsilons while the model trains; none: they are known before.
     """
-    forward, backward = training.outer_passes
+    forward, backward = outer_passes
     draws, steps = num_draws(training), attack_steps(training)
     looked = Passes(0, 0) if online is None else _online_passes(training, online)
     return Passes(draws * (forward + steps) + looked.forward, draws * (backward + steps) + looked.backward)

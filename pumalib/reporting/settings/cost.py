@@ -38,6 +38,7 @@ class CostPart:
         name: of the run, score, pool or attack.
         settings: of the training or score; None for an evaluation, a learned pool and a model that the study does not
             train.
+        outer_passes: of a training, forward and backward passes of a draw outside the inner attack.
         online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
         gathered: for a score of tracks, of each run behind it `training` and what it had to `track`.
         file: selection file of a training, score file of a score.
@@ -50,6 +51,7 @@ class CostPart:
     kind: PartKind
     name: str
     settings: Mapping[str, Any] | None = None
+    outer_passes: tuple[int, int] = (0, 0)
     online: Mapping[str, Any] = field(default_factory=dict)
     gathered: Sequence[Mapping[str, Any]] = ()
     file: str | None = None
@@ -114,6 +116,7 @@ def _training(study: StudyView, files: StudyFiles, run: str, seed: int) -> dict[
     return {
         "name": run,
         "settings": resolved.training.model_dump(),
+        "outer_passes": resolved.training.outer_passes,
         "online": resolved.epsilon.model_dump() if isinstance(resolved.epsilon, OnlineEpsilonSettings) else {},
         "file": files.selection(run, seed),
         "benchmarks": (files.training_benchmark(run, seed),),

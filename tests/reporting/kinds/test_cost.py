@@ -62,6 +62,7 @@ def training(folder: Path, run: str, seed: int, num_kept: int) -> dict[str, Any]
     return {
         "name": run,
         "settings": TRAINING,
+        "outer_passes": (2, 2),
         "file": str(path),
         "benchmarks": (str(benchmark),),
     }

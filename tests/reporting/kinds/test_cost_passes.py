@@ -64,7 +64,7 @@ def test_passes_of_a_training_are_those_that_a_network_counts(method: str, stati
     settings = read_training({"method": method, **common, "history_every": 2, **steps, **statistics})
     model = Counting(4, 2)
     train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1))
-    assert training_passes(settings) == (model.forwards, model.backwards)
+    assert training_passes(settings, settings.outer_passes) == (model.forwards, model.backwards)
     assert attack_steps(settings) == len(steps) * 3
 
 
@@ -87,7 +87,7 @@ def test_passes_of_a_training_that_looks_for_its_epsilons_are_those_that_a_netwo
     model, online = Counting(4, 2), read_online(policy)
     threat, options = ThreatSettings(epsilon=0.1), TrainOptions(online=online)
     train(model, images, np.arange(40) % 2, settings=settings, threat=threat, options=options)
-    assert training_passes(settings, online) == (model.forwards, model.backwards)
+    assert training_passes(settings, settings.outer_passes, online) == (model.forwards, model.backwards)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Draw the house (who imports whom) and the rule graph of the default study, for docs/architecture.md.
 
-    python docs/draw.py          (or: make pictures)
+    python docs/images/draw.py          (or: make pictures)
 
 Both are read off the code as it stands: imports of pumalib's packages, and what Snakemake itself says of the rules.
 An arrow that follows from two others is left out.
@@ -23,7 +23,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from pumalib.study.file import load_study
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs/images"
 Graph = dict[str, set[str]]
 """Each node with the nodes that its arrows point to."""
