@@ -96,10 +96,14 @@ def run_at_most(checkout: Checkout, seconds: float | None) -> bool:
 
 
 def final_files(checkout: Checkout) -> dict[str, bytes]:
-    """Return every file of the results but logs, with their states, and times."""
+    """Return every file of the results but logs, times and kept results; a state that is left is one too many."""
     results = checkout.folder / "results/killed"
     files = [path.relative_to(results) for path in results.rglob("*") if path.is_file()]
-    return {str(path): (results / path).read_bytes() for path in files if path.parts[0] not in ("logs", "benchmarks")}
+    return {str(path): (results / path).read_bytes() for path in files if _is_final(path)}
+
+
+def _is_final(path: Path) -> bool:
+    return path.suffix == ".state" if path.parts[0] == "work" else path.parts[0] not in ("logs", "benchmarks")
 
 
 def num_resumed(checkout: Checkout) -> int:

@@ -129,9 +129,9 @@ def test_the_same_study_gives_the_same_bytes_whatever_the_number_of_cores(finish
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Hash every file but the logs and the benchmarks, which hold times."""
+    """Hash every file but the logs, the benchmarks and the kept results, which hold times."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not {"logs", "benchmarks"} & set(path.parts)
+        if path.is_file() and not {"logs", "benchmarks", "work"} & set(path.parts)
     }
