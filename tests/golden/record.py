@@ -20,7 +20,7 @@ from tests.golden.workflow import Workflow
 
 FOLDER = Path(__file__).parent
 NUMBERS = FOLDER / "numbers.json"
-STUDIES = ("study.yaml", "study-l2.yaml")
+STUDIES = ("study.yaml", "study-l2.yaml", "study-steps.yaml", "study-steps-l2.yaml")
 
 
 def measure(folder: Path, patterns: Sequence[str] = ("*",)) -> Numbers:
