@@ -26,7 +26,7 @@ def test_packages_import_one_another_without_a_circle(draw: ModuleType) -> None:
     house = draw.house()
     floors = draw.floors(house)
     assert {"data", "training", "selection", "study", "files", "jobs", "tracks"} <= set(house)
-    assert all(floors[room] > floors[below] for room, belows in house.items() for below in belows)
+    assert all(floors[room] > floors[below] for room, imported in house.items() for below in imported)
 
 
 def test_a_circle_is_found(draw: ModuleType) -> None:
