@@ -11,7 +11,7 @@ rule model:
         model=f"{RESULTS}/models/{{run}}/seed{{seed}}/model.safetensors",
         history=f"{RESULTS}/models/{{run}}/seed{{seed}}/history.csv",
         track=f"{RESULTS}/models/{{run}}/seed{{seed}}/track.h5",
-        run=f"{RESULTS}/models/{{run}}/seed{{seed}}/run.yaml",
+        settings=f"{RESULTS}/models/{{run}}/seed{{seed}}/run.yaml",
     log:
         f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
     benchmark:

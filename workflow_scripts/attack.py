@@ -20,6 +20,6 @@ with job(snakemake) as work:
         output=Path(snakemake.output[0]),
         seed=int(snakemake.wildcards.seed),
         device=resolve_device(work.device),
-        state=StatePlace.of_job(work),
+        state_place=StatePlace.of_job(work),
         maker=work.maker,
     )

@@ -16,6 +16,6 @@ with job(snakemake) as work:
         name=snakemake.wildcards.generator,
         seed=int(snakemake.wildcards.seed),
         device=resolve_device(work.device),
-        state=StatePlace.of_job(work),
+        state_place=StatePlace.of_job(work),
         maker=work.maker,
     )

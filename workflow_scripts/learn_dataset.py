@@ -25,7 +25,7 @@ with job(snakemake) as work:
         ThreatSettings.model_validate(snakemake.params.threat),
         paths,
         seed=int(snakemake.wildcards.seed),
-        state=StatePlace.of_job(work),
+        state_place=StatePlace.of_job(work),
         device=resolve_device(work.device),
         maker=work.maker,
     )

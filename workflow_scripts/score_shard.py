@@ -19,6 +19,6 @@ with job(snakemake) as work:
         shard=int(snakemake.wildcards.shard),
         threat_norm=snakemake.params.norm,
         device=resolve_device(work.device),
-        state=StatePlace.of_job(work),
+        state_place=StatePlace.of_job(work),
         maker=work.maker,
     )

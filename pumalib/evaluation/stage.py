@@ -30,7 +30,7 @@ def attack_model(
     output: Path,
     seed: int,
     device: str,
-    state: StatePlace | None = None,
+    state_place: StatePlace | None = None,
     maker: Maker = NOBODY,
 ) -> None:
     """Attack one model on one split and store one row an image.
@@ -43,7 +43,7 @@ def attack_model(
         output: the HDF5 file to write.
         seed: of the random starts.
         device: torch device.
-        state: beside which the table is kept for a run from the same settings, inputs and code; None: it is not.
+        state_place: beside which the table is kept for a run from the same settings, inputs and code; None: it is not.
         maker: the job.
     """
     trained = load_trained(model_path, device)
@@ -57,7 +57,7 @@ def attack_model(
     resolved = {**settings.model_dump(exclude=set(NOT_THE_ATTACK)), "threat": threat.model_dump(), "seed": seed}
     origin, packages = maker.origin(resolved, inputs), attack_packages(settings.method)
     facts = {"settings": resolved, "inputs": origin.fingerprints, "device": device, "code": dict(maker.code)}
-    kept = KeptResult(state, state_key(**facts, packages=library_versions(*packages)), [output])
+    kept = KeptResult(state_place, state_key(**facts, packages=library_versions(*packages)), [output])
     if kept.take_back():
         return
     images = to_model_input(torch.from_numpy(split.images[: settings.num_images]))

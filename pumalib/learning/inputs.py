@@ -33,8 +33,8 @@ class LearningInputs:
         seed: of the study.
         device: torch device.
         validation: images to measure progress on; None: rows of the start.
-        model: weights of a robust model, where the method looks through one.
-        state: where the state is kept.
+        model_path: weights of a robust model, where the method looks through one.
+        state_file: where the state is kept.
         progress: CSV of the progress to write; None: none.
     """
 
@@ -45,6 +45,6 @@ class LearningInputs:
     seed: int = 0
     device: str = "cpu"
     validation: LabelledImages | None = None
-    model: Path | None = None
-    state: StateFile = NO_STATE
+    model_path: Path | None = None
+    state_file: StateFile = NO_STATE
     progress: Path | None = None

@@ -51,7 +51,7 @@ def learn_dataset(
     paths: LearningPaths,
     *,
     seed: int,
-    state: StatePlace,
+    state_place: StatePlace,
     device: str,
     maker: Maker = NOBODY,
     on_step: OnStep = ignore_step,
@@ -63,7 +63,7 @@ def learn_dataset(
         threat: norm and epsilon.
         paths: files in and out.
         seed: of the study.
-        state: where to keep the state until the images are stored.
+        state_place: where to keep the state until the images are stored.
         device: torch device.
         maker: the job.
         on_step: called after each step, see `inputs.OnStep`.
@@ -77,7 +77,7 @@ def learn_dataset(
     described: dict[str, Any] = {"learned": settings.model_dump(), "threat": threat.model_dump(), "seed": seed}
     origin = maker.origin(described, inputs)
     key = state_key(**described, device=device, inputs=origin.fingerprints, code=dict(maker.code))
-    saved, kept = StateFile(state, key), KeptResult(state, key, [paths.output])
+    state_file, kept = StateFile(state_place, key), KeptResult(state_place, key, [paths.output])
     if kept.take_back():
         return
     learn: Callable[[LearnedSettings, LearningInputs, OnStep], NDArray[np.uint8]]
@@ -93,8 +93,8 @@ def learn_dataset(
                 seed=seed,
                 device=device,
                 validation=read_split(paths.dataset, "validation") if "dataset" in inputs else None,
-                model=paths.model,
-                state=saved,
+                model_path=paths.model,
+                state_file=state_file,
                 progress=paths.progress,
             ),
             on_step,
@@ -104,4 +104,4 @@ def learn_dataset(
         write_images(file, LabelledImages(images, start.labels))
         file.create_dataset("source", data=start.source)
     kept.keep()
-    saved.remove()
+    state_file.remove()

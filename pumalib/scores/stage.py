@@ -39,7 +39,7 @@ def score_shard(
     shard: int,
     threat_norm: Norm,
     device: str,
-    state: StatePlace | None = None,
+    state_place: StatePlace | None = None,
     maker: Maker = NOBODY,
 ) -> None:
     """Score one shard of a pool and store it; go on from the state of a killed job where there is one.
@@ -52,7 +52,7 @@ def score_shard(
         shard: number of the shard, from 0.
         threat_norm: norm of margins unless the settings say otherwise.
         device: torch device.
-        state: where to keep the state until the shard is written; None: a kill loses everything.
+        state_place: where to keep the state until the shard is written; None: a kill loses everything.
         maker: the job.
 
     Raises:
@@ -74,17 +74,17 @@ def score_shard(
     origin = maker.origin(settings.model_dump(), inputs)
     facts = {"settings": origin.settings, "shard": shard, "norm": threat_norm, "device": device}
     key = state_key(**facts, inputs=origin.fingerprints, code=dict(maker.code))
-    saved, kept = StateFile(state, key), KeptResult(state, key, [output])
+    state_file, kept = StateFile(state_place, key), KeptResult(state_place, key, [output])
     if kept.take_back():
         return
     with enough_memory(device, "lower batch_size of the score"):
-        estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device, saved)
+        estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device, state_file)
     table = _join(estimates, settings.method, pool.fingerprint, trained.fingerprint, first)
     if table.converged is not None and not table.converged.all():
         log.warning("%d of %d rows did not converge: their margin is a bound", (~table.converged).sum(), last - first)
     write_scores(table, output, origin)
     kept.keep()
-    saved.remove()
+    state_file.remove()
 
 
 def _load_model(reference: ModelReference, path: Path, pool: Pool, device: str) -> TrainedModel:
@@ -101,10 +101,10 @@ def _score_rows(
     rows: NDArray[np.int64],
     threat_norm: Norm,
     device: str,
-    state: StateFile,
+    state_file: StateFile,
 ) -> list[Estimate]:
     method = importlib.import_module(score_module(settings))
-    saved = state.load() or {"estimates": []}
+    saved = state_file.load() or {"estimates": []}
     estimates = [Estimate.from_state_dict(estimate) for estimate in saved["estimates"]]
     done = sum(len(estimate.score) for estimate in estimates)
 
@@ -114,7 +114,7 @@ def _score_rows(
     description = f"scoring ({settings.method})"
     with tqdm(total=len(rows), initial=done, desc=description, unit="image", disable=None) as bar:
         for start in range(done, len(rows), settings.batch_size):
-            state.offer(state_dict)
+            state_file.offer(state_dict)
             taken = rows[start : start + settings.batch_size]
             images = to_model_input(torch.from_numpy(pool.images[taken]).to(device))
             labels = torch.from_numpy(pool.labels[taken]).to(device)

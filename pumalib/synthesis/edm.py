@@ -85,7 +85,7 @@ def train_generator(
     seed: int,
     device: str = "cpu",
     on_step: Callable[[int, float], None] | None = None,
-    state: StateFile = NO_STATE,
+    state_file: StateFile = NO_STATE,
 ) -> Denoiser:
     """Train a denoiser and return its averaged weights in evaluation mode.
 
@@ -101,19 +101,19 @@ def train_generator(
         seed: determines initial weights, order and noise.
         device: where to train, e.g. "cpu" or "cuda".
         on_step: called with the number of finished steps and the loss of the last.
-        state: where the state is kept that a killed training goes on from.
+        state_file: where the state is kept that a killed training goes on from.
 
     Raises:
         DataError: images and labels that do not fit together, or a loss or a weight that is not finite.
     """
     _check_training_set(images, labels, num_classes)
     training = _Training(images, labels, num_classes, settings, seed, device)
-    saved = state.load()
+    saved = state_file.load()
     if saved is not None:
         training.load_state_dict(saved)
     # Invariant: `step` updates are done. A turn offers the state, which may save it, and takes one more.
     while training.step < settings.steps:
-        state.offer(training.state_dict)
+        state_file.offer(training.state_dict)
         loss = training.advance()
         if on_step is not None:
             on_step(training.step, loss)

@@ -33,7 +33,7 @@ def train_stage(
     name: str,
     seed: int,
     device: str,
-    state: StatePlace | None = None,
+    state_place: StatePlace | None = None,
     maker: Maker = NOBODY,
 ) -> None:
     """Train a generator on the train split of a dataset, and on nothing else, and store it.
@@ -45,7 +45,7 @@ def train_stage(
         name: of the generator, for the progress bar.
         seed: of the study.
         device: torch device.
-        state: where to keep the state until the weights are written; None: a kill loses everything.
+        state_place: where to keep the state until the weights are written; None: a kill loses everything.
         maker: the job.
     """
     split = read_split(dataset, "train")
@@ -54,7 +54,7 @@ def train_stage(
     origin = maker.origin(trained_with, {"dataset": Input(dataset, split_fingerprint(dataset, "train"), "train")})
     facts = {"settings": trained_with, "seed": seed, "inputs": origin.fingerprints, "device": device}
     key = state_key(**facts, code=dict(maker.code))
-    saved, kept = StateFile(state, key), KeptResult(state, key, [output])
+    state_file, kept = StateFile(state_place, key), KeptResult(state_place, key, [output])
     if kept.take_back():
         return
     total, advice = settings.steps * settings.batch_size, "lower batch_size (another result) of the generator"
@@ -70,12 +70,12 @@ def train_stage(
             derive_seed(seed, "generator"),
             device,
             on_step=lambda step, loss: advance(bar, step * settings.batch_size),
-            state=saved,
+            state_file=state_file,
         )
     described = {"image_shape": list(split.images.shape[1:]), "class_names": list(class_names), "seed": seed}
     write_weights(denoiser, output, "generator", origin, described)
     kept.keep()
-    saved.remove()
+    state_file.remove()
 
 
 def load_generator(path: Path, settings: EdmSettings, dataset: Path, device: str) -> tuple[Denoiser, str]:

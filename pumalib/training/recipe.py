@@ -40,13 +40,13 @@ class Execution:
     Attributes:
         device: torch device.
         ranks: the processes that share the training.
-        state: where the state is kept that a killed training goes on from.
+        state_file: where the state is kept that a killed training goes on from.
         description: what the progress bar and the log call it.
     """
 
     device: str = "cpu"
     ranks: Ranks = ALONE
-    state: StateFile = NO_STATE
+    state_file: StateFile = NO_STATE
     description: str = "training"
 
 

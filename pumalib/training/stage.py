@@ -44,16 +44,16 @@ def train_run(task: TrainingTask, device: str, maker: Maker = NOBODY, ranks: Ran
     origin = maker.origin(_resolved(task), _inputs(task, pool, selection))
     facts = {**origin.settings, "inputs": origin.fingerprints, "device": device, "code": dict(maker.code)}
     key = state_key(**facts)
-    state, kept = StateFile(task.state, key, ranks), KeptResult(task.state, key, task.paths.outputs)
+    state_file, kept = StateFile(task.state_place, key, ranks), KeptResult(task.state_place, key, task.paths.outputs)
     (is_kept,) = ranks.any(ranks.is_first and kept.take_back())
     if is_kept:
         return
     with enough_memory(device, _ADVICE):
-        result = _train(task, pool, selection, Execution(device, ranks, state, f"{task.name}/{task.seed}"))
+        result = _train(task, pool, selection, Execution(device, ranks, state_file, f"{task.name}/{task.seed}"))
     if ranks.is_first:
         _store(result, task, pool, origin)
         kept.keep()
-        state.remove()
+        state_file.remove()
 
 
 def _resolved(task: TrainingTask) -> dict[str, Any]:
@@ -92,4 +92,4 @@ def _store(result: TrainingResult, task: TrainingTask, pool: Pool, origin: Origi
     write_table(paths.history, result.history.to_csv(index=False, lineterminator="\n"))
     write_track(result.track, paths.track, pool.fingerprint, origin)
     described = {**origin.settings, "inputs": origin.fingerprints}
-    write_text(paths.run, yaml.safe_dump(described, sort_keys=False))
+    write_text(paths.settings, yaml.safe_dump(described, sort_keys=False))

@@ -20,7 +20,7 @@ class RunPaths:
         model: weights to write.
         history: CSV to write.
         track: HDF5 file to write.
-        run: YAML of the settings to write.
+        settings: YAML to write.
     """
 
     dataset: Path
@@ -29,12 +29,12 @@ class RunPaths:
     model: Path
     history: Path
     track: Path
-    run: Path
+    settings: Path
 
     @property
     def outputs(self) -> tuple[Path, ...]:
         """What is written."""
-        return self.model, self.history, self.track, self.run
+        return self.model, self.history, self.track, self.settings
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class TrainingTask:
         paths: files in and out.
         name: of the run.
         seed: of the study.
-        state: where to keep the state until all files are written; None: a kill loses everything.
+        state_place: where to keep the state until all files are written; None: a kill loses everything.
     """
 
     settings: RunSettings
     paths: RunPaths
     name: str
     seed: int
-    state: StatePlace | None = None
+    state_place: StatePlace | None = None

@@ -167,7 +167,7 @@ def train_on_rows(
     trainer = Trainer(model.to(device), data, recipe, device, where.ranks)
     tracker = Tracker(data, recipe, device, where.ranks)
     training = _Training(trainer, tracker, [])
-    saved = where.state.load()
+    saved = where.state_file.load()
     if saved is not None:
         training.load_state_dict(saved)
     _run_epochs(training, recipe.training, _probe(data, recipe, validation, device), where)
@@ -228,7 +228,7 @@ def _run_epochs(training: _Training, settings: RecipeSettings, probe: Probe, whe
 
 def _offer(training: _Training, where: Execution) -> Callable[[], None]:
     """Return what is called before each step: there the state can be saved."""
-    return lambda: where.state.offer(training.state_dict)
+    return lambda: where.state_file.offer(training.state_dict)
 
 
 def _some_rows(data: TrainingRows, count: int) -> LabelledImages:

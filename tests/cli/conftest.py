@@ -133,7 +133,7 @@ class SmallStudy:
             model=folder / "model.safetensors",
             history=folder / "history.csv",
             track=folder / "track.h5",
-            run=folder / "run.yaml",
+            settings=folder / "run.yaml",
         )
         train_run(TrainingTask(settings, paths, run, seed=0), "cpu", self.maker)
 
@@ -169,7 +169,7 @@ class SmallStudy:
                 model=self.folder / "models/trades/seed0/model.safetensors",
             ),
             seed=0,
-            state=StatePlace(output.with_suffix(".state")),
+            state_place=StatePlace(output.with_suffix(".state")),
             device="cpu",
             maker=self.maker,
         )

@@ -117,7 +117,7 @@ class Workflow:
                 model=self.model(model) if model else None,
             ),
             seed=self.seed,
-            state=StatePlace(self.results / f"work/learned/{pool}.state"),
+            state_place=StatePlace(self.results / f"work/learned/{pool}.state"),
             device=DEVICE,
         )
 
@@ -177,7 +177,7 @@ class Workflow:
             model=output,
             history=output.with_name("history.csv"),
             track=output.with_name("track.h5"),
-            run=output.with_name("run.yaml"),
+            settings=output.with_name("run.yaml"),
         )
         train_run(TrainingTask(run_settings(self.study, run), paths, run, self.seed), DEVICE)
 

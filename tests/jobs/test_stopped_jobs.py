@@ -84,9 +84,9 @@ def train_in(folder: Path, name: str, state: StatePlace | None = None, **changes
         model=output / "model.safetensors",
         history=output / "history.csv",
         track=output / "track.h5",
-        run=output / "run.yaml",
+        settings=output / "run.yaml",
     )
-    train_run(TrainingTask(settings, paths, name="run", seed=0, state=state), "cpu")
+    train_run(TrainingTask(settings, paths, name="run", seed=0, state_place=state), "cpu")
     return output
 
 
@@ -94,7 +94,9 @@ def score_in(folder: Path, name: str, model: Path, method: str, state: StatePlac
     values = {"method": method, "model": "run", "shards": 2, "batch_size": 4, "max_iterations": 20}
     settings: Any = TypeAdapter(ScoreSettings).validate_python(values)
     output = folder / name / "shard.h5"
-    score_shard(settings, folder / "pool.h5", model, output, shard=1, threat_norm="linf", device="cpu", state=state)
+    score_shard(
+        settings, folder / "pool.h5", model, output, shard=1, threat_norm="linf", device="cpu", state_place=state
+    )
     return output
 
 

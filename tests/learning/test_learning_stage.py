@@ -42,7 +42,7 @@ def learn_in(folder, settings, name="learned", seed=0, on_step=ignore_step, ever
             progress=folder / "logs/progress.csv",
         ),
         seed=seed,
-        state=StatePlace(folder / "work/state", every_seconds),
+        state_place=StatePlace(folder / "work/state", every_seconds),
         device="cpu",
         maker=Maker({"a": "1"}),
         on_step=on_step,

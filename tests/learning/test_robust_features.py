@@ -28,7 +28,7 @@ def robust(inputs, tmp_path):
     network = build_model(architecture, (4, 4, 1), 2, seed=3)
     path = tmp_path / "model.safetensors"
     save_trained(network, path, architecture, (4, 4, 1), ("a", "b"))
-    return replace(inputs, model=path)
+    return replace(inputs, model_path=path)
 
 
 def test_moved_image_of_a_linear_model_keeps_what_the_model_does_not_see():
@@ -96,7 +96,7 @@ def test_model_without_a_last_linear_layer_needs_logits(model):
 def test_stopped_job_goes_on_to_the_same_bits(robust, tmp_path):
     whole = learn(SETTINGS, robust)
     state = StateFile(StatePlace(tmp_path / "state", 0), "key")
-    kept = replace(robust, state=state, progress=tmp_path / "progress.csv")
+    kept = replace(robust, state_file=state, progress=tmp_path / "progress.csv")
     with pytest.raises(StopError):
         learn(SETTINGS, kept, stop_at(16))
     done: list[int] = []
@@ -114,4 +114,4 @@ def test_model_of_other_images_is_refused(robust):
     with pytest.raises(DataError, match=r"expected images of shape \(4, 4, 1\)"):
         learn(SETTINGS, wide)
     with pytest.raises(DataError, match="expected the weights of a robust model, got none"):
-        learn(SETTINGS, replace(robust, model=None))
+        learn(SETTINGS, replace(robust, model_path=None))

@@ -75,7 +75,9 @@ def test_nothing_changes_where_networks_do_not_train(settings, inputs, change, u
 def test_labels_and_seed_decide_the_images_and_saving_does_not(settings, inputs, tmp_path):
     learned = learn(settings, inputs)
     state = StateFile(StatePlace(tmp_path / "state", 0), "key")
-    np.testing.assert_array_equal(learned, learn(settings, replace(inputs, state=state, progress=tmp_path / "p.csv")))
+    np.testing.assert_array_equal(
+        learned, learn(settings, replace(inputs, state_file=state, progress=tmp_path / "p.csv"))
+    )
     assert (learned != learn(settings, replace(inputs, seed=1))).any()
 
 
@@ -84,7 +86,9 @@ def test_labels_and_seed_decide_the_images_and_saving_does_not(settings, inputs,
 def test_stopped_learning_goes_on_to_the_same_bits(settings, inputs, tmp_path, update, last):
     settings = settings.model_copy(update={"update": update})
     whole = learn(settings, replace(inputs, progress=tmp_path / "whole.csv"))
-    kept = replace(inputs, state=StateFile(StatePlace(tmp_path / "state", 0), "key"), progress=tmp_path / "kept.csv")
+    kept = replace(
+        inputs, state_file=StateFile(StatePlace(tmp_path / "state", 0), "key"), progress=tmp_path / "kept.csv"
+    )
     with pytest.raises(StopError):
         learn(settings, kept, stop_at(last))
     steps: list[int] = []
@@ -110,7 +114,7 @@ import numpy as np, torch
 torch.set_num_threads(int(sys.argv[3]))
 data = np.load(sys.argv[2])
 inputs = LearningInputs(data["images"], data["labels"], 2, ThreatSettings(epsilon=0.1), validation=None)
-kept = replace(inputs, state=StateFile(StatePlace(Path(sys.argv[1]), 0), "key"))
+kept = replace(inputs, state_file=StateFile(StatePlace(Path(sys.argv[1]), 0), "key"))
 settings = TriLevelSettings.model_validate_json(sys.argv[4])
 learn(settings, kept, lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == 13 else None)
 """
@@ -130,7 +134,7 @@ def test_killed_job_goes_on_to_the_same_bits(settings, inputs, tmp_path):
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     state = StateFile(StatePlace(tmp_path / "state", 0), "key")
     steps: list[int] = []
-    resumed = learn(settings, replace(inputs, state=state), steps.append)
+    resumed = learn(settings, replace(inputs, state_file=state), steps.append)
     assert steps == list(range(14, 25))
     np.testing.assert_array_equal(resumed, learn(settings, inputs))
 
@@ -139,12 +143,12 @@ def test_killed_job_goes_on_to_the_same_bits(settings, inputs, tmp_path):
 def test_state_that_does_not_fit_is_not_used(settings, inputs, tmp_path, harm, caplog):
     path = tmp_path / "state"
     with pytest.raises(StopError):
-        learn(settings, replace(inputs, state=StateFile(StatePlace(path, 0), "key")), stop_at(10))
+        learn(settings, replace(inputs, state_file=StateFile(StatePlace(path, 0), "key")), stop_at(10))
     if harm == "bytes":
         path.write_bytes(path.read_bytes()[:100])
     steps: list[int] = []
     state = StateFile(StatePlace(path, 0), "other" if harm == "key" else "key")
-    learned = learn(settings, replace(inputs, state=state), steps.append)
+    learned = learn(settings, replace(inputs, state_file=state), steps.append)
     assert steps[0] == 1
     assert "start anew: " in caplog.text
     np.testing.assert_array_equal(learned, learn(settings, inputs))

@@ -275,10 +275,10 @@ def test_training_that_died_goes_on_to_the_same_bits(tmp_path, last):
     place = StatePlace(tmp_path / "state", 0)
     whole = train_generator(*toy_set(), 2, settings, seed=1)
     with pytest.raises(DiedError):
-        train_generator(*toy_set(), 2, settings, seed=1, on_step=die, state=StateFile(place, "key"))
+        train_generator(*toy_set(), 2, settings, seed=1, on_step=die, state_file=StateFile(place, "key"))
     steps = []
     resumed = train_generator(
-        *toy_set(), 2, settings, seed=1, on_step=lambda step, _: steps.append(step), state=StateFile(place, "key")
+        *toy_set(), 2, settings, seed=1, on_step=lambda step, _: steps.append(step), state_file=StateFile(place, "key")
     )
     assert steps == list(range(last, 21))  # the state is saved before a step, so the last one is taken again
     for first, second in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
@@ -298,7 +298,7 @@ def test_weights_that_are_not_finite_are_no_result_and_no_state(tmp_path, steps)
     place = StatePlace(tmp_path / "state", 0)
     settings = change(steps=steps, learning_rate=1e39)
     with pytest.raises(DataError, match=rf"expected finite weights, got others after step 1 of {steps}; lower learn"):
-        train_generator(*toy_set(), 2, settings, seed=1, state=StateFile(place, "key"))
+        train_generator(*toy_set(), 2, settings, seed=1, state_file=StateFile(place, "key"))
     state = StateFile(place, "key").load()
     assert state["step"] == 0
     assert all(weight.isfinite().all() for weight in state["denoiser"].values())

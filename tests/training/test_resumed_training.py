@@ -75,7 +75,7 @@ def fit(case: str, state: StateFile = NO_STATE, dies_after: int = 10**9, **chang
     online = values.pop("online", None)
     settings = read_training({k: v for k, v in values.items() if v is not None})
     recipe_of_run = Recipe(settings, ThreatSettings(epsilon=0.1), TrackSettings.model_validate(TRACK), online)
-    return train_on_rows(Net(iter(range(dies_after, -1, -1))), rows(), recipe_of_run, where=Execution(state=state))
+    return train_on_rows(Net(iter(range(dies_after, -1, -1))), rows(), recipe_of_run, where=Execution(state_file=state))
 
 
 def kept(path: Path, key: str = "key") -> StateFile:

@@ -45,7 +45,7 @@ paths = RunPaths(
     model=output / "model.safetensors",
     history=output / "history.csv",
     track=output / "track.h5",
-    run=output / "run.yaml",
+    settings=output / "run.yaml",
 )
 log, errors = str(output / "logs/job.log"), str(output / "logs/errors.txt")
 with framed(Frame(log, errors, code, threads=1, device="cpu")) as frame:

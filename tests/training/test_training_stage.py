@@ -86,7 +86,7 @@ def run(
         model=output / "model.safetensors",
         history=output / "history.csv",
         track=output / "track.h5",
-        run=output / "run.yaml",
+        settings=output / "run.yaml",
     )
     train_run(TrainingTask(settings, paths, "trades", seed), "cpu")
     return output

@@ -43,14 +43,14 @@ def learn(settings: RobustFeaturesSettings, inputs: LearningInputs, on_step: OnS
     Raises:
         DataError: no robust model, one of other images, or one without a last linear layer.
     """
-    if inputs.model is None:
+    if inputs.model_path is None:
         raise DataError("expected the weights of a robust model, got none; name a run under model")
-    trained = load_trained(inputs.model, inputs.device)
+    trained = load_trained(inputs.model_path, inputs.device)
     expect_images(trained, inputs.images.shape[1:], inputs.num_classes, "the pool")
     read = feature_reader(trained.model, settings.features, _on_device(inputs.images[:1], inputs.device))
     others = other_rows(len(inputs.images), inputs.seed)
     start: dict[str, Any] = {"done": 0, "learned": torch.from_numpy(inputs.images.copy()), "records": []}
-    saved = inputs.state.load() or start
+    saved = inputs.state_file.load() or start
     done: int = saved["done"]
     learned: NDArray[np.uint8] = saved["learned"].numpy()
     progress = Progress(inputs.progress, len(learned), done, saved["records"])
@@ -69,7 +69,7 @@ def learn(settings: RobustFeaturesSettings, inputs: LearningInputs, on_step: OnS
             learned[rows] = to_bytes(moved, images, None)
             done = int(rows[-1]) + 1
             progress.add(done, share_left)
-            inputs.state.offer(state_dict)
+            inputs.state_file.offer(state_dict)
             bar.update(len(rows))
             on_step(done)
     return learned

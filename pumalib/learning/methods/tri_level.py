@@ -62,7 +62,7 @@ def learn(settings: TriLevelSettings, inputs: LearningInputs, on_step: OnStep = 
             learning.advance()
             if learning.step % settings.probe_every == 0 or learning.step == settings.steps:
                 learning.measure()
-            inputs.state.offer(learning.state_dict)
+            inputs.state_file.offer(learning.state_dict)
             bar.update()
             on_step(learning.step)
     return learning.levels()
@@ -125,7 +125,7 @@ class _Learning:
             self._device,
         )
         self._check_memory()
-        saved = inputs.state.load(inputs.device)
+        saved = inputs.state_file.load(inputs.device)
         if saved is None:
             self._begin()
         else:
