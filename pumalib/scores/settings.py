@@ -222,12 +222,16 @@ class RandomSettings(Settings):
     """Pool to score; none: the pool of `defaults`."""
 
 
-LookingScoreSettings = (
+MeasuredScoreSettings = (
     Annotated[DeepfoolSettings, Tag("deepfool")]
     | Annotated[FastMarginSettings, Tag("fast_margin")]
     | Annotated[RefinedMarginSettings, Tag("refined_margin")]
-    | Annotated[CustomScoreSettings, Tag("custom")]
 )
+"""Margins: what a trained model makes of the pool."""
+
+_OwnScoreSettings = Annotated[CustomScoreSettings, Tag("custom")]
+
+LookingScoreSettings = MeasuredScoreSettings | _OwnScoreSettings
 """Scores that look at the pool through a trained model, shard by shard."""
 
 TrackedScoreSettings = (
@@ -240,7 +244,9 @@ TrackedScoreSettings = (
 )
 """Scores of what runs gathered while they trained."""
 
-AnyScoreSettings = LookingScoreSettings | TrackedScoreSettings | Annotated[RandomSettings, Tag("random")]
+AnyScoreSettings = (
+    MeasuredScoreSettings | TrackedScoreSettings | Annotated[RandomSettings, Tag("random")] | _OwnScoreSettings
+)
 
 
 def _kind(value: Any) -> str:

@@ -103,5 +103,6 @@ def test_a_missing_source_of_a_pool_is_noticed_where_h5py_reads_zeros(finished):
 def pretend_installed(folder: Path) -> None:
     """Give make the environment that runs the tests, so that it does not install one."""
     (folder / ".venv").mkdir()
-    (folder / ".venv/bin").symlink_to(Path(sys.prefix) / "bin")
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)
     (folder / ".venv/.installed").touch()

@@ -89,7 +89,7 @@ def test_own_images_model_and_score_go_through_the_whole_workflow(make_checkout)
     checkout.edit("my_helpers.py", "0.0", "1e-9")
     assert checkout.planned("own.yaml") == after_the_score
     traced = trace(checkout, "results/own/scores/entropy/seed0.h5")
-    assert "changed since: my_helpers" in " ".join(traced.split())
+    assert "changed since: my_helpers" in " ".join(traced.replace("│", " ").split())
     checkout.edit("my_helpers.py", "1e-9", "0.0")
     assert checkout.planned("own.yaml") == set()
 

@@ -1,5 +1,6 @@
 """Reports of a finished study: each builds only what it needs, and seconds come from the jobs themselves."""
 
+import json
 import os
 
 import pandas as pd
@@ -41,8 +42,7 @@ def test_new_reports_need_no_job_but_their_own_and_seconds_are_those_of_the_jobs
     for name in NEW:
         assert all((reports / f"{name}.{suffix}").stat().st_size > 0 for suffix in ("csv", "md", "png", "svg"))
     costs = pd.read_csv(reports / "cost.csv", keep_default_na=False).set_index(["run", "part", "name"])
-    models = checkout.folder / "results/tiny/benchmarks/models"
-    trained = {run: pd.read_csv(models / run / "seed0.tsv", sep="\t")["s"].iloc[0] for run in ("trades", "puma")}
+    trained = {run: seconds_of_training(checkout.folder / "results/tiny", run) for run in ("trades", "puma")}
     assert float(costs.loc[("puma", "training", "puma"), "seconds"]) == pytest.approx(trained["puma"])
     assert float(costs.loc[("puma", "margin model", "trades"), "seconds"]) == pytest.approx(trained["trades"])
     assert set(costs.loc["puma"].index.get_level_values("part")) == {
@@ -52,6 +52,13 @@ def test_new_reports_need_no_job_but_their_own_and_seconds_are_those_of_the_jobs
         "evaluation",
         "whole",
     }
+
+
+def seconds_of_training(results, run):
+    """Read what Snakemake measured; where another test let the job take its result back, what its first run took."""
+    if "took back" in (results / f"logs/models/{run}/seed0.log").read_text():
+        return json.loads((results / f"work/models/{run}/seed0.kept/record.json").read_text())["seconds"]
+    return pd.read_csv(results / f"benchmarks/models/{run}/seed0.tsv", sep="\t")["s"].iloc[0]
 
 
 def test_a_missing_benchmark_is_made_again_only_for_a_report_that_asks_for_seconds(reported):
