@@ -101,6 +101,7 @@ def test_deleting_a_model_reruns_that_model_onward(finished):
     assert finished.planned() == set()
 
 
+@pytest.mark.slow
 def test_every_file_of_the_study_is_made_again_once_deleted(finished):
     """Attack tables, generators, shards and tracks have files after them that are still there."""
     results = finished.folder / "results/tiny"
@@ -136,6 +137,7 @@ def test_training_whose_selection_comes_out_the_same_costs_no_step(finished):
     assert (results / "selections/puma/seed0.h5").read_bytes() == selection
 
 
+@pytest.mark.slow
 def test_training_whose_selection_changes_is_done_anew(finished):
     results = finished.folder / "results/tiny"
     before = (results / "models/puma/seed0/model.safetensors").read_bytes()

@@ -42,6 +42,7 @@ def test_make_run_shows_the_message_of_a_failed_job_last(make_checkout):
     assert not list((checkout.folder / "results").rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_snakemake_too_shows_the_message_of_a_failed_job_last(make_checkout):
     checkout = make_checkout()
     (checkout.folder / "my_scores.py").write_text("def score(model, images, labels):\n    return unknown_name\n")
@@ -63,6 +64,7 @@ def test_snakemake_too_shows_the_message_of_a_failed_job_last(make_checkout):
     assert "Traceback" in (checkout.folder / log).read_text()
 
 
+@pytest.mark.slow
 def test_a_training_shows_one_progress_line_in_a_terminal_and_none_elsewhere(make_checkout):
     checkout = make_checkout()
     command = " ".join(checkout.command("results/tiny/models/trades/seed0/model.safetensors", study="tiny.yaml"))

@@ -1,6 +1,7 @@
 """Margins through a checkpoint from elsewhere, as docs/studies.md shows."""
 
 import h5py
+import pytest
 import torch
 
 from pumalib.files.artifacts import file_fingerprint
@@ -23,6 +24,7 @@ def change(raw):
     raw["scores"]["imported"] = {"method": "fast_margin", "pool": "few", "model": reference, "max_iterations": 3}
 
 
+@pytest.mark.slow
 def test_an_imported_checkpoint_scores_a_pool_and_a_new_one_scores_it_again(make_checkout):
     checkout = make_checkout()
     write_checkpoint(checkout.folder / "elsewhere.pt", seed=1)

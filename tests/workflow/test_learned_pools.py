@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 STUDY = {
     "study": "learned",
     "seeds": [0],

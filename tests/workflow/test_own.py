@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -58,6 +59,7 @@ STUDY = {
 }
 
 
+@pytest.mark.slow
 def test_own_images_model_and_score_go_through_the_whole_workflow(make_checkout):
     checkout = make_checkout()
     digits = load_digits()
@@ -116,6 +118,7 @@ def replace_by_an_older_file(path, images, labels):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns - 10**9))
 
 
+@pytest.mark.slow
 def test_images_replaced_inside_a_folder_are_noticed_and_a_touch_is_not(make_checkout):
     checkout = make_checkout()
     digits = load_digits()

@@ -74,6 +74,7 @@ def test_a_missing_benchmark_is_made_again_only_for_a_report_that_asks_for_secon
         os.utime(benchmark, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+@pytest.mark.slow
 def test_robustness_curves_attack_their_runs_and_a_study_can_name_attacks_against_masking(finished):
     def add(raw):
         raw["attacks"] |= {"shortest": {"method": "minimum_norm"}, "square": {"method": "square", "queries": 20}}

@@ -120,6 +120,7 @@ def test_examples_of_artifacts_md_load_weights_and_rows_without_this_library(res
     assert (image.shape, label.dtype) == ((8, 8, 1), torch.int64)
 
 
+@pytest.mark.slow
 def test_the_same_study_gives_the_same_bytes_whatever_the_number_of_cores(finished, make_checkout, results):
     again = make_checkout()
     result = again.run("--cores", "1")

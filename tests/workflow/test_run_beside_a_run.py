@@ -70,6 +70,7 @@ def test_a_job_of_a_cluster_refuses_a_study_edited_since_its_run_began(make_chec
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_results_of_a_renamed_study_can_be_taken_along(finished, tmp_path):
     checkout = Checkout(shutil.copytree(finished.folder, tmp_path / "checkout", symlinks=True))
     (checkout.folder / "results/tiny").rename(checkout.folder / "results/renamed")

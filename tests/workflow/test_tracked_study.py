@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 STUDY = {
     "study": "tracked",
     "seeds": [0],
