@@ -1,6 +1,7 @@
 """A tiny study of the abstraction model through the real command line."""
 
 import pandas as pd
+import pytest
 import yaml
 
 STUDY = {
@@ -18,6 +19,7 @@ STUDY = {
 }
 
 
+@pytest.mark.slow
 def test_model_ends_in_one_table_and_a_whole_figure_and_reruns_what_an_edit_touches(make_checkout):
     checkout = make_checkout()
     (checkout.folder / "model.yaml").write_text(yaml.safe_dump(STUDY))

@@ -78,6 +78,7 @@ def test_a_report_builds_only_what_it_needs(paper, report, needed):
     assert set(trained_runs(paper, "paper.yaml", report)) == needed
 
 
+@pytest.mark.slow
 def test_the_twin_plans_to_its_end(make_checkout):
     checkout = make_checkout()
     shutil.copy2(TWIN, checkout.folder / "twin.yaml")
