@@ -33,7 +33,7 @@ from pumalib.data.pool import build_pool, open_pool
 from pumalib.files.artifacts import content_fingerprint, create_artifact
 from pumalib.models.inputs import to_model_input
 from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_stack
-from pumalib.scores.table import ScoreTable, join_scores, write_scores
+from pumalib.scores.table import ScoreTable, join_scores, read_scores, write_scores
 from pumalib.selection.cuts import Cut
 from pumalib.selection.epsilons import adaptive_epsilons
 from pumalib.selection.select import select
@@ -99,7 +99,7 @@ def time_join(num_rows: int, folder: Path) -> dict[str, float]:
         shards.append(folder / f"shard{number}.h5")
         write_scores(table, shards[-1])
     start = time.perf_counter()
-    write_scores(join_scores(shards, num_rows, "pool"), folder / "joined.h5")
+    write_scores(join_scores({path: read_scores(path, "pool") for path in shards}, num_rows), folder / "joined.h5")
     return {"seconds": time.perf_counter() - start, "shards": SHARDS}
 
 

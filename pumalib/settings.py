@@ -70,6 +70,13 @@ def _refuse_repeated_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+def refuse_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse values of which one stands twice."""
+    if len(set(values)) != len(values):
+        raise ValueError(f"expected each value once, got {list(values)}")
+    return values
+
+
 Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_refuse_repeated_seeds)]
 """Distinct seeds of at least 0."""
 

@@ -6,7 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from pumalib.study.study import Study
 from pumalib.jobs.device_locks import count_devices
 from pumalib.jobs.driver import begin_run, end_run, hand_on_sigterm, tell_errors_last
 from pumalib.errors import ConfigError, PumaError, ResourceError
@@ -15,9 +14,7 @@ from pumalib.jobs.watch import Watch
 from pumalib.files.provenance import code_fingerprint
 from pumalib.study.file import load_merged_study
 
-sys.path.insert(
-    0, str(Path.cwd())
-)  # a user's own modules: architectures and scores named `module:name`
+reach_user_modules()
 
 STUDY_FILES = workflow.overwrite_configfiles or ["config.yaml"]
 try:
@@ -32,7 +29,7 @@ if workflow.is_main_process:
 elif os.environ.get("PUMA_STUDY_KEY", STUDY_KEY) != STUDY_KEY:
     sys.exit(
         f"Error: expected {STUDY_FILES[0]} as it was when this run began, got another; put it back, "
-        "or stop this run, unlock it and run the edited study"
+        "or stop this run and run the edited study"
     )
 
 RESULTS = f"results/{study.name}"

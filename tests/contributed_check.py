@@ -5,6 +5,7 @@ The processes are forked from one that has imported the libraries under ours, be
 
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import h5py  # noqa: F401
@@ -34,8 +35,10 @@ def check_in_a_child(folder: Path) -> int:
     code = 1
     try:
         code = check(folder)
-    except BaseException as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    except BaseException:
+        traceback.print_exc()
     sys.stdout.flush()
     os._exit(code)
 

@@ -71,7 +71,7 @@ USES: dict[str, dict[str, dict[str, Any]]] = {
 """What a study says to use what each example adds."""
 
 CAPTION = "rules/captions/rows_kept.rst"
-"""The one file that no study needs, but the report of all: tests/study/test_report_kinds.py looks for it."""
+"""The one file that no study needs, but the report of all: tests/study/test_kinds.py looks for it."""
 
 MESSAGES = {
     "pumalib/scores/logit_lead.py": "a file pumalib/scores/logit_lead.py with score, got none, at scores.score.method",

@@ -55,6 +55,8 @@ def test_no_function_is_a_wall() -> None:
                 assert lines <= LONGEST_FUNCTION, f"{path.relative_to(ROOT)}: {node.name} has {lines} lines"
 
 
-def test_imports_under_type_checking_alone_are_no_arrows_back(draw: ModuleType) -> None:
-    """The drawing counts them too, so that no circle hides there."""
-    assert "scores" in draw.house()["selection"]
+def test_imports_under_type_checking_are_drawn_too_so_that_no_circle_hides_there(
+    draw: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "module.py").write_text("if TYPE_CHECKING:\n    from pumalib.scores.table import ScoreTable\n")
+    assert draw._imports(tmp_path / "module.py") == ["pumalib.scores.table"]

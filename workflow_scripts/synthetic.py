@@ -19,7 +19,7 @@ with job(snakemake) as work:
             generator=Path(snakemake.input.generator) if generator else None,
             generator_settings=EdmSettings.model_validate(generator) if generator else None,
             seed=snakemake.params.seed,
-            device=resolve_device(work.device),
+            device=resolve_device(work.device) if generator else "cpu",
             watched=snakemake.params.watched,
         ),
         Path(snakemake.output[0]),

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pumalib.reporting.section_settings import Section, SectionSettings
-from pumalib.settings import Amount, PositiveAmount, Settings
+from pumalib.settings import Amount, PositiveAmount, Settings, refuse_repeats
 
 StudentName = Literal["mean", "ridge"]
 STUDENTS: tuple[StudentName, ...] = ("mean", "ridge")
@@ -15,12 +15,6 @@ STUDENTS: tuple[StudentName, ...] = ("mean", "ridge")
 LearnedFor = Literal["mean", "ridge", "both"]
 LEARNED_FOR: dict[LearnedFor, tuple[StudentName, ...]] = {"mean": ("mean",), "ridge": ("ridge",), "both": STUDENTS}
 """The students whose robust loss, on average, finds the data."""
-
-
-def _refuse_repeats(values: tuple[float, ...]) -> tuple[float, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError(f"expected each value once, got {list(values)}")
-    return values
 
 
 class RobustFeatureSettings(Settings):
@@ -54,9 +48,7 @@ class AbstractionSettings(Settings):
     """Mean of a weak feature, by the label's sign: an attack of twice this epsilon turns it round."""
     robust: RobustFeatureSettings = RobustFeatureSettings()
     """The robust feature."""
-    epsilons: Annotated[
-        tuple[Annotated[Amount, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_refuse_repeats)
-    ]
+    epsilons: Annotated[tuple[Annotated[Amount, Field(ge=0)], ...], Field(min_length=1), AfterValidator(refuse_repeats)]
     """L-inf radii, on the scale of the features."""
     ridge_penalty: PositiveAmount = 0.01
     """Penalty of the ridge student; the mean student has none."""

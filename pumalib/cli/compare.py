@@ -15,10 +15,9 @@ from pumalib.cli.output import add_json, aligned, facts, print_json
 from pumalib.cli.paths import existing
 from pumalib.cli.pictures import picture
 from pumalib.cli.usage import UsageError
-from pumalib.data.pool import read_pool_rows
 from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError, ResourceError
-from pumalib.inspection.pools import pool_path
+from pumalib.inspection.pools import pool_rows_of
 from pumalib.lineage.headers import Header, read_header
 from pumalib.lineage.places import place_of
 from pumalib.reporting.correlation import compare_scores, draw_scores
@@ -85,7 +84,7 @@ def _compare_selections(first: Header, second: Header, as_json: bool) -> None:
 def _counts(overlap: Overlap, header: Header) -> tuple[list[tuple[str, str, int, int, int]], list[str]]:
     """Return counts by class and source, where the pool is there; else a note."""
     try:
-        return count_by_class(overlap, read_pool_rows(pool_path(header))), []
+        return count_by_class(overlap, pool_rows_of(header)), []
     except (ArtifactError, ResourceError) as error:
         return [], [f"labels and sources are not known: {error}"]
 

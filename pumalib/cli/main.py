@@ -32,9 +32,9 @@ _STATUS = "Exit status: 0 fine, 1 a problem in what was looked at, 2 a wrong com
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parser(given).parse_args(given)
     reach_user_modules()
     try:
+        options = _parser(given).parse_args(given)
         status = _module(options.command).run(options)
         sys.stdout.flush()
     except UsageError as error:

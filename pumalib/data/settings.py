@@ -1,4 +1,4 @@
-"""Settings of datasets, synthetic sets and pools. Imports neither torch nor image libraries."""
+"""Settings of datasets and synthetic sets. Imports neither torch nor image libraries."""
 
 from __future__ import annotations
 

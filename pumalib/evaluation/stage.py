@@ -56,7 +56,12 @@ def attack_model(
     }
     resolved = {**settings.model_dump(exclude=set(NOT_THE_ATTACK)), "threat": threat.model_dump(), "seed": seed}
     origin, packages = maker.origin(resolved, inputs), attack_packages(settings.method)
-    facts = {"settings": resolved, "inputs": origin.fingerprints, "device": device, "code": dict(maker.code)}
+    facts = {
+        "settings": resolved,
+        "inputs": origin.inputs_seen_from(output),
+        "device": device,
+        "code": dict(maker.code),
+    }
     kept = KeptResult(state_place, state_key(**facts, packages=library_versions(*packages)), [output])
     if kept.take_back():
         return

@@ -58,13 +58,20 @@ class Origin:
         Returns:
             `settings`, `inputs` and `code` as JSON holds them, and `place`: the file's own path in the results folder.
         """
-        folder = Path(path).parent if self.folder is None else self.folder
         return {
             "settings": dict(self.settings),
-            "inputs": {role: _described(one, folder) for role, one in self.inputs.items()},
+            "inputs": self.inputs_seen_from(path),
             "code": dict(self.code),
-            "place": Path(os.path.relpath(path, folder)).as_posix(),
+            "place": Path(os.path.relpath(path, self._folder_of(path))).as_posix(),
         }
+
+    def inputs_seen_from(self, path: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
+        """Return the inputs as the header of the file at `path` records them: with paths in the results folder."""
+        folder = self._folder_of(path)
+        return {role: _described(one, folder) for role, one in self.inputs.items()}
+
+    def _folder_of(self, path: str | os.PathLike[str]) -> Path:
+        return Path(path).parent if self.folder is None else self.folder
 
     @property
     def fingerprints(self) -> dict[str, str]:

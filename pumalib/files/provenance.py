@@ -14,7 +14,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -211,15 +211,26 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _imports_of(path: Path, package: str) -> set[str]:
     """Return every name that a file imports and that may be a module."""
     names: set[str] = set()
-    for node in _executed(_parsed(path)):
+    faces: set[str] = set()
+    nodes = list(_executed(_parsed(path)))
+    for node in nodes:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
+            faces.update(alias.asname or PACKAGE for alias in node.names if alias.name == PACKAGE)
         elif isinstance(node, ast.ImportFrom):
             parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             base = ".".join([*parents, *([node.module] if node.module else [])])
             names.add(base)
             names.update(_home(f"{base}.{alias.name}") for alias in node.names)
+    names.update(_home(f"{PACKAGE}.{name}") for name in _taken_from(nodes, faces))
     return names - {""}
+
+
+def _taken_from(nodes: Iterable[ast.AST], faces: Collection[str]) -> Iterator[str]:
+    """Yield what a file takes from the library's face, known to it by these names: `train` of `pumalib.train`."""
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in faces:
+            yield node.attr
 
 
 def _home(name: str) -> str:
@@ -238,9 +249,10 @@ def _homes() -> dict[str, str]:
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes below one, but for what stands under `if TYPE_CHECKING`, which never runs."""
+    """Yield the nodes below one, but for what stands under `if TYPE_CHECKING`, which never runs; its `else` does."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            yield from _executed(ast.Module(child.orelse, []))
             continue
         yield child
         yield from _executed(child)

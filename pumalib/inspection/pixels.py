@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pumalib.data.pool import PoolImages
 from pumalib.files.artifacts import expect_images_as_written, open_artifact, read_array
 from pumalib.inspection.inspection import Distribution, distribution
 
@@ -26,7 +27,7 @@ def map_images(path: Path, kind: str, group: str) -> NDArray[np.uint8]:
     return mapped
 
 
-def pixel_distribution(images: NDArray[np.uint8]) -> Distribution:
+def pixel_distribution(images: NDArray[np.uint8] | PoolImages) -> Distribution:
     """Describe the pixels of up to 1000 evenly spaced images, on the pixel scale [0, 1]."""
     rows = np.unique(np.linspace(0, len(images) - 1, min(_NUM_LOOKED_AT, len(images))).astype(np.int64))
     name = "pixels" if len(rows) == len(images) else f"pixels of {len(rows)} evenly spaced images"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pumalib.data.pool import SOURCE_NAMES, Pool, open_pool
+from pumalib.data.pool import SOURCE_NAMES, Pool, PoolRows, open_pool, read_pool_rows
+from pumalib.files.artifacts import expect_fingerprint
 from pumalib.inspection.samples import Samples
 from pumalib.lineage.headers import Header
 from pumalib.lineage.links import input_path
@@ -18,17 +19,27 @@ def pool_of(header: Header) -> Pool:
     """Open the pool that a file belongs to.
 
     Raises:
-        ArtifactError: it, or a file that it stands in, is not there; the message says which.
+        ArtifactError: it, or a file that it stands in, is not there or another one; the message says which.
     """
-    return open_pool(pool_path(header))
+    path = _pool_path(header)
+    pool = open_pool(path)
+    expect_fingerprint(pool.fingerprint, str(header.attributes["pool_fingerprint"]), "pool", path)
+    return pool
 
 
-def pool_path(header: Header) -> Path:
-    """Return where the pool that a file belongs to lies.
+def pool_rows_of(header: Header) -> PoolRows:
+    """Read labels and sources of the pool that a file belongs to.
 
     Raises:
-        ArtifactError: nowhere that the file knows of.
+        ArtifactError: as `pool_of`.
     """
+    path = _pool_path(header)
+    rows = read_pool_rows(path)
+    expect_fingerprint(rows.fingerprint, str(header.attributes["pool_fingerprint"]), "pool", path)
+    return rows
+
+
+def _pool_path(header: Header) -> Path:
     if header.version > 1:
         return input_path(header, "pool")
     place = place_of(header.path)

@@ -7,15 +7,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Literal
 
 import torch
 
 from pumalib.errors import ConfigError, ResourceError
 from pumalib.jobs import device_locks
 from pumalib.jobs.device_locks import check_device_count
-
-DeviceChoice = Literal["auto", "cpu", "cuda"]
 
 
 def resolve_device(choice: str) -> str:

@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -96,8 +97,9 @@ def hand_on_sigterm() -> None:
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         for process in psutil.Process().children(recursive=True):
-            if not process.children():
-                process.terminate()
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                if not process.children():
+                    process.terminate()
         if callable(before):
             before(number, frame)
 

@@ -16,6 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from pumalib.errors import ResourceError
 from pumalib.files.artifacts import file_fingerprint, to_json, write_text, writing
 from pumalib.files.tables import checksum_path
 from pumalib.jobs.kept_record import RECORD, SCHEMA, read_record
@@ -36,7 +39,6 @@ class KeptResult:
     def __init__(self, place: StatePlace | None, key: str, outputs: Sequence[Path]) -> None:
         self._folder = None if place is None else place.path.with_suffix(".kept")
         self._key, self._outputs = key, outputs
-        self._started = time.monotonic()
 
     def take_back(self) -> bool:
         """Put the outputs back if they were made from the same; return whether they were."""
@@ -49,12 +51,12 @@ class KeptResult:
         for output in self._files():
             with writing(output) as temporary:
                 os.link(self._folder / output.name, temporary)
-        write_text(self._folder / RECORD, to_json({**record, "was_taken_back": True}))
+        self._write({**record, "was_taken_back": True})
         log.info("settings, inputs and code are as they were: took back the result kept in %s", self._folder)
         return True
 
     def keep(self) -> None:
-        """Keep the outputs, once all are in place; on a disk without hard links nothing is kept."""
+        """Keep the outputs, once all are in place; on a disk without hard links, or without room, nothing is kept."""
         if self._folder is None:
             return
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -63,17 +65,30 @@ class KeptResult:
             for output in self._files():
                 os.link(output, self._folder / output.name)
         except OSError as error:
-            log.info("the result is not kept for another run: no hard links in %s (%s)", self._folder, error.strerror)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._give_up(f"no hard links: {error.strerror}")
             return
-        record = {
-            "schema": SCHEMA,
-            "key": self._key,
-            "files": {output.name: file_fingerprint(output) for output in self._files()},
-            "seconds": time.monotonic() - self._started,
-            "was_taken_back": False,
-        }
-        write_text(self._folder / RECORD, to_json(record))
+        self._write(
+            {
+                "schema": SCHEMA,
+                "key": self._key,
+                "files": {output.name: file_fingerprint(output) for output in self._files()},
+                "seconds": time.time() - psutil.Process().create_time(),
+                "was_taken_back": False,
+            }
+        )
+
+    def _write(self, record: dict[str, Any]) -> None:
+        """Write the record; the outputs are in place, so that it is no reason to fail."""
+        assert self._folder is not None
+        try:
+            write_text(self._folder / RECORD, to_json(record))
+        except (OSError, ResourceError) as error:
+            self._give_up(str(error))
+
+    def _give_up(self, reason: str) -> None:
+        assert self._folder is not None
+        log.info("the result is not kept for another run in %s: %s", self._folder, reason)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _files(self) -> list[Path]:
         """Return the outputs, and the checksums of those that are tables."""

@@ -8,6 +8,8 @@ from typing import Any
 
 RECORD = "record.json"
 SCHEMA = "puma.kept.1"
+_BENCHMARKS = [("benchmarks", kind) for kind in ("models", "scores", "learned", "attacks")]
+"""How the part of a benchmark's path begins that lies in the results folder; a run may be called benchmarks too."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -27,6 +29,9 @@ def seconds_of_work(benchmark: str | Path) -> float | None:
         benchmark: the job's benchmark file, `<results>/benchmarks/<job>.tsv`.
     """
     path = Path(benchmark)
-    parts = ["work" if part == "benchmarks" else part for part in path.parts]
-    record = read_record(Path(*parts).with_suffix(".kept"))
+    place = next((place for place in range(len(path.parts)) if path.parts[place:][:2] in _BENCHMARKS), None)
+    if place is None:
+        return None
+    results, below = Path(*path.parts[:place]), Path(*path.parts[place + 1 :])
+    record = read_record(results / "work" / below.with_suffix(".kept"))
     return float(record["seconds"]) if record.get("was_taken_back") else None

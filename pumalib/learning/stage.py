@@ -23,7 +23,13 @@ from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.learning.inputs import LearningInputs, OnStep, ignore_step
 from pumalib.learning.settings import LearnedSettings, learning_module
 
-_ADVICE = "set recompute_steps, or lower batch_size, attack_batch_size or unrolled_steps (another result) of the pool"
+_ADVICE = {
+    "tri_level": (
+        "set recompute_steps, or lower batch_size, attack_batch_size or unrolled_steps (another result) of the pool"
+    ),
+    "robust_features": "lower batch_size of the pool (the same result)",
+}
+"""What to do where memory ends, by method."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +82,14 @@ def learn_dataset(
         inputs["dataset"] = Input(paths.dataset, split_fingerprint(paths.dataset, "validation"), "validation")
     described: dict[str, Any] = {"learned": settings.model_dump(), "threat": threat.model_dump(), "seed": seed}
     origin = maker.origin(described, inputs)
-    key = state_key(**described, device=device, inputs=origin.fingerprints, code=dict(maker.code))
+    seen = origin.inputs_seen_from(paths.output)
+    key = state_key(**described, device=device, inputs=seen, code=dict(maker.code))
     state_file, kept = StateFile(state_place, key), KeptResult(state_place, key, [paths.output])
     if kept.take_back():
         return
     learn: Callable[[LearnedSettings, LearningInputs, OnStep], NDArray[np.uint8]]
     learn = importlib.import_module(learning_module(settings.method)).learn
-    with enough_memory(device, _ADVICE):
+    with enough_memory(device, _ADVICE[settings.method]):
         images = learn(
             settings,
             LearningInputs(

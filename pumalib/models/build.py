@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pumalib.errors import ConfigError
+from pumalib.models.checks import in_eval_mode
 from pumalib.models.layers import Normalized
 from pumalib.models.settings import (
     ArchitectureSettings,
@@ -81,7 +82,8 @@ def _check_logits(model: nn.Module, name: str, image_shape: ImageShape, num_clas
     """Try the model on two black images."""
     height, width, channels = image_shape
     try:
-        logits = _evaluate(model, torch.zeros(2, channels, height, width))
+        with torch.no_grad(), in_eval_mode(model):
+            logits = model(torch.zeros(2, channels, height, width))
     except Exception as error:  # the model is not ours: whatever it raises, it cannot take these images
         raise ConfigError(
             f'"{name}" fails on a batch [2, {channels}, {height}, {width}] ({type(error).__name__}: {error})'
@@ -89,16 +91,3 @@ def _check_logits(model: nn.Module, name: str, image_shape: ImageShape, num_clas
     got = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if got != [2, num_classes]:
         raise ConfigError(f'expected "{name}" to give logits [2, {num_classes}] for 2 images, got {got}')
-
-
-@torch.no_grad()
-def _evaluate(model: nn.Module, images: Tensor) -> object:
-    """Run the model in evaluation mode and put each of its parts back into the mode it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        logits: object = model(images)
-    finally:
-        for module, was_training in modes:
-            module.training = was_training
-    return logits

@@ -72,3 +72,15 @@ def frozen_parameters(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter, requires_grad in wanted:
             parameter.requires_grad_(requires_grad)
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in eval mode inside; every module is in its own mode again afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

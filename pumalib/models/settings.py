@@ -49,19 +49,14 @@ _WITH_WIDTH = ("mlp", "convnet", "small-cnn")
 _EXAMPLES = (*_MODULES, "wrn-28-10", "wrn-70-16")
 
 
-def wide_resnet_size(name: str) -> tuple[int, int]:
-    """Read the depth and the widening factor from a name such as "wrn-28-10".
-
-    Raises:
-        ValueError: not of the form wrn-<depth>-<width>, or no depth of 6n + 4.
-    """
+def _expect_wide_resnet(name: str) -> None:
+    """Refuse a name that is not of the form wrn-<depth>-<width>, or no depth of 6n + 4."""
     match = _WIDE_RESNET.fullmatch(name)
     if match is None:
         raise ValueError(f'expected "wrn-<depth>-<width>" such as "wrn-28-10", got "{name}"')
-    depth, width = int(match[1]), int(match[2])
+    depth = int(match[1])
     if depth < 10 or (depth - 4) % 6:
         raise ValueError(f'expected a depth of 6n + 4 (10, 16, 22, 28, ...), got {depth} in "{name}"')
-    return depth, width
 
 
 def _module_of(name: str) -> str:
@@ -73,7 +68,7 @@ def _module_of(name: str) -> str:
     if _USER_CLASS.fullmatch(name):
         return name.partition(":")[0]
     if name.startswith("wrn"):
-        wide_resnet_size(name)
+        _expect_wide_resnet(name)
         return _WIDE_RESNET_MODULE
     hint = nearest(name, _EXAMPLES)
     raise ValueError(f'expected an architecture, "timm:<name>" or "<module>:<class>", got "{name}"{hint}')

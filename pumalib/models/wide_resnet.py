@@ -15,7 +15,7 @@ from torch import nn
 from pumalib.models.layers import activation_layer, conv3x3, named_sequence, residual_stages
 from pumalib.models.layouts import Layout
 from pumalib.models.preact_resnet import PreActBlock
-from pumalib.models.settings import ArchitectureSettings, ImageShape, wide_resnet_size
+from pumalib.models.settings import ArchitectureSettings, ImageShape
 
 LAYOUTS = (
     Layout(
@@ -60,7 +60,7 @@ def _initialize(model: nn.Module) -> None:
 
 def build(settings: ArchitectureSettings, image_shape: ImageShape, num_classes: int) -> nn.Module:
     """Build the network whose name gives the depth and widening factor, e.g. "wrn-28-10"."""
-    depth, factor = wide_resnet_size(settings.name)
+    depth, factor = map(int, settings.name.split("-")[1:])
     widths = (16 * factor, 32 * factor, 64 * factor)
     block = partial(PreActBlock, strided_padding=settings.strided_padding)
     model = named_sequence(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pumalib.reporting.section_settings import Section, SectionSettings
-from pumalib.settings import Amount, PositiveAmount, Settings
+from pumalib.settings import Amount, PositiveAmount, Settings, refuse_repeats
 
 StudentName = Literal["logistic", "online", "max_margin"]
 TeacherName = Literal["axis", "dense", "random"]
@@ -18,13 +18,7 @@ MIN_FIT_POINTS = 3
 """Alphas below which no decay is fitted. A choice of ours."""
 
 
-def _refuse_repeats(values: tuple[float | str, ...]) -> tuple[float | str, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError(f"expected each value once, got {list(values)}")
-    return values
-
-
-_Once = [Field(min_length=1), AfterValidator(_refuse_repeats)]
+_Once = [Field(min_length=1), AfterValidator(refuse_repeats)]
 
 
 class LogisticSettings(Settings):

@@ -48,14 +48,9 @@ def compare_scores(first: ScoreTable, second: ScoreTable) -> Correlation:
     rows = np.flatnonzero(first.valid & second.valid)
     if not len(rows):
         raise DataError("expected rows with both scores, got none")
-    one, other = _hardness(first, rows), _hardness(second, rows)
+    one, other = first.hardness[rows], second.hardness[rows]
     pearson, spearman = linear_correlation(one, other), rank_correlation(one, other)
     return Correlation(rows + first.first_row, one, other, pearson, spearman)
-
-
-def _hardness(table: ScoreTable, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    sign = 1 if table.higher_is == "harder" else -1
-    return np.asarray(sign * table.score[rows].astype(np.float64))
 
 
 def draw_scores(

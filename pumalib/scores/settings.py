@@ -268,11 +268,6 @@ def user_module(settings: CustomScoreSettings) -> str:
     return settings.method.partition(":")[0]
 
 
-def counts_passes(settings: AnyScoreSettings) -> bool:
-    """Say whether it is known how often a score passes images through a network: margins count, tracks are planned."""
-    return isinstance(settings, MarginSettings) or not looks_through_a_model(settings)
-
-
 def looks_through_a_model(settings: AnyScoreSettings) -> bool:
     """Say whether a score looks at the pool through a trained model, shard by shard."""
     return not isinstance(settings, TrackedScore | RandomSettings)

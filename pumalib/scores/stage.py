@@ -73,7 +73,7 @@ def score_shard(
     inputs = {"pool": Input(pool_path, pool.fingerprint), role: Input(model_path, trained.fingerprint)}
     origin = maker.origin(settings.model_dump(), inputs)
     facts = {"settings": origin.settings, "shard": shard, "norm": threat_norm, "device": device}
-    key = state_key(**facts, inputs=origin.fingerprints, code=dict(maker.code))
+    key = state_key(**facts, inputs=origin.inputs_seen_from(output), code=dict(maker.code))
     state_file, kept = StateFile(state_place, key), KeptResult(state_place, key, [output])
     if kept.take_back():
         return

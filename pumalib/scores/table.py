@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,12 @@ class ScoreTable:
         """[N] bool where the method says so, else None."""
         return self.columns.get("converged")
 
+    @property
+    def hardness(self) -> NDArray[np.float64]:
+        """[N], higher is harder; nan where a row was not scored."""
+        sign = 1 if self.higher_is == "harder" else -1
+        return np.where(self.valid, sign * self.score.astype(np.float64), np.nan)
+
 
 _ATTRIBUTES = ("higher_is", "unit", "method", "norm", "pool_fingerprint", "model_fingerprint", "first_row")
 
@@ -89,20 +95,19 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
     return {name: int(value) if name == "first_row" else str(value) for name, value in values.items()}
 
 
-def join_scores(shards: Sequence[Path], num_rows: int, pool_fingerprint: str) -> ScoreTable:
+def join_scores(shards: Mapping[Path, ScoreTable], num_rows: int) -> ScoreTable:
     """Join the shards of one score into one table.
 
     Args:
-        shards: files whose row ranges follow each other.
+        shards: tables whose row ranges follow each other, by their files.
         num_rows: rows of the pool.
-        pool_fingerprint: the pool they must belong to.
 
     Raises:
         ArtifactError: a gap, an overlap, or shards of different models or methods.
     """
-    tables = [read_scores(path, pool_fingerprint) for path in shards]
+    paths, tables = list(shards), list(shards.values())
     expected = 0
-    for path, table in zip(shards, tables, strict=True):
+    for path, table in shards.items():
         if table.first_row != expected:
             raise ArtifactError(
                 f"expected a shard that starts at row {expected}, got one that starts at {table.first_row} at {path}; "
@@ -110,7 +115,7 @@ def join_scores(shards: Sequence[Path], num_rows: int, pool_fingerprint: str) ->
             )
         if _kind(table) != _kind(tables[0]):
             raise ArtifactError(
-                f"expected a shard like {shards[0]}, got another model, method or set of columns at {path}; "
+                f"expected a shard like {paths[0]}, got another model, method or set of columns at {path}; "
                 "score the shards again"
             )
         expected += len(table.score)

@@ -10,6 +10,7 @@ from pumalib.data.pool import PoolRows
 from pumalib.errors import ConfigError
 from pumalib.scores.table import HigherIs, ScoreTable
 from pumalib.selection.cuts import Cut, dropped_side
+from pumalib.selection.needed import drops_negative
 from pumalib.selection.policies.question import EpsilonQuestion
 from pumalib.selection.select import Selection, select
 from pumalib.selection.settings import RANDOM, THRESHOLDS, CutSettings, EpsilonSettings, FromMargin
@@ -39,7 +40,7 @@ def prune(
         ConfigError: a side that a threshold does not drop.
     """
     made = [_make_cut(cut, question.tables) for cut in cuts]
-    if isinstance(policy, FromMargin) and policy.negative == "drop":
+    if drops_negative(policy):
         made.append(_cut_negative(policy, question))
     selection = select(len(rows.labels), made, 0.0, seed, labels=rows.labels, source=rows.source)
     return selection, [cut.label for cut in made]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -156,27 +156,6 @@ def scores_read(prune: Iterable[CutSettings], epsilon: EpsilonSettings) -> tuple
     return tuple(sorted(names))
 
 
-def drops_negative(epsilon: EpsilonSettings) -> bool:
-    """Return whether rows of negative epsilon are pruned, after all cuts."""
-    return isinstance(epsilon, FromMargin) and epsilon.negative == "drop"
-
-
 def policy_module(policy: str) -> str:
     """Return the module of an epsilon policy, by convention."""
     return f"pumalib.selection.policies.{policy}"
-
-
-SCORES_MODULE = "pumalib.scores.table"
-INSIDE_MODULE = "pumalib.selection.inside"
-PRUNING_MODULE = "pumalib.selection.pruning"
-
-
-def selection_modules(prune: Sequence[CutSettings], epsilon: EpsilonSettings) -> tuple[str, ...]:
-    """Return the modules that a selection needs beside its stage: a run that reads no score depends on none."""
-    needed = {
-        policy_module(epsilon.policy): True,
-        SCORES_MODULE: bool(scores_read(prune, epsilon)),
-        INSIDE_MODULE: getattr(epsilon, "where", None) is not None,
-        PRUNING_MODULE: bool(prune) or drops_negative(epsilon),
-    }
-    return tuple(module for module, is_needed in needed.items() if is_needed)

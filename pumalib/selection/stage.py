@@ -16,16 +16,9 @@ from pumalib.data.selection import StoredSelection, write_selection
 from pumalib.files.artifacts import content_fingerprint
 from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.selection.drawn import mean_epsilon
+from pumalib.selection.needed import INSIDE_MODULE, PRUNING_MODULE, SCORES_MODULE, prunes
 from pumalib.selection.policies.question import EpsilonQuestion, KeptRows
-from pumalib.selection.settings import (
-    INSIDE_MODULE,
-    PRUNING_MODULE,
-    SCORES_MODULE,
-    EpsilonSettings,
-    SelectionSettings,
-    drops_negative,
-    policy_module,
-)
+from pumalib.selection.settings import EpsilonSettings, SelectionSettings, policy_module
 from pumalib.training.online.settings import OnlineEpsilonSettings
 
 if TYPE_CHECKING:
@@ -99,7 +92,7 @@ def _prune(
     settings: SelectionSettings, question: EpsilonQuestion, rows: PoolRows, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int16], tuple[tuple[str, float], ...], list[str]]:
     """Return the rows kept [K], the reason of each row [N], the cuts with their last values, and warnings."""
-    if not settings.prune and not drops_negative(settings.epsilon):
+    if not prunes(settings.prune, settings.epsilon):
         num_rows = len(rows.labels)
         return np.arange(num_rows, dtype=np.int64), np.full(num_rows, -1, np.int16), (), []
     prune = importlib.import_module(PRUNING_MODULE).prune

@@ -26,7 +26,7 @@ def report_kinds() -> dict[str, type[ReportSettings]]:
     """Return the settings of every kind of report, by kind, in the order of the alphabet.
 
     Raises:
-        TypeError: a module of settings without its one class, or without a module that makes the report.
+        ConfigError: a module of settings without its one class, or without a module that makes the report.
     """
     modules = [each.name for each in iter_modules(settings_of_kinds.__path__)]
     return {kind: _settings_of(kind) for kind in sorted(modules)}
@@ -37,12 +37,12 @@ def _settings_of(kind: str) -> type[ReportSettings]:
     own = [each for each in vars(module).values() if getattr(each, "__module__", None) == module.__name__]
     found = [each for each in own if isinstance(each, type) and issubclass(each, ReportSettings)]
     if len(found) != 1 or get_args(found[0].model_fields["kind"].annotation) != (kind,):
-        raise TypeError(f'expected one class of ReportSettings, its kind Literal["{kind}"], in {module.__name__}')
+        raise ConfigError(f'expected one class of ReportSettings, its kind Literal["{kind}"], in {module.__name__}')
     missing = sorted(found[0].__abstractmethods__)
     if missing:
-        raise TypeError(f"expected check and needs of {found[0].__name__}, got one without {' and '.join(missing)}")
+        raise ConfigError(f"expected check and needs of {found[0].__name__}, got one without {' and '.join(missing)}")
     if find_spec(f"{KINDS}.{kind}") is None:
-        raise TypeError(f"expected a module {KINDS}.{kind}, which makes the reports of this kind, got none")
+        raise ConfigError(f"expected a module {KINDS}.{kind}, which makes the reports of this kind, got none")
     return found[0]
 
 

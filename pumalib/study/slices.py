@@ -21,7 +21,8 @@ from pumalib.scores.settings import (
     score_module,
     user_module,
 )
-from pumalib.selection.settings import SelectionSettings, selection_modules
+from pumalib.selection.needed import selection_modules
+from pumalib.selection.settings import SelectionSettings
 from pumalib.study.study import Run, Study
 from pumalib.synthesis.settings import synthetic_module
 from pumalib.tracks.passes import passes_of

@@ -231,7 +231,7 @@ class Study:
 
 
 def parse_study(raw: Mapping[str, Any], origin: str = "config") -> Study:
-    """Parse a study; its names and files are checked by `config_checks.check_study`.
+    """Parse a study; its names and files are checked by `checks.check_study`.
 
     Args:
         raw: the mapping a config file holds.

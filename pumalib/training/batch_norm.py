@@ -30,18 +30,6 @@ def unrecorded_statistics(model: nn.Module) -> Iterator[None]:
             layer.track_running_stats = True
 
 
-@contextmanager
-def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model in eval mode inside; every module is in its own mode again afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
 def set_momentum(model: nn.Module, is_first_step: bool) -> None:
     """Let the first step overwrite the running statistics, and later steps move them by 1 % (Wang et al. 2023)."""
     for layer in model.modules():

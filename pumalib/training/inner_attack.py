@@ -18,9 +18,9 @@ from pumalib.attacks.gradient_ascent import ascend
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import start_in_ball
 from pumalib.attacks.threat_settings import Norm
-from pumalib.models.checks import frozen_parameters
+from pumalib.models.checks import frozen_parameters, in_eval_mode
 from pumalib.models.folding import Folding
-from pumalib.training.batch_norm import in_eval_mode, unrecorded_statistics
+from pumalib.training.batch_norm import unrecorded_statistics
 from pumalib.training.settings import AttackedRecipeSettings, RecipeSettings
 
 _STEP_SHARE = 2 / 8

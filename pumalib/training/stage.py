@@ -42,8 +42,8 @@ def train_run(task: TrainingTask, device: str, maker: Maker = NOBODY, ranks: Ran
     pool = open_pool(task.paths.pool)
     selection = read_selection(task.paths.selection, pool.fingerprint)
     origin = maker.origin(_resolved(task), _inputs(task, pool, selection))
-    facts = {**origin.settings, "inputs": origin.fingerprints, "device": device, "code": dict(maker.code)}
-    key = state_key(**facts)
+    facts = {**origin.settings, "device": device, "code": dict(maker.code)}
+    key = state_key(**facts, inputs=origin.inputs_seen_from(task.paths.model))
     state_file, kept = StateFile(task.state_place, key, ranks), KeptResult(task.state_place, key, task.paths.outputs)
     (is_kept,) = ranks.any(ranks.is_first and kept.take_back())
     if is_kept:

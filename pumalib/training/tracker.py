@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.errors import DataError
+from pumalib.models.checks import in_eval_mode
 from pumalib.models.inputs import to_model_input
 from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.tracks.file import BOOLEAN, Quantity, Track, Visits
 from pumalib.tracks.passes import Kind, epochs_of, kind_of, options_of, passes_of
 from pumalib.tracks.settings import PassSettings, quantity_module
-from pumalib.training.batch_norm import in_eval_mode
 from pumalib.training.images import augment
 from pumalib.training.inner_attack import plain_attack
 from pumalib.training.recipe import Recipe

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from pumalib.cli.main import main
+from pumalib.files.digests import seal
 from pumalib.inspection.inspection import QUANTILES, distribution
 from pumalib.reporting.terminal import text_histogram
 
@@ -138,6 +140,44 @@ def test_without_its_pool_a_score_table_is_told_with_a_note(
     assert "expected results/small/synthetic/digits+20/seed0.h5, a source of the pool" in told["notes"][0]
     assert told["facts"]["rows"] == 120
     assert "hardest rows" not in told["tables"]
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "other"),
+    [
+        ("scores/margin/seed0.h5", "pools/digits+20/seed0.h5", "pools/digits+real/seed0.h5"),
+        ("selections/puma/seed0.h5", "pools/digits+20/seed0.h5", "pools/digits+real/seed0.h5"),
+        ("models/trades/seed0/track.h5", "pools/digits+20/seed0.h5", "pools/digits+real/seed0.h5"),
+    ],
+)
+def test_a_pool_of_other_rows_in_its_place_is_not_taken_for_the_pool_of_a_file(
+    copied_study: Path, capsys: Capture, file: str, source: str, other: str
+) -> None:
+    shutil.copyfile(copied_study / other, copied_study / source)
+    told = inspected(capsys, copied_study / file)
+    assert "expected the pool with fingerprint" in told["notes"][0]
+    assert "hardest rows" not in told["tables"]
+    assert main(["show", str(copied_study / file), "--out", "rows.png"]) == 1
+    assert "expected the pool with fingerprint" in capsys.readouterr().err
+
+
+def test_images_of_another_split_are_not_taken_for_those_of_an_attack_table(
+    copied_study: Path, capsys: Capture
+) -> None:
+    with h5py.File(copied_study / "datasets/digits/seed0.h5", "r+") as file:
+        file["test"].attrs["fingerprint"] = "0" * 64
+    seal(copied_study / "datasets/digits/seed0.h5")
+    told = inspected(capsys, copied_study / "attacks/puma/seed0/cw.h5")
+    assert "expected the dataset with fingerprint" in told["notes"][0]
+
+
+def test_table_without_study_or_with_an_empty_value_is_told(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "no-study.csv").write_text("run,seed,attack,metric,value\na,0,cw,robust_accuracy,0.5\n")
+    assert inspected(capsys, tmp_path / "no-study.csv")["facts"]["lines"] == 1
+    names = "study,run,seed,attack,metric,value"
+    (tmp_path / "empty.csv").write_text(f"{names}\ns,a,0,cw,robust_accuracy,\ns,a,1,cw,robust_accuracy,0.5\n")
+    told = inspected(capsys, tmp_path / "empty.csv")
+    assert told["tables"]["accuracy by run, over seeds"][0]["mean (%)"] is None
 
 
 def test_a_terminal_without_unicode_gets_ascii(in_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

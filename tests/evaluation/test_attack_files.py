@@ -1,6 +1,7 @@
 """Attack tables on disk: the stage stores what evaluate finds, and readers refuse anything else."""
 
 import json
+import os
 
 import h5py
 import numpy as np
@@ -17,6 +18,8 @@ from pumalib.evaluation.stage import attack_model
 from pumalib.evaluation.table import read_attack
 from pumalib.files.artifacts import create_artifact
 from pumalib.files.digests import seal
+from pumalib.files.origin import Maker
+from pumalib.jobs.states import StatePlace
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained, save_trained
@@ -49,6 +52,16 @@ def attack(study, settings, output="attack.h5", **changes):
     options = {"dataset": study / "data.h5", "model_path": study / "model", "seed": 3, "device": "cpu", **changes}
     attack_model(settings, THREAT, output=study / output, **options)
     return study / output
+
+
+def test_a_kept_table_is_taken_back_only_for_a_model_in_the_same_place(study):
+    settings = CwPgdSettings(method="cw_pgd", steps=1)
+    place = StatePlace(study / "attack.state")
+    attack(study, settings, state_place=place, maker=Maker({}, study))
+    os.rename(study / "model", study / "renamed")
+    attack(study, settings, state_place=place, maker=Maker({}, study), model_path=study / "renamed")
+    with h5py.File(study / "attack.h5") as file:
+        assert json.loads(file.attrs["inputs"])["model"]["path"] == "renamed"
 
 
 def test_the_stage_stores_what_evaluate_finds(study):

@@ -268,3 +268,23 @@ def test_versions_name_the_libraries_a_number_depends_on() -> None:
     versions = library_versions()
     assert {"torch", "numpy", "h5py", "pumalib"} <= set(versions)
     assert versions["numpy"] == __import__("numpy").__version__
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pumalib\npumalib.f(1)\n",
+        "import pumalib as puma\npuma.f(1)\n",
+        "import typing\nif typing.TYPE_CHECKING:\n    import alone\nelse:\n    from pumalib import f\n",
+    ],
+)
+def test_face_is_followed_in_each_way_to_take_a_name_from_it(package: Path, text: str) -> None:
+    (package / "mine.py").write_text(text, encoding="utf-8")
+    (package / "script.py").write_text("X = 1\n", encoding="utf-8")
+    assert "pumalib.first" in fingerprint(package, "mine")
+
+
+def test_names_like_those_of_the_face_on_other_objects_are_not_followed(package: Path) -> None:
+    (package / "mine.py").write_text("import pumalib\nmodel = object()\nmodel.f()\n", encoding="utf-8")
+    (package / "script.py").write_text("X = 1\n", encoding="utf-8")
+    assert "pumalib.first" not in fingerprint(package, "mine")

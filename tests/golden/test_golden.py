@@ -1,6 +1,5 @@
 from collections.abc import Iterator
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,5 +76,7 @@ def test_one_image_may_fall_into_another_class_where_the_tolerance_has_images() 
     assert len(compare(found, expected, {"*": Tolerance(0.0, 0)})) == 1
 
 
-def test_files_that_were_not_made_are_not_missed(tmp_path: Path) -> None:
-    assert not compare({}, read_numbers(NUMBERS)[0])
+def test_files_that_were_not_made_are_not_missed() -> None:
+    expected = read_numbers(NUMBERS)[0]
+    name = next(iter(expected))
+    assert not compare({name: expected[name]}, expected)

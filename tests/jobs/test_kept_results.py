@@ -1,8 +1,11 @@
 import json
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from pumalib.errors import ResourceError
 from pumalib.jobs.kept import KeptResult
 from pumalib.jobs.kept_record import seconds_of_work
 from pumalib.jobs.states import StatePlace
@@ -102,3 +105,31 @@ def test_seconds_of_a_result_taken_back_are_those_of_the_work(place: StatePlace)
     assert seconds_of_work(benchmark) == 12.5
     do_the_work(place)
     assert seconds_of_work(benchmark) is None
+
+
+@pytest.mark.parametrize("parts", [("models", "benchmarks", "seed0"), ("attacks", "benchmarks", "seed0", "models")])
+def test_seconds_of_a_run_called_benchmarks_are_found(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    results = tmp_path / "benchmarks/results/benchmarks"
+    work = StatePlace(results.joinpath("work", *parts).with_suffix(".state"))
+    do_the_work(work)
+    assert KeptResult(work, "key", outputs_of(work)).take_back()
+    assert seconds_of_work(results.joinpath("benchmarks", *parts).with_suffix(".tsv")) is not None
+
+
+def test_disk_without_room_for_the_record_keeps_nothing_and_the_job_goes_on(
+    place: StatePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise ResourceError("expected room")
+
+    monkeypatch.setattr("pumalib.jobs.kept.write_text", refuse)
+    do_the_work(place)
+    assert not place.path.with_suffix(".kept").exists()
+    assert outputs_of(place)[0].read_bytes() == b"weights"
+
+
+def test_seconds_count_from_the_start_of_the_process(place: StatePlace) -> None:
+    before = time.time()
+    do_the_work(place)
+    record = json.loads((place.path.with_suffix(".kept") / "record.json").read_text())
+    assert record["seconds"] >= before - psutil.Process().create_time()

@@ -11,7 +11,6 @@ from pumalib.models.settings import (
     architecture_module,
     architecture_origin,
     check_architecture,
-    wide_resnet_size,
 )
 
 BUILT_IN_MODULES = {
@@ -92,10 +91,6 @@ def test_foreign_architectures_name_the_module_that_defines_them():
 def test_unknown_architecture_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError, match='did you mean "preactresnet-18"'):
         architecture_module("preact-resnet18")
-
-
-def test_size_of_a_wide_resnet_is_read_from_its_name():
-    assert wide_resnet_size("wrn-70-16") == (70, 16)
 
 
 def test_checking_a_built_in_architecture_does_not_import_torch():

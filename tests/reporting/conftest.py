@@ -68,7 +68,7 @@ def is_drawn_well() -> Callable[[FigurePaths], None]:
         root = ElementTree.parse(paths.svg).getroot()
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert len(root.findall(".//{http://www.w3.org/2000/svg}path")) > 5
-        assert not [path for path in paths.png.parent.iterdir() if path.suffix == ".tmp"]
+        assert not [path for path in paths.png.parent.iterdir() if path.suffix == ".part"]
 
     return check
 

@@ -127,11 +127,15 @@ def test_a_damaged_table_is_refused(tmp_path: Path, damage: Callable[[h5py.File]
         read_scores(path)
 
 
+def read(paths: list[Path]) -> dict[Path, ScoreTable]:
+    return {path: read_scores(path, "the pool") for path in paths}
+
+
 @pytest.mark.parametrize("sizes", [[6], [1, 5], [2, 2, 2], [3, 0, 3]])
 def test_joined_shards_are_the_whole_table(tmp_path: Path, sizes: list[int]) -> None:
     firsts = np.cumsum([0, *sizes[:-1]]).tolist()
     paths = written(tmp_path, *(a_table(first, count) for first, count in zip(firsts, sizes, strict=True)))
-    assert are_alike(join_scores(paths, 6, "the pool"), a_table())
+    assert are_alike(join_scores(read(paths), 6), a_table())
 
 
 @pytest.mark.parametrize(
@@ -154,4 +158,4 @@ def test_joined_shards_are_the_whole_table(tmp_path: Path, sizes: list[int]) -> 
 )
 def test_shards_that_do_not_make_a_whole_are_refused(tmp_path: Path, tables: list[ScoreTable], message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
-        join_scores(written(tmp_path, *tables), 6, "the pool")
+        join_scores(read(written(tmp_path, *tables)), 6)

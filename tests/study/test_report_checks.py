@@ -129,3 +129,10 @@ def test_all_that_a_run_stands_on_is_found_through_scores_and_their_models(
     assert models == [("puma", 1), ("trades", 1)]
     assert scores == [("second", 1), ("margin", 1)]
     assert read_study.behind_run("trades", 0) == ([], [])
+
+
+def test_a_run_that_drops_negative_epsilons_alone_prunes(
+    read: Callable[[dict[str, Any]], Study], study: dict[str, Any]
+) -> None:
+    study["runs"]["dropping"] = {"epsilon": {"policy": "margin", "score": "margin", "negative": "drop"}}
+    assert read({"kind": "pruned_rows", "run": "dropping"}).settings.reports["r"].run == "dropping"

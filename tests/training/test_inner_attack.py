@@ -15,17 +15,6 @@ Maker = Callable[..., nn.Module]
 EPSILONS = st.lists(st.one_of(st.just(0.0), st.floats(-0.625, 0.625, width=32)), min_size=1, max_size=6)
 
 
-@pytest.fixture
-def small_net() -> Maker:
-    """Return a maker of a small network of [B, 1, 2, 3] images with a normalisation layer, weights from a seed."""
-
-    def make(seed: int = 0) -> nn.Module:
-        torch.manual_seed(seed)
-        return nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)).train()
-
-    return make
-
-
 def a_net(seed: int = 0, num_classes: int = 3) -> nn.Module:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, num_classes)).train()

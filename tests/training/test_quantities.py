@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.errors import DataError
+from pumalib.models.checks import in_eval_mode
 from pumalib.tracks.settings import GradientNorm
-from pumalib.training.batch_norm import in_eval_mode
 from pumalib.training.quantities import aign, correct, el2n, grand, loss
 from pumalib.training.seen_batch import SeenBatch
 

@@ -20,17 +20,6 @@ SETTINGS = {trades: TradesSettings(beta=BETA), pgd_at: PgdAtSettings(), natural:
 Maker = Callable[..., nn.Module]
 
 
-@pytest.fixture
-def small_net() -> Maker:
-    """Return a maker of a small network of [B, 1, 2, 3] images with a normalisation layer, weights from a seed."""
-
-    def make(seed: int = 0) -> nn.Module:
-        torch.manual_seed(seed)
-        return nn.Sequential(nn.Flatten(), nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)).train()
-
-    return make
-
-
 def a_step(model: nn.Module, images: Tensor, labels: Tensor, epsilons: Tensor, num_steps: int = 3) -> Step:
     attack = InnerAttack("linf", num_steps)
     return Step(model, images, labels, epsilons, attack, torch.Generator().manual_seed(7), SMOOTHING)

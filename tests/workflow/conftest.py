@@ -40,7 +40,8 @@ class Checkout:
     @property
     def environment(self) -> dict[str, str]:
         return {
-            **os.environ,
+            # Without the variables of `make test ARGS=...`, which would reach the makes that tests call.
+            **{name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
             "PYTHONPATH": str(self.folder),
             "PUMA_CHECK_CLOSURE": "1",
             "XDG_CACHE_HOME": str(self.folder / ".cache"),

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.data.datasets import read_class_names
+from pumalib.data.datasets import read_class_names, split_fingerprint
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.evaluation.table import StoredAttack, read_attack
-from pumalib.files.artifacts import open_artifact, read_array
+from pumalib.files.artifacts import expect_fingerprint, open_artifact, read_array
 from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pixels import map_images
 from pumalib.inspection.samples import Samples, extremes
@@ -65,10 +65,13 @@ def samples(header: Header) -> Samples:
 
 
 def _dataset(header: Header, split: str) -> Path:
+    recorded = header.inputs["dataset"].fingerprint
     if header.version > 1:
-        return input_path(header, "dataset")
+        path = input_path(header, "dataset")
+        expect_fingerprint(split_fingerprint(path, split), recorded, "dataset", path)
+        return path
     place = place_of(header.path)
-    return find_dataset(place.folder, header.inputs["dataset"].fingerprint, split, place.seed)
+    return find_dataset(place.folder, recorded, split, place.seed)
 
 
 def _hardness(

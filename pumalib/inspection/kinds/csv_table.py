@@ -12,7 +12,7 @@ from pumalib.errors import ArtifactError
 from pumalib.files.tables import read_table
 from pumalib.inspection.inspection import Distribution, Inspection, Table, distribution
 
-_RESULTS = {"run", "seed", "attack", "metric", "value"}
+_RESULTS = {"study", "run", "seed", "attack", "metric", "value"}
 _MOST_NAMED = 8
 
 
@@ -24,9 +24,12 @@ def inspect_csv(path: Path) -> Inspection:
     """
     header, lines = _read(path)
     columns = {name: [line[index] for line in lines] for index, name in enumerate(header)}
-    if set(columns) >= _RESULTS and _numbers(columns["value"]) is not None:
+    values = _numbers(columns.get("value", [""]))
+    if set(columns) >= _RESULTS and values is not None:
         facts = {"runs": len(set(columns["run"])), "seeds": sorted(set(columns["seed"])), "lines": len(lines)}
-        return Inspection(f"the results of study {columns['study'][0]}, one line a number", facts, (_by_run(columns),))
+        return Inspection(
+            f"the results of study {columns['study'][0]}, one line a number", facts, (_by_run(columns, values),)
+        )
     tables, spread = _columns(columns)
     return Inspection(f"a table of {len(lines)} lines", {"lines": len(lines)}, tables, spread)
 
@@ -42,17 +45,18 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, lines
 
 
-def _by_run(columns: dict[str, list[str]]) -> Table:
+def _by_run(columns: dict[str, list[str]], values: list[float]) -> Table:
     """Return mean and standard deviation over seeds of each run and metric, in per cent."""
     groups: dict[tuple[str, str, str], list[float]] = {}
-    for run, attack, metric, value in zip(*(columns[key] for key in ("run", "attack", "metric", "value")), strict=True):
-        groups.setdefault((run, metric.replace("_", " "), attack), []).append(100 * float(value))
-    rows = [
-        (*names, mean(values), stdev(values) if len(values) > 1 else None, len(values))
-        for names, values in groups.items()
-    ]
+    for run, attack, metric, value in zip(*(columns[key] for key in ("run", "attack", "metric")), values, strict=True):
+        groups.setdefault((run, metric.replace("_", " "), attack), []).append(100 * value)
+    rows = [(*names, mean(group), _deviation(group), len(group)) for names, group in groups.items()]
     names = ("run", "metric", "attack", "mean (%)", "deviation (%)", "seeds")
     return Table("accuracy by run, over seeds", names, tuple(rows))
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
 
 def _columns(columns: dict[str, list[str]]) -> tuple[tuple[Table, ...], tuple[Distribution, ...]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
-
 from pumalib.data.pool import open_pool
 from pumalib.inspection.inspection import Inspection, class_counts
 from pumalib.inspection.pixels import pixel_distribution
@@ -21,12 +19,11 @@ def describe(header: Header, count: int) -> Inspection:
         f"{part['path']} ({part['group']}, {part['rows']} rows)" for part in json.loads(header.attributes["sources"])
     ]
     facts = {"image_shape": list(pool.image_shape), "stands_in": sources}
-    evenly = np.unique(np.linspace(0, len(pool) - 1, min(1000, len(pool))).astype(np.int64))
     return Inspection(
         f"a pool of {len(pool)} training candidates",
         facts,
         (class_counts("rows by class and source", rows.labels, rows.groups, rows.class_names),),
-        (pixel_distribution(pool.images[evenly]),),
+        (pixel_distribution(pool.images),),
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pools import pool_of, rows_of
@@ -51,7 +49,6 @@ def _with_scores(pool: Samples, table: ScoreTable) -> Samples:
     """Put the scores beside the rows of the pool, or of the part of it that a shard is about."""
     part = slice(table.first_row, table.first_row + len(table.score))
     images, first = pool.images, table.first_row
-    sign = 1 if table.higher_is == "harder" else -1
     return replace(
         pool,
         rows=pool.rows[part],
@@ -60,7 +57,7 @@ def _with_scores(pool: Samples, table: ScoreTable) -> Samples:
         images=lambda positions: images(positions + first),
         predictions={name: table.columns[name] for name in ("prediction",) if name in table.columns},
         values={"margin" if table.norm else "score": table.score},
-        hardness=np.where(table.valid, sign * table.score.astype(np.float64), np.nan),
+        hardness=table.hardness,
     )
 
 

@@ -68,8 +68,7 @@ def _first_score(header: Header) -> tuple[dict[str, NDArray[Any]], NDArray[np.fl
             raise ArtifactError(link.problem)
         name = link.role.removeprefix("score ")
         table = read_scores(link.path, str(header.attributes["pool_fingerprint"]))
-        sign = 1 if table.higher_is == "harder" else -1
-        return {name: table.score}, np.where(table.valid, sign * table.score.astype(np.float64), np.nan)
+        return {name: table.score}, table.hardness
     return {}, None
 
 

@@ -34,7 +34,7 @@ def learn(settings: RobustFeaturesSettings, inputs: LearningInputs, on_step: OnS
 
     Args:
         settings: of the method.
-        inputs: what it draws from; its `model` is the robust one.
+        inputs: what it draws from; its `model_path` is that of the robust one.
         on_step: called after each batch, with the rows done so far.
 
     Returns:

@@ -19,13 +19,14 @@ from pumalib.reporting.kinds.cost_passes import (
     UNKNOWN,
     Passes,
     attack_steps,
+    counts_passes,
     margin_passes,
     tracking_passes,
     training_passes,
 )
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.cost import EVALUATION, SCORE, CostPart, CostSettings
-from pumalib.scores.settings import ScoreSettings, counts_passes, looks_through_a_model
+from pumalib.scores.settings import ScoreSettings, looks_through_a_model
 from pumalib.scores.table import read_scores
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.length import num_draws

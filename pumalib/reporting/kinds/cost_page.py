@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from pumalib.reporting.colours import BASELINE_DASHES
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure
 from pumalib.reporting.files import markdown_table
+from pumalib.reporting.kinds.cost_passes import counts_passes
 from pumalib.reporting.settings.cost import (
     EVALUATION,
     LEARNED_POOL,
@@ -23,7 +24,7 @@ from pumalib.reporting.settings.cost import (
     CostSettings,
 )
 from pumalib.reporting.statistics import spread
-from pumalib.scores.settings import ScoreSettings, counts_passes
+from pumalib.scores.settings import ScoreSettings
 
 WHOLE = "whole"
 """The part that is the sum of all but the evaluation."""

@@ -41,7 +41,7 @@ def count_copies(synthetic: NDArray[np.float32], held_out: NDArray[np.float32]) 
 
     Args:
         synthetic: Distance of each synthetic row to its nearest train row, float32 [M], L2, pixel scale.
-        held_out: The same for validation or test rows, float32 [N].
+        held_out: The same for test rows, float32 [N].
 
     Raises:
         DataError: If either is empty, negative or not finite.
@@ -61,15 +61,13 @@ def distance_quantiles(synthetic: NDArray[np.float32], held_out: NDArray[np.floa
     return pd.DataFrame({"quantile": QUANTILES, **values})
 
 
-def draw_nearest_neighbours(
-    synthetic: NDArray[np.float32], held_out: NDArray[np.float32], held_out_name: str = "test"
-) -> Figure:
+def draw_nearest_neighbours(synthetic: NDArray[np.float32], held_out: NDArray[np.float32]) -> Figure:
     """Draw both histograms of distances as shares, with a line at the 1 % quantile of held-out rows."""
     counts = count_copies(synthetic, held_out)
     groups = {"held_out": held_out, "synthetic": synthetic}
     table = binned(groups, shared_edges(groups.values(), [counts.near_distance]))
     names = {
-        "held_out": f"{len(held_out)} {held_out_name} rows",
+        "held_out": f"{len(held_out)} test rows",
         "synthetic": f"{len(synthetic)} synthetic rows",
     }
     with figure_style():
@@ -80,7 +78,7 @@ def draw_nearest_neighbours(
             color="#404040",
             linestyle=(0, (1, 1.5)),
             linewidth=0.9,
-            label=f"1 % quantile of {held_out_name} rows",
+            label="1 % quantile of test rows",
         )
         axes.set_xlabel("L2 distance to the nearest train image (pixel scale)")
         axes.margins(x=0)
@@ -88,23 +86,21 @@ def draw_nearest_neighbours(
     return figure
 
 
-def nearest_neighbours_caption(
-    synthetic: NDArray[np.float32], held_out: NDArray[np.float32], held_out_name: str = "test"
-) -> str:
+def nearest_neighbours_caption(synthetic: NDArray[np.float32], held_out: NDArray[np.float32]) -> str:
     """Return the share of suspiciously near synthetic rows and the number of exact copies."""
     counts = count_copies(synthetic, held_out)
     share = 100 * counts.num_nearer / len(synthetic)
     return "\n\n".join(
         [
             f"L2 distance (pixel scale) to the nearest real train image, of {len(synthetic)} synthetic rows "
-            f"and of {len(held_out)} {held_out_name} rows, which the generator never saw. The drawn range "
+            f"and of {len(held_out)} test rows, which the generator never saw. The drawn range "
             "leaves out at most half a per cent of either at each end.",
-            f"Synthetic rows nearer than the 1 % quantile of {held_out_name} rows "
+            f"Synthetic rows nearer than the 1 % quantile of test rows "
             f"({counts.near_distance:.4g}): {counts.num_nearer} ({share:.2f} %). About 1 % is what a "
             "generator that samples as the data do would give; much more means that it repeats train "
             "images, or that its images are smoother than real ones.",
             f"Exact copies of a train image (distance 0): {counts.num_copies} synthetic rows, "
-            f"{counts.num_held_out_copies} {held_out_name} rows.",
+            f"{counts.num_held_out_copies} test rows.",
         ]
     )
 
@@ -124,13 +120,11 @@ def make(settings: NearestNeighboursSettings, *, pool: Path, dataset: Path) -> R
     return neighbours_parts(synthetic, held_out)
 
 
-def neighbours_parts(
-    synthetic: NDArray[np.float32], held_out: NDArray[np.float32], held_out_name: str = "test"
-) -> ReportParts:
+def neighbours_parts(synthetic: NDArray[np.float32], held_out: NDArray[np.float32]) -> ReportParts:
     """Return the figure of both, their quantiles and the caption; arguments as in `count_copies`."""
     return ReportParts(
         distance_quantiles(synthetic, held_out),
-        draw_nearest_neighbours(synthetic, held_out, held_out_name),
+        draw_nearest_neighbours(synthetic, held_out),
         "Distances to the nearest train image",
-        nearest_neighbours_caption(synthetic, held_out, held_out_name),
+        nearest_neighbours_caption(synthetic, held_out),
     )

@@ -36,9 +36,8 @@ def height_at(clean: float, frontier: pd.DataFrame) -> float:
 def frontier_distances(points: pd.DataFrame, frontiers: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """Return the vertical distance of each run that is on no frontier to each frontier, paired by seed.
 
-    For each seed the run is held against the line through the points of that seed of the frontier's undominated runs.
-    Intervals are Student t,
-    corrected for the number of rows of this table (Bonferroni).
+    For each seed, the run is compared with the line through that seed's points of the undominated runs. Intervals are
+    Student t, corrected for the number of rows of this table (Bonferroni).
 
     Args:
         points: Of `trade_off_points`.

@@ -11,6 +11,7 @@ from pumalib.reporting.needs import drawn_seed
 from pumalib.reporting.report_settings import Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
+from pumalib.selection.needed import prunes
 from pumalib.settings import Name
 
 
@@ -30,7 +31,8 @@ class PrunedRowsSettings(ReportSettings):
 
     def check(self, study: StudyView, where: str) -> None:
         """Refuse a run that prunes nothing."""
-        if not study.runs[self.run].prune:
+        run = study.runs[self.run]
+        if not prunes(run.prune, run.epsilon):
             raise ConfigError(f"expected a run that prunes, got {self.run} at {where}.run")
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:

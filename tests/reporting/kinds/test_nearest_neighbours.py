@@ -37,9 +37,9 @@ def test_quantiles_of_a_ramp_are_read_off_it() -> None:
 
 
 def test_caption_says_shares_and_copies() -> None:
-    caption = nearest_neighbours_caption(SYNTHETIC, HELD_OUT, "validation")
+    caption = nearest_neighbours_caption(SYNTHETIC, HELD_OUT)
     assert "3 (37.50 %)" in caption
-    assert "2 synthetic rows, 0 validation rows" in caption
+    assert "2 synthetic rows, 0 test rows" in caption
 
 
 @pytest.mark.parametrize("bad", [[], [np.nan, 1.0], [-1.0]])
