@@ -5,7 +5,7 @@ REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-autoattack test-report bench bench-gpu docs check format schema reruns pictures lock clean
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-autoattack test-report bench bench-gpu docs check format schema reruns keys pictures lock clean
 
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -93,6 +93,10 @@ schema: $(STAMP)
 # Which rules rerun when a module changes, read off their fingerprints.
 reruns: $(STAMP)
 	$(BIN)/python -m pumalib.study.reruns > docs/reruns.md
+
+# Every key of a study, read off the settings.
+keys: $(STAMP)
+	$(BIN)/python -m pumalib.study.keys > docs/keys.md
 
 # The pictures of docs/architecture.md, drawn off the code.
 pictures: $(STAMP)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pumalib.settings import NAME_PATTERN, nearest
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9+._=-]*$"
+"""Of names that can stand in a path."""
 
 Location = tuple[str | int, ...]
 _KEY = "[key]"
@@ -37,12 +39,21 @@ def describe(error: ValidationError, model: type[BaseModel], prefix: Location, o
         origin: name of the file.
     """
     details = error.errors(include_url=False)
-    first = min(details, key=lambda item: item["type"] != "extra_forbidden")
-    path, models = _walk(first["loc"], model)
-    others = len(details) - 1
-    more = f" (and {others} more problem{'s' if others > 1 else ''})" if others else ""
-    where = _spell((*prefix, *path, *_tag_key(first))) or "the top"
-    return f"{_sentence(first, path, models)} at {where} ({origin}){more}"
+    first, *others = sorted(details, key=lambda item: item["type"] != "extra_forbidden")
+    told = [_told(item, model, prefix) for item in others[:_NUM_TOLD]]
+    count = f"and {len(others)} more problem{'s' if len(others) > 1 else ''}: "
+    more = f" ({count}{'; '.join(told)})" if others else ""
+    return f"{_told(first, model, prefix)} ({origin}){more}"
+
+
+_NUM_TOLD = 3
+"""Problems beside the first that a message tells."""
+
+
+def _told(item: ErrorDetails, model: type[BaseModel], prefix: Location) -> str:
+    path, models = _walk(item["loc"], model)
+    where = _spell((*prefix, *path, *_tag_key(item))) or "the top"
+    return f"{_sentence(item, path, models)} at {where}"
 
 
 def _sentence(item: ErrorDetails, path: Location, models: list[type[BaseModel]]) -> str:
@@ -172,3 +183,12 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _has_tag(model: type[BaseModel], tag: str) -> bool:
     return any(tag in typing.get_args(field.annotation) for field in model.model_fields.values())
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a hint such as ``; did you mean "trades"?`` or, with no near name, the valid ones."""
+    candidates = [str(candidate) for candidate in names]
+    close = difflib.get_close_matches(str(name), candidates, n=1, cutoff=0.5)
+    if close:
+        return f'; did you mean "{close[0]}"?'
+    return f"; valid: {', '.join(sorted(candidates))}" if candidates else ""

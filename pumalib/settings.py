@@ -2,28 +2,66 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from fractions import Fraction
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9+._=-]*$"
+from pumalib.errors import ConfigError
+from pumalib.setting_errors import NAME_PATTERN, describe
+
 _FRACTION = re.compile(r"^\s*[+-]?\d+(\.\d+)?\s*/\s*\d+(\.\d+)?\s*$")
 
 
-class Settings(BaseModel):
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # which pydantic does not name in public
+
+
+class _SettingsClass(ModelMetaclass):
+    """Tells Python code that makes settings by their class in one sentence where they are refused."""
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:  # noqa: N805 a class of classes
+        """Make settings.
+
+        Raises:
+            ConfigError: they are refused.
+        """
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            model = cast(type[BaseModel], cls)
+            raise ConfigError(describe(error, model, (), model.__name__)) from None
+
+
+_LARGEST = 2**63 - 1
+
+
+class Settings(BaseModel, metaclass=_SettingsClass):
     """A frozen, strict group of settings: unknown keys, wrong types, NaN and infinity are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_booleans(cls, values: Any) -> Any:
-        """Refuse `epochs: yes`, which YAML reads as true and Python as 1."""
+    def _refuse_odd_numbers(cls, values: Any) -> Any:
+        """Refuse `epochs: yes`, which YAML reads as true and Python as 1, and numbers that no file holds."""
         for key, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                raise ValueError(
+                    f"expected a number of at most {_LARGEST} for {key}, got one of {len(str(abs(value)))} digits"
+                )
             is_boolean = any(isinstance(item, bool) for item in (value if isinstance(value, list) else [value]))
             if is_boolean and key in cls.model_fields and bool not in _types_in(cls.model_fields[key].annotation):
                 raise ValueError(f"expected another value than true or false for {key}, got {value}")
@@ -55,10 +93,21 @@ _AMOUNT_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": _F
 Amount = Annotated[float, BeforeValidator(_parse_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
 """An amount on the pixel scale [0, 1]: a number, or a fraction such as "8/255"."""
 
+
+class PixelScale:
+    """Marks an amount that perturbs a pixel, so that nothing can be farther than white is from black."""
+
+
 PositiveAmount = Annotated[
     float, Field(gt=0, allow_inf_nan=False), BeforeValidator(_parse_amount), WithJsonSchema(_AMOUNT_SCHEMA)
 ]
 """An amount above 0."""
+
+PixelAmount = Annotated[PositiveAmount, PixelScale()]
+"""A distance between images above 0, on the pixel scale [0, 1]; `study.check_amounts` holds it to what can be."""
+
+PixelAmountOrZero = Annotated[Amount, Field(ge=0), PixelScale()]
+"""The same, or 0."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 """A name that can stand in a path: at most 100 letters, digits and + . _ = -, beginning with a letter or digit."""
@@ -67,6 +116,8 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 def _refuse_repeated_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise ValueError(f"expected distinct seeds of at least 0, got {list(seeds)}")
+    if max(seeds) > _LARGEST:
+        raise ValueError(f"expected seeds of at most {_LARGEST}, which files hold, got {max(seeds)}")
     return seeds
 
 
@@ -105,12 +156,3 @@ def members(union: Any) -> tuple[type[Settings], ...]:
 def by_kind(union: Any, key: str) -> dict[str, type[Settings]]:
     """Return the classes of a union by the names that `key` may have in them; one without names is left out."""
     return {str(name): each for each in members(union) for name in get_args(each.model_fields[key].annotation)}
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return a hint such as ``; did you mean "trades"?`` or, with no near name, the valid ones."""
-    candidates = [str(candidate) for candidate in names]
-    close = difflib.get_close_matches(str(name), candidates, n=1, cutoff=0.5)
-    if close:
-        return f'; did you mean "{close[0]}"?'
-    return f"; valid: {', '.join(sorted(candidates))}" if candidates else ""

@@ -19,6 +19,7 @@ rule attack:
     params:
         settings=lambda w: slices.attack_settings(study, w.attack),
         threat=study.settings.threat.model_dump(),
+        architecture=lambda w: slices.architecture_of(study, w.run),
         threads=THREADS,
         code=lambda w: code_of("attack.py", *slices.attack_code(study, w.run, w.attack)),
     message:

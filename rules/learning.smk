@@ -23,6 +23,9 @@ rule learn_dataset:
     params:
         settings=lambda w: study.settings.pools[w.pool].learned.model_dump(),
         threat=study.settings.threat.model_dump(),
+        architecture=lambda w: slices.architecture_of(
+            study, getattr(study.settings.pools[w.pool].learned, "model", None)
+        ),
         threads=THREADS,
         code=lambda w: code_of("learn_dataset.py", *slices.learning_code(study, w.pool)),
     message:

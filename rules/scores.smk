@@ -25,6 +25,9 @@ rule score_shard:
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
         norm=study.settings.threat.norm,
+        architecture=lambda w: slices.architecture_of(
+            study, study.settings.scores[w.score].model.run
+        ),
         threads=THREADS,
         watched=lambda w: watched(*checkpoint_of(w.score)),
         code=lambda w: code_of("score_shard.py", *slices.score_code(study, w.score)),

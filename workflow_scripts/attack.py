@@ -10,6 +10,7 @@ from pumalib.evaluation.stage import attack_model
 from pumalib.jobs.devices import resolve_device
 from pumalib.jobs.frame import job
 from pumalib.jobs.states import StatePlace
+from pumalib.models.settings import ArchitectureSettings
 
 with job(snakemake) as work:
     attack_model(
@@ -20,6 +21,7 @@ with job(snakemake) as work:
         output=Path(snakemake.output[0]),
         seed=int(snakemake.wildcards.seed),
         device=resolve_device(work.device),
+        architecture=ArchitectureSettings.model_validate(snakemake.params.architecture),
         state_place=StatePlace.of_job(work),
         maker=work.maker,
     )

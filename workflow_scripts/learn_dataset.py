@@ -10,15 +10,17 @@ from pumalib.jobs.frame import job
 from pumalib.jobs.states import StatePlace
 from pumalib.learning.settings import LearnedSettings
 from pumalib.learning.stage import LearningPaths, learn_dataset
+from pumalib.models.settings import ArchitectureSettings
 
 with job(snakemake) as work:
-    model = snakemake.input.get("model")
+    model, architecture = snakemake.input.get("model"), snakemake.params.architecture
     paths = LearningPaths(
         pool=Path(snakemake.input.pool),
         dataset=Path(snakemake.input.dataset),
         output=Path(snakemake.output[0]),
         progress=Path(snakemake.log[0]).with_suffix(".progress.csv"),
         model=Path(model) if model else None,
+        architecture=ArchitectureSettings.model_validate(architecture) if architecture else None,
     )
     learn_dataset(
         TypeAdapter(LearnedSettings).validate_python(snakemake.params.settings),

@@ -12,4 +12,5 @@ with job(snakemake):
     write_study_page(params.about, Path(snakemake.input.table), reports, params.folders, Path(output.page))
     write_settings_page(params.study, params.settings, Path(output.settings))
     for report, page in zip(reports, output.web, strict=True):
-        write_web_page(report.stem, report.read_text(encoding="utf-8"), report.parent, Path(page))
+        text, drawn = report.read_text(encoding="utf-8"), report.with_suffix(".png")
+        write_web_page(report.stem, text, [drawn], Path(page))

@@ -70,7 +70,7 @@ class AbstractionCurvesSettings(SectionSettings):
 
     section: ClassVar[Section] = "Accuracy of students"
 
-    kind: Literal["abstraction_curves"]
+    kind: Literal["abstraction_curves"] = "abstraction_curves"
     """Which report this is."""
     student: StudentName = "mean"
     """Student that trains naturally; the adversarial line is the logistic one in any case."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from pumalib.attacks.objectives import cw_margin
+from pumalib.models.network import Network
 
 
 class CountedModel:
@@ -19,7 +22,7 @@ class CountedModel:
         backwards: [num_rows] int64, and backward.
     """
 
-    def __init__(self, model: nn.Module, num_rows: int, device: torch.device) -> None:
+    def __init__(self, model: Network, num_rows: int, device: torch.device) -> None:
         self._model = model
         self.forwards = torch.zeros(num_rows, dtype=torch.int64, device=device)
         self.backwards = torch.zeros_like(self.forwards)
@@ -28,7 +31,16 @@ class CountedModel:
     def logits(self, points: Tensor, rows: Tensor) -> Tensor:
         """Return the logits [R, K] of points [R, ...] that belong to these rows [R], without a graph."""
         self.forwards[rows] += 1
-        return self._model(points)  # type: ignore[no-any-return]
+        logits: Tensor = self._model(points)
+        return logits
+
+    def is_across(self, logits: Tensor, labels: Tensor, was_correct: Tensor) -> Tensor:
+        """Say whether a row is across its boundary: off its label if it was right, on it if it was wrong.
+
+        By more than rounding, so that it is across in any other batch as well.
+        """
+        gap = cw_margin(logits, labels) * (was_correct * 2 - 1)
+        return gap > self._model.rounding * logits.abs().amax(1)
 
     def look(self, points: Tensor, rows: Tensor) -> Look:
         """Return the logits of points [R, ...] that belong to these rows [R], ready for gradients."""

@@ -24,7 +24,7 @@ from pumalib.attacks.all_classes import step_to_all
 from pumalib.attacks.counted import CountedModel, Look
 from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.hyperplanes import dual_norm, step_along, step_within
-from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
+from pumalib.attacks.margins import Crossing, MarginTable, measure_margins
 from pumalib.attacks.nearest_boundary import NearestBoundary, gaps_to, likeliest
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
@@ -53,7 +53,7 @@ def deepfool_margins(
     overshoot: float = 0.02,
     bisection_steps: int = 10,
     num_candidates: int = 10,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     keep_adversarial: bool = False,
 ) -> MarginTable:
     """Estimate each image's signed margin with DeepFool.
@@ -69,7 +69,7 @@ def deepfool_margins(
         bisection_steps: the crossing is enclosed as narrowly as by this many halvings of the segment from the image to
             the point found.
         num_candidates: other classes looked at, the most likely ones, ranked anew each iteration.
-        batch_size: images at once; changes the speed, not the result.
+        batch_size: images at once, None: 500, fewer of large ones; changes the speed, not the result.
         keep_adversarial: also return the points across the boundary.
 
     Returns:
@@ -161,7 +161,7 @@ def _aim_again(
     step = step_within(normals, from_image.abs(), start, walk.norm, walk.clip)  # [R, D]
     aimed = clip_to(start + (1 + walk.overshoot) * step, walk.clip).reshape(found.shape)  # [R, ...]
     # Rows come here from `_leave` alone, so all were right: ones.
-    across = is_across(model.logits(aimed, rows), labels[rows], torch.ones_like(rows, dtype=torch.bool))  # [R]
+    across = model.is_across(model.logits(aimed, rows), labels[rows], torch.ones_like(rows, dtype=torch.bool))  # [R]
     is_better = across & (norms(aimed - images[rows], walk.norm) < norms(found - images[rows], walk.norm))  # [R]
     crossing.points[rows] = torch.where(per_row(is_better, found), aimed, found)
 

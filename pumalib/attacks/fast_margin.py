@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pumalib.attacks.counted import CountedModel
 from pumalib.attacks.gradient_ascent import Clip, clip_to
-from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
+from pumalib.attacks.margins import Crossing, MarginTable, measure_margins
 from pumalib.attacks.objectives import log_odds_against
 from pumalib.attacks.projection import steepest
 from pumalib.attacks.threat_settings import Norm
@@ -32,7 +32,7 @@ def fast_margins(
     step_size: float = 1 / 255,
     max_iterations: int = 200,
     bisection_steps: int = 10,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     keep_adversarial: bool = False,
 ) -> MarginTable:
     """Estimate each image's signed margin with BIM on the cross-entropy and a bisection.
@@ -47,7 +47,7 @@ def fast_margins(
         max_iterations: gradient steps a sample; max_iterations * step_size is the farthest it looks.
         bisection_steps: the crossing is enclosed as narrowly as by this many halvings of the segment from the image to
             the point found.
-        batch_size: images at once; changes the speed, not the result.
+        batch_size: images at once, None: 500, fewer of large ones; changes the speed, not the result.
         keep_adversarial: also return the points across the boundary.
 
     Returns:
@@ -99,7 +99,7 @@ def _search(
     # leave with their point as it is, and steps the others by `step_size`. The last turn only looks.
     for index in range(max_iterations + 1):
         look = model.look(points[active], active)  # rows [A]
-        across = is_across(look.logits, labels[active], was_correct[active])  # [A]
+        across = model.is_across(look.logits, labels[active], was_correct[active])  # [A]
         crossed[active[across]] = True
         iterations[active] = index
         if index == max_iterations or across.all():

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from pumalib.attacks.bracket import close_bracket
 from pumalib.attacks.counted import CountedModel
 from pumalib.attacks.gradient_ascent import Clip
-from pumalib.attacks.inputs import check_inputs, model_device
+from pumalib.attacks.inputs import check_inputs, images_a_batch
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
 from pumalib.attacks.threat_settings import Norm
 from pumalib.models.checks import frozen_parameters
 from pumalib.models.folding import Folding
+from pumalib.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -72,19 +73,6 @@ Search = Callable[[CountedModel, Tensor, Tensor, Tensor], Crossing]
 """Maps (model, images [B, ...], labels [B], prediction [B]) to where the search ended."""
 
 
-_ROUNDING = 16
-"""Units of float rounding of the largest logit: more than a gap changes by with the images that share the batch."""
-
-
-def is_across(logits: Tensor, labels: Tensor, was_correct: Tensor) -> Tensor:
-    """Say whether a row is across its boundary: off its label if it was right, on it if it was wrong.
-
-    By more than rounding, so that it is across in any other batch as well.
-    """
-    gap = cw_margin(logits, labels) * (was_correct * 2 - 1)
-    return gap > _ROUNDING * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
-
-
 def measure_margins(
     search: Search,
     model: nn.Module,
@@ -94,7 +82,7 @@ def measure_margins(
     norm: Norm,
     clip: Clip,
     bisection_steps: int,
-    batch_size: int,
+    batch_size: int | None,
     keep_adversarial: bool = False,
 ) -> MarginTable:
     """Search, bisect and sign the margins of many images, batch by batch.
@@ -108,7 +96,7 @@ def measure_margins(
         clip: range of valid inputs; None: unbounded.
         bisection_steps: the crossing is enclosed as narrowly as by this many halvings of the segment from the image to
             the point found.
-        batch_size: images at once.
+        batch_size: images at once; None: as `inputs.images_a_batch`.
         keep_adversarial: also return the points across the boundary.
 
     Raises:
@@ -117,21 +105,27 @@ def measure_margins(
     """
     if norm not in get_args(Norm):
         raise ValueError(f"expected norm linf or l2, got {norm}")
-    pixels, targets = check_inputs(model, images, labels, clip)
-    device = model_device(model)
+    network, pixels, targets = check_inputs(model, images, labels, clip)
+    size = images_a_batch(batch_size, tuple(pixels.shape[1:]))
     num_columns = len(fields(MarginTable)) - (not keep_adversarial)
     batches = []
     with Folding(model).applied(), frozen_parameters(model):
-        for batch, batch_labels in zip(torch.split(pixels, batch_size), torch.split(targets, batch_size), strict=True):
-            columns = _measure_batch(search, model, batch.to(device), batch_labels.to(device), norm, bisection_steps)
+        for batch, batch_labels in zip(torch.split(pixels, size), torch.split(targets, size), strict=True):
+            on_device = batch.to(network.device), batch_labels.to(network.device)
+            columns = measure_batch(search, network, *on_device, norm, bisection_steps)
             batches.append([column.cpu() for column in columns[:num_columns]])
     return _join(batches)
 
 
-def _measure_batch(
-    search: Search, model: nn.Module, images: Tensor, labels: Tensor, norm: Norm, bisection_steps: int
+def measure_batch(
+    search: Search, network: Network, images: Tensor, labels: Tensor, norm: Norm, bisection_steps: int
 ) -> tuple[Tensor, ...]:
-    counted = CountedModel(model, len(images), images.device)
+    """Return the columns of a margin table for one batch, in their order.
+
+    Raises:
+        DataError: logits or gradients that are not finite.
+    """
+    counted = CountedModel(network, len(images), images.device)
     logits = counted.logits(images, torch.arange(len(images), device=images.device))
     prediction = logits.argmax(1)
     crossing = search(counted, images, labels, prediction)
@@ -141,6 +135,7 @@ def _measure_batch(
     adversarial_class = torch.where(crossing.crossed, adversarial_class, prediction)
     margin = torch.where(was_correct, distance, -distance)
     passes = counted.forwards, counted.backwards
+    network.expect_finite(images)
     return margin, crossing.crossed, prediction, adversarial_class, crossing.iterations, *passes, points
 
 
@@ -160,7 +155,7 @@ def _pull_back(
         tried = images[among] + per_row(shares, far) * far[places]
         logits = model.logits(tried, among)
         predicted = logits.argmax(1)
-        across = is_across(logits, labels[among], was_correct[among])
+        across = model.is_across(logits, labels[among], was_correct[among])
         points[among] = torch.where(per_row(across, tried), tried, points[among])
         classes[among] = torch.where(across, predicted, classes[among])
         return cw_margin(logits, labels[among]) * sign[places], across

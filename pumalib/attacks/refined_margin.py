@@ -19,7 +19,7 @@ from pumalib.attacks.counted import CountedModel
 from pumalib.attacks.deepfool import Walk, find_crossing
 from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.hyperplanes import dual_norm, movable
-from pumalib.attacks.margins import Crossing, MarginTable, is_across, measure_margins
+from pumalib.attacks.margins import Crossing, MarginTable, measure_margins
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row, project, steepest
 from pumalib.attacks.threat_settings import Norm
@@ -43,7 +43,7 @@ def refined_margins(
     overshoot: float = 0.02,
     bisection_steps: int = 10,
     num_candidates: int = 10,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     keep_adversarial: bool = False,
 ) -> MarginTable:
     """Estimate each image's signed margin more tightly than DeepFool, at less than twice its cost.
@@ -60,7 +60,7 @@ def refined_margins(
         bisection_steps: the crossing is enclosed as narrowly as by this many halvings of the segment from the image to
             the point found.
         num_candidates: other classes that DeepFool looks at, the most likely ones, ranked anew each iteration.
-        batch_size: images at once; changes the speed, not the result.
+        batch_size: images at once, None: 500, fewer of large ones; changes the speed, not the result.
         keep_adversarial: also return the points across the boundary.
 
     Returns:
@@ -128,7 +128,7 @@ def _follow_boundary(
     for index in range(num_steps + 1):
         look = model.look(current, rows)  # rows [R]
         lengths = norms(current - images, walk.norm)  # [R]
-        is_nearer = is_across(look.logits, labels, was_correct) & (lengths < shortest)  # [R]
+        is_nearer = model.is_across(look.logits, labels, was_correct) & (lengths < shortest)  # [R]
         nearest = torch.where(per_row(is_nearer, current), current, nearest)
         shortest = torch.where(is_nearer, lengths, shortest)
         if index == num_steps:

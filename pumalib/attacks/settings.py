@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pumalib.attacks.threat_settings import Norm
 from pumalib.errors import ConfigError
-from pumalib.settings import Name, PositiveAmount, Settings
+from pumalib.settings import Name, PixelAmount, Settings
 
 
 class _AttackSettings(Settings):
@@ -20,20 +20,21 @@ class _AttackSettings(Settings):
     """Runs that are attacked so; none: all. No part of the attack itself."""
     norm: Norm | None = None
     """Must be the threat's norm; none: the threat's."""
-    epsilon: PositiveAmount | None = None
+    epsilon: PixelAmount | None = None
     """Radius on the pixel scale; none: the threat's."""
     split: Literal["test", "validation"] = "test"
     """Which images are attacked. Choose settings on `validation`; look at `test` once."""
     num_images: int | None = Field(default=None, gt=0)
-    """Attack only the first this many images of the split; none: all."""
-    batch_size: int = Field(default=500, gt=0)
-    """Images a batch; changes the speed, not the result."""
+    """Attack only this many images of the split, drawn in proportion to the classes, the same for every run and attack;
+    none: all."""
+    batch_size: int | None = Field(default=None, gt=0)
+    """Images a batch, none: 500, and fewer of images larger than 32 x 32 x 3; changes the speed, not the result."""
 
 
 class _PgdSettings(_AttackSettings):
     steps: int = Field(default=40, gt=0)
     """Gradient steps."""
-    step_size: PositiveAmount | None = None
+    step_size: PixelAmount | None = None
     """Step on the pixel scale; none: a quarter of epsilon (2/255 at 8/255)."""
     restarts: int = Field(default=1, gt=0)
     """Random starts; an image is robust if it withstands all."""
@@ -44,20 +45,20 @@ class _PgdSettings(_AttackSettings):
 class CwPgdSettings(_PgdSettings):
     """PGD on the Carlini-Wagner margin loss: the "C&W" of PUMA's tables."""
 
-    method: Literal["cw_pgd"]
+    method: Literal["cw_pgd"] = "cw_pgd"
 
 
 class PgdSettings(_PgdSettings):
     """PGD on the cross-entropy."""
 
-    method: Literal["pgd"]
+    method: Literal["pgd"] = "pgd"
 
 
 class SquareSettings(_AttackSettings):
     """The Square attack (Andriushchenko et al. 2020), L-inf; needs no gradient, so masking does not stop it."""
 
     norms = ("linf",)
-    method: Literal["square"]
+    method: Literal["square"] = "square"
     queries: int = Field(default=5000, gt=0)
     """Forward passes an image at most. 5,000, as AutoAttack takes; the paper takes 10,000 or more."""
     initial_share: float = Field(default=0.8, gt=0, le=1)
@@ -79,7 +80,7 @@ class DeepfoolOptions(Settings):
 class MinimumNormSettings(_AttackSettings, DeepfoolOptions):
     """The shortest perturbation that DeepFool finds: an image is robust if that is at least epsilon long."""
 
-    method: Literal["minimum_norm"]
+    method: Literal["minimum_norm"] = "minimum_norm"
     bisection_steps: int = Field(default=10, ge=0)
     """The crossing is enclosed as narrowly as by so many halvings of the segment from the image to the point found."""
 
@@ -92,13 +93,13 @@ class AutoattackSettings(_AttackSettings):
     batch.
     """
 
-    method: Literal["autoattack"]
+    method: Literal["autoattack"] = "autoattack"
 
 
 class CleanSettings(_AttackSettings):
     """No perturbation: clean accuracy alone."""
 
-    method: Literal["clean"]
+    method: Literal["clean"] = "clean"
 
 
 AttackSettings = Annotated[
@@ -109,6 +110,10 @@ AttackSettings = Annotated[
 
 NOT_THE_ATTACK = frozenset({"runs"})
 """Settings that change no number of an attack: another value makes no table again."""
+
+
+WITHOUT_GRADIENTS = frozenset({"square", "clean"})
+"""Attacks that ask a network for logits alone."""
 
 
 _PACKAGES = {"autoattack": "pyautoattack"}

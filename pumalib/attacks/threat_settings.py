@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pumalib.settings import PositiveAmount, Settings
+from pumalib.settings import PixelAmount, Settings
 
 Norm = Literal["linf", "l2"]
 
@@ -14,5 +14,5 @@ class ThreatSettings(Settings):
 
     norm: Norm = "linf"
     """`linf` or `l2`."""
-    epsilon: PositiveAmount
+    epsilon: PixelAmount
     """Radius on the pixel scale [0, 1]; "8/255" is accepted."""

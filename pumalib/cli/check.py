@@ -1,12 +1,17 @@
-"""Check a study file without running anything."""
+"""Check a study file without running anything, and say what it will do: rows, draws, passes over the pool and jobs."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
+from typing import Any
 
-from pumalib.cli.output import print_json
+from pumalib.cli.output import aligned, print_json
 from pumalib.cli.study import add_study, expect_study
+from pumalib.study.check_checkpoints import check_checkpoints
 from pumalib.study.file import load_study
+from pumalib.study.plan import Plan, PlannedRun, plan_of
+from pumalib.study.study import Study
 
 EXAMPLES = ("check", "check studies/mine.yaml")
 
@@ -17,12 +22,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say how much there is to do; the first problem is an error."""
+    """Say what there is to do; the first problem is an error."""
     expect_study(options.study)
     study = load_study(options.study)
     seeds = list(study.settings.seeds)
+    plan = None
+    if isinstance(study, Study):
+        check_checkpoints(study)
+        plan = plan_of(study)
     if options.json:
-        print_json({"file": options.study, "study": study.name, "extent": study.extent, "seeds": seeds})
-    else:
-        print(f"{options.study}: {study.extent}, {len(seeds)} seeds, no problem found")
+        told: dict[str, Any] = {"file": options.study, "study": study.name, "extent": study.extent, "seeds": seeds}
+        print_json(told | ({} if plan is None else {"plan": _as_json(plan)}))
+        return 0
+    counted = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    print(f"{options.study}: {study.extent}, {counted}, no problem found")
+    if plan is not None:
+        _print_plan(plan)
     return 0
+
+
+def _print_plan(plan: Plan) -> None:
+    rows = [(run.run, run.pool, _count(run.rows), _count(run.draws), _passes(run)) for run in plan.runs]
+    print("\n".join(aligned(("run", "pool", "rows", "draws", "passes over the pool"), rows, has_units=False)))
+    print("  " + ", ".join(f"{count} {name}" for name, count in plan.jobs.items()))
+    for warning in plan.warnings:
+        print(f"Warning: {warning}")
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def _passes(run: PlannedRun) -> str:
+    return "?" if run.passes is None else f"{run.passes:,.1f}"
+
+
+def _as_json(plan: Plan) -> dict[str, Any]:
+    runs = [{**asdict(run), "passes": run.passes} for run in plan.runs]
+    return {"runs": runs, "jobs": dict(plan.jobs), "warnings": list(plan.warnings)}

@@ -6,11 +6,13 @@ import argparse
 import importlib
 import os
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
 from pumalib.cli.usage import UsageError
 from pumalib.errors import PumaError
+from pumalib.files.plain_text import PlainStream
 from pumalib.files.provenance import library_versions
 from pumalib.jobs.frame import reach_user_modules
 
@@ -33,6 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     reach_user_modules()
+    with redirect_stdout(PlainStream(sys.stdout)), redirect_stderr(PlainStream(sys.stderr)):  # type: ignore[type-var]
+        return _run(given)
+
+
+def _run(given: list[str]) -> int:
     try:
         options = _parser(given).parse_args(given)
         status = _module(options.command).run(options)
@@ -49,6 +56,16 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         place = f" at {error.filename}" if error.filename else ""
         print(f"Error: expected to read and write files, got: {error.strerror or error}{place}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if os.environ.get("PUMA_TRACEBACK"):
+            raise
+        told = " ".join(str(error).split())[:200]
+        print(
+            f"Error: expected files as this library writes them, reading failed with {type(error).__name__}: {told}; "
+            "make again what was changed, or report it with what PUMA_TRACEBACK=1 in front of the command shows",
+            file=sys.stderr,
+        )
         return 1
     return int(status)
 

@@ -18,7 +18,7 @@ from pumalib.cli.paths import existing
 from pumalib.cli.pictures import picture
 from pumalib.errors import DataError
 from pumalib.inspection.files import read_samples
-from pumalib.inspection.samples import Samples, ordered, positions_of, row_table, spaced
+from pumalib.inspection.samples import Samples, drawn, ordered, positions_of, row_table
 from pumalib.lineage.headers import read_header
 
 EXAMPLES = (
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows",
         type=_rows,
-        help="hardest, easiest, or numbers such as 0,5,10-19 (default: hardest; files without order: evenly spaced)",
+        help="hardest, easiest, or numbers such as 0,5,10-19 (default: hardest; files without order: drawn at random)",
     )
     parser.add_argument("--count", type=_count, default=_PER_GROUP, help="how many rows of each group (16)")
     parser.add_argument("--out", type=picture, required=True, help="PNG to write")
@@ -100,9 +100,9 @@ def _choose(samples: Samples, kind: str, options: argparse.Namespace) -> dict[st
     blocks: dict[str, NDArray[np.int64]] = {}
     for group in sorted(groups, key=str):
         positions = (
-            spaced(samples, options.count, group) if side is None else ordered(samples, side, options.count, group)
+            drawn(samples, options.count, group) if side is None else ordered(samples, side, options.count, group)
         )
-        order = f"{side} first" if side else "evenly spaced"
+        order = f"{side} first" if side else "drawn at random"
         name = order if group is None else f"{group} ({order})"
         blocks |= {name: positions} if len(positions) else {}
     return blocks

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from pathlib import Path
 
 from pumalib.cli.output import add_json
 from pumalib.cli.paths import nearest_path
 from pumalib.errors import ConfigError
-from pumalib.settings import NAME_PATTERN
+from pumalib.setting_errors import NAME_PATTERN
 from pumalib.study.file import read_study_file
+
+_LIKENESS = 0.6
+"""Of names, from which one is suggested for another."""
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +30,9 @@ def expect_study(path: str) -> None:
         ConfigError: nothing is there.
     """
     if not Path(path).exists():
-        named = [str(study) for study in sorted(Path("studies").rglob("*.yaml")) if study.stem == Path(path).stem]
-        hint = f"; did you mean {named[0]}?" if named else nearest_path(Path(path))
+        known = {study.stem: study for study in [*Path().glob("*.yaml"), *sorted(Path("studies").rglob("*.yaml"))]}
+        close = difflib.get_close_matches(Path(path).stem, known, n=1, cutoff=_LIKENESS)
+        hint = f"; did you mean {known[close[0]]}?" if close else nearest_path(Path(path))
         raise ConfigError(f"expected a study file, found nothing at {path}{hint}")
 
 

@@ -25,6 +25,7 @@ from pumalib.files.artifacts import (
     expect_images_as_written,
     open_artifact,
     read_array,
+    read_texts,
 )
 from pumalib.files.origin import NOBODY, Input, Maker, user_role
 from pumalib.randomness import numpy_generator
@@ -128,6 +129,8 @@ def write_images(group: h5py.Group, split: LabelledImages) -> None:
     """Store images contiguous and uncompressed (so that they can be memory-mapped), with a fingerprint."""
     group.create_dataset("images", data=np.ascontiguousarray(split.images))
     group.create_dataset("labels", data=split.labels.astype(np.int64))
+    if split.files is not None:
+        group.create_dataset("files", data=split.files, dtype=h5py.string_dtype())
     group.attrs["fingerprint"] = content_fingerprint(split.labels.astype(np.int64), split.images)
 
 
@@ -143,7 +146,7 @@ def read_split(path: str | Path, split: str) -> LabelledImages:
             raise ArtifactError(f"expected a {split} split in {path}, which has {has}; set {split}_fraction")
         images, labels = read_array(file[split], "images", np.uint8, 4), read_array(file[split], "labels", np.int64)
         expect_images_as_written(file[split], labels, images)
-        return LabelledImages(images, labels)
+        return LabelledImages(images, labels, read_texts(file[split], "files", len(labels)))
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.errors import DataError
+from pumalib.randomness import numpy_generator
 
 IN_MEMORY_BYTES = 1 << 30
 """Images of more bytes than this are gathered in a file. A choice of ours."""
@@ -23,22 +24,28 @@ class LabelledImages:
     Attributes:
         images: [N, H, W, C] uint8, pixel scale 0..255.
         labels: [N] int64.
+        files: [N] names of the files that the images were, as text; None: they were none of their own.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    files: NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.int64]) -> LabelledImages:
         """Return the given rows, in the given order."""
-        return LabelledImages(self.images[rows], self.labels[rows])
+        files = None if self.files is None else self.files[rows]
+        return LabelledImages(self.images[rows], self.labels[rows], files)
 
 
 def concatenate(first: LabelledImages, second: LabelledImages) -> LabelledImages:
     """Put two sets of one image shape after another."""
-    return LabelledImages(np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels]))
+    files = None if first.files is None or second.files is None else np.concatenate([first.files, second.files])
+    return LabelledImages(
+        np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels]), files
+    )
 
 
 def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -127,3 +134,22 @@ def stratified_rows(labels: NDArray[np.int64], count: int, generator: np.random.
         generator.permutation(np.flatnonzero(labels == name))[:take] for name, take in zip(classes, takes, strict=True)
     ]
     return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+def subset_rows(labels: NDArray[np.int64], count: int | None, purpose: str) -> NDArray[np.int64]:
+    """Draw the rows that stand for all of a set: in proportion to the classes, the same each time.
+
+    The draw depends on the labels and the purpose alone, so that all runs are measured on the same images. In each
+    class, a smaller draw is part of a larger one.
+
+    Args:
+        labels: [N] int64.
+        count: rows to draw; None, or more than there are: all.
+        purpose: what they are for; another purpose draws others.
+
+    Returns:
+        Row numbers, int64, ascending.
+    """
+    if count is None or count >= len(labels):
+        return np.arange(len(labels), dtype=np.int64)
+    return stratified_rows(labels, count, numpy_generator(0, "subset", purpose))

@@ -25,6 +25,8 @@ from pumalib.files.artifacts import (
     expect_images_as_written,
     open_artifact,
     read_array,
+    read_texts,
+    stored,
 )
 from pumalib.files.origin import NOBODY, Input, Maker, Origin
 
@@ -107,6 +109,7 @@ class Pool:
         source: [N] uint8, 0 real, 1 synthetic.
         class_names: names in label order.
         fingerprint: hash of the content, the key that every file about this pool carries.
+        parts: where its rows lie.
     """
 
     images: PoolImages
@@ -114,6 +117,19 @@ class Pool:
     source: NDArray[np.uint8]
     class_names: tuple[str, ...]
     fingerprint: str
+    parts: tuple[_Part, ...] = ()
+
+    def read_files(self) -> NDArray[np.object_] | None:
+        """Read the names of the files that images were, "" for others; None: none was one.
+
+        Raises:
+            ArtifactError: a missing or damaged source.
+        """
+        names = [_read_files(part) for part in self.parts]
+        if all(each is None for each in names):
+            return None
+        blanks = [np.full(part.rows, "", object) for part in self.parts]
+        return np.concatenate([blank if each is None else each for each, blank in zip(names, blanks, strict=True)])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -190,14 +206,14 @@ def _describe(path: Path, kind: str, group: str) -> _Part:
     """Describe a source; its images are read once here, to see that they are what was written."""
     with open_artifact(path, kind) as file:
         labels = read_array(file[group], "labels", np.int64)
-        expect_images_as_written(file[group], labels, file[group]["images"])
+        expect_images_as_written(file[group], labels, stored(file[group], "images"))
         return _Part(str(path), kind, group, len(file[group]["labels"]), str(file[group].attrs["fingerprint"]))
 
 
 def _read_labels(part: _Part) -> tuple[NDArray[np.int64], tuple[int, ...]]:
     with open_artifact(part.path, part.kind) as file:
         group = file[part.group]
-        return read_array(group, "labels", np.int64), group["images"].shape[1:]
+        return read_array(group, "labels", np.int64), stored(group, "images").shape[1:]
 
 
 def _check_parts(parts: list[_Part], labels: Any, shapes: Any, num_classes: int) -> None:
@@ -246,6 +262,7 @@ def open_pool(path: str | Path) -> Pool:
         source=rows.source,
         class_names=rows.class_names,
         fingerprint=rows.fingerprint,
+        parts=tuple(parts),
     )
 
 
@@ -260,8 +277,11 @@ def read_pool_rows(path: str | Path) -> PoolRows:
     num_rows = sum(part.rows for part in parts)
     with open_artifact(path, "pool") as file:
         source = read_array(file, "source", np.uint8)
-        if len(source) != num_rows:
-            raise ArtifactError(f"expected {num_rows} values of 'source' in {path}, got {len(source)}; make it again")
+        if len(source) != num_rows or (num_rows and source.max() > SYNTHETIC):
+            raise ArtifactError(
+                f"expected {num_rows} values of 'source', 0 or 1, in {path}, got {len(source)} of at most "
+                f"{source.max(initial=0)}; make it again"
+            )
         return PoolRows(
             labels=np.concatenate(labels),
             source=source,
@@ -285,7 +305,7 @@ def _check_part(part: _Part, pool: str | Path) -> NDArray[np.int64]:
         group = file[part.group]
         expect_fingerprint(str(group.attrs["fingerprint"]), part.fingerprint, f"source of pool {pool}", part.path)
         labels = read_array(group, "labels", np.int64)
-        num_images = len(group["images"])
+        num_images = len(stored(group, "images"))
         if len(labels) != part.rows or num_images != part.rows:
             raise ArtifactError(
                 f"expected {part.rows} labels and images in {part.path}, got {len(labels)} and {num_images}; "
@@ -294,9 +314,14 @@ def _check_part(part: _Part, pool: str | Path) -> NDArray[np.int64]:
     return labels
 
 
+def _read_files(part: _Part) -> NDArray[np.object_] | None:
+    with open_artifact(part.path, part.kind) as file:
+        return read_texts(file[part.group], "files", part.rows)
+
+
 def _map_images(part: _Part, pool: str | Path) -> NDArray[np.uint8]:
     with open_artifact(part.path, part.kind) as file:
-        images = file[part.group]["images"]
+        images = stored(file[part.group], "images")
         offset, shape, dtype = images.id.get_offset(), images.shape, images.dtype
     if offset is None or dtype != np.uint8 or len(shape) != 4:
         layout = "chunked" if offset is None else "contiguous"

@@ -86,10 +86,29 @@ def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> Sto
             mean_epsilon=float(file.attrs["mean_epsilon"]),
             cuts=_read_cuts(file.attrs["cuts"]),
         )
+        recorded = file.attrs.get("pruned_fraction", selection.pruned_fraction)
     kept = np.flatnonzero(selection.reason == -1)
     if len(selection.rows) != len(selection.epsilons) or not np.array_equal(kept, selection.rows):
         raise ArtifactError(f"expected rows, epsilons and reason to agree in {path}; make it again")
+    _expect_own_numbers(selection, float(recorded), path)
     return selection
+
+
+def _expect_own_numbers(selection: StoredSelection, pruned_fraction: float, path: str | Path) -> None:
+    """Refuse a selection whose header says other numbers than its columns."""
+    low, high = selection.epsilons.min(initial=np.inf), selection.epsilons.max(initial=-np.inf)
+    mean, slack = selection.mean_epsilon, 1e-6 * max(1.0, abs(float(low)), abs(float(high)))
+    if (
+        not np.isfinite(selection.epsilons).all()
+        or selection.reason.min(initial=-1) < -1
+        or selection.reason.max(initial=-1) >= len(selection.cuts)
+        or not (np.isnan(mean) or low - slack <= mean <= high + slack)
+        or abs(selection.pruned_fraction - pruned_fraction) > 1e-9
+    ):
+        raise ArtifactError(
+            f"expected finite epsilons around their mean {mean:g}, {len(selection.cuts)} cuts, and a share of "
+            f"{pruned_fraction:g} pruned, as {path} says, got other columns; make it again"
+        )
 
 
 def _read_cuts(text: Any) -> tuple[tuple[str, float], ...]:

@@ -60,7 +60,7 @@ class _Splits(Settings):
 class DigitsSettings(_Splits):
     """scikit-learn's 1,797 bundled 8x8 grey digits (no official test split)."""
 
-    source: Literal["digits"]
+    source: Literal["digits"] = "digits"
 
     @model_validator(mode="after")
     def _needs_seeded(self) -> DigitsSettings:
@@ -78,25 +78,41 @@ class TorchvisionSettings(_Splits):
 class FolderSettings(_Splits):
     """An image folder: `path/train/<class>/*` and `path/test/<class>/*`, or `path/<class>/*` with a seeded split."""
 
-    source: Literal["folder"]
+    source: Literal["folder"] = "folder"
     path: str
     """The folder."""
-    image_size: int = Field(gt=0)
-    """Height and width that images are resized to, in pixels (shorter side, then a centre crop)."""
+    image_size: int = Field(gt=0, le=4096)
+    """Height and width that images are resized to, in pixels."""
     channels: Literal[1, 3] = 3
     """1 for grey, 3 for RGB."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How images that are not square become so: the shorter side fits and the centre is cut out (the log says how much
+    was cut); the longer side fits and the rest is `background`; or both sides fit."""
+    background: Literal["black", "white"] | None = None
+    """What is behind transparent pixels, and beside images with `fit: pad`; none: transparent images are refused, and
+    black is beside others."""
 
 
 class NpzDatasetSettings(_Splits):
     """npz files with `image` (uint8 [N, H, W, C]) and `label` (int64 [N])."""
 
-    source: Literal["npz"]
+    source: Literal["npz"] = "npz"
     train: str
     """Path of the train file."""
     test: str | None = None
     """Path of the test file; needed by an official split."""
     class_names: tuple[str, ...] | None = None
     """Names of the classes, in label order; none: the labels themselves."""
+
+    @model_validator(mode="after")
+    def _check_class_names(self) -> NpzDatasetSettings:
+        names = self.class_names or ()
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated or not all(name.strip() for name in names):
+            raise ValueError(
+                f"expected class_names that tell classes apart, got {', '.join(repeated) or 'an empty one'}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _needs_test(self) -> NpzDatasetSettings:
@@ -118,7 +134,7 @@ class _SyntheticSettings(Settings):
 class NpzSyntheticSettings(_SyntheticSettings):
     """A published set of generated images: a stratified, seeded subset of an npz file."""
 
-    method: Literal["npz"]
+    method: Literal["npz"] = "npz"
     path: str
     """npz file with `image` (uint8 [N, H, W, C]) and `label` (int64 [N]); sorted by class is fine."""
     count: int | None = Field(default=None, gt=0)
@@ -130,7 +146,7 @@ class NpzSyntheticSettings(_SyntheticSettings):
 class HeldOutSyntheticSettings(_SyntheticSettings):
     """Real rows of the dataset's `held_out_fraction`, used as if they were generated: a perfect generator."""
 
-    method: Literal["held_out"]
+    method: Literal["held_out"] = "held_out"
     count: int | None = Field(default=None, gt=0)
     """Rows to take, in proportion to the classes; none: all."""
     subset_seed: int = Field(default=0, ge=0)
@@ -140,7 +156,7 @@ class HeldOutSyntheticSettings(_SyntheticSettings):
 class GeneratedSyntheticSettings(_SyntheticSettings):
     """Samples of a generator of this study, one seed a sample, classes in equal numbers."""
 
-    method: Literal["generator"]
+    method: Literal["generator"] = "generator"
     generator: Name
     """Name under `generators`."""
     count: int = Field(gt=0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pumalib.attacks.batch import Ball, Batch, Found
-from pumalib.attacks.inputs import check_inputs, model_device
+from pumalib.attacks.inputs import check_inputs, images_a_batch
 from pumalib.attacks.projection import norms
 from pumalib.attacks.settings import (
+    WITHOUT_GRADIENTS,
     AttackSettings,
     CleanSettings,
     CwPgdSettings,
@@ -23,8 +25,10 @@ from pumalib.attacks.settings import (
     attack_module,
 )
 from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.data.arrays import as_labels
 from pumalib.models.checks import frozen_parameters
 from pumalib.models.folding import Folding
+from pumalib.models.network import Network
 
 _TOLERANCE = 1e-5
 
@@ -69,6 +73,7 @@ def evaluate(
     threat: ThreatSettings,
     seed: int = 0,
     clip: tuple[float, float] | None = (0.0, 1.0),
+    rows: ArrayLike | None = None,
 ) -> EvaluationTable:
     """Attack a model and report what it predicts for each image.
 
@@ -81,6 +86,8 @@ def evaluate(
         threat: norm and epsilon.
         seed: of the random numbers; each image has its own, so that the batch size does not change the result.
         clip: range of valid inputs; None: unbounded.
+        rows: [N] integers, a number of each image's own, which its random numbers come from; None: 0 to N - 1. With
+            those of the dataset, a subset gets the numbers that it gets among all.
 
     Returns:
         One row an image.
@@ -98,15 +105,48 @@ def evaluate(
         >>> round(table.clean_accuracy, 2), round(table.robust_accuracy, 2)
         (0.67, 0.33)
     """
-    settings = attack or CwPgdSettings(method="cw_pgd")
-    pixels, targets = check_inputs(model, images, labels, clip)
-    device = model_device(model)
-    ball = make_ball(settings, threat, clip)
-    with Folding(model).applied(), frozen_parameters(model):
-        blocks = [
-            _evaluate_block(model, pixels[rows].to(device), targets[rows].to(device), rows, settings, ball, seed)
-            for rows in _blocks(len(pixels), settings.batch_size, settings.method)
-        ]
+    settings = attack or CwPgdSettings()
+    needs_gradient = settings.method not in WITHOUT_GRADIENTS
+    network, pixels, targets = check_inputs(model, images, labels, clip, needs_gradient)
+    numbers = np.arange(len(pixels)) if rows is None else as_labels(rows, len(pixels), "rows")
+    blocks = evaluate_blocks(network, (pixels, targets, numbers), settings, make_ball(settings, threat, clip), seed)
+    return join_blocks(list(blocks))
+
+
+Block = tuple[NDArray[Any], ...]
+"""The columns of an `EvaluationTable` for one batch."""
+
+
+def evaluate_blocks(
+    network: Network,
+    data: tuple[Tensor, Tensor, NDArray[np.int64]],
+    settings: AttackSettings,
+    ball: Ball,
+    seed: int,
+    first: int = 0,
+) -> Iterator[Block]:
+    """Attack a network batch by batch, from an image on that began a batch before.
+
+    Args:
+        network: checked.
+        data: images [N, ...], labels [N] and numbers [N] of the images.
+        settings: of the attack.
+        ball: where to look.
+        seed: of the random numbers.
+        first: images that are done already.
+    """
+    images, labels, numbers = data
+    size = images_a_batch(settings.batch_size, tuple(images.shape[1:]))
+    bar = tqdm(total=len(images), initial=first, desc=f"attacking ({settings.method})", unit="image", disable=None)
+    with bar, Folding(network.module).applied(), frozen_parameters(network):
+        for start in range(first, len(images), size):
+            some = slice(start, start + size)
+            yield _evaluate_block(network, images[some], labels[some], numbers[some], settings, ball, seed)
+            bar.update(len(images[some]))
+
+
+def join_blocks(blocks: Sequence[Block]) -> EvaluationTable:
+    """Put the batches of an evaluation together."""
     return EvaluationTable(*[np.concatenate(column) for column in zip(*blocks, strict=True)])
 
 
@@ -116,31 +156,26 @@ def make_ball(settings: AttackSettings, threat: ThreatSettings, clip: tuple[floa
     return Ball(settings.norm or threat.norm, epsilon, clip)
 
 
-def _blocks(count: int, size: int, method: str) -> Iterator[NDArray[np.int64]]:
-    with tqdm(total=count, desc=f"attacking ({method})", unit="image", disable=None) as bar:
-        for start in range(0, count, size):
-            rows = np.arange(start, min(start + size, count))
-            yield rows
-            bar.update(len(rows))
-
-
 def _evaluate_block(
-    model: nn.Module,
+    network: Network,
     images: Tensor,
     labels: Tensor,
     rows: NDArray[np.int64],
     settings: AttackSettings,
     ball: Ball,
     seed: int,
-) -> tuple[NDArray[np.generic], ...]:
+) -> Block:
+    images, labels = images.to(network.device), labels.to(network.device)
     with torch.no_grad():
-        clean = model(images).argmax(1)
+        clean = network(images).argmax(1)
+    network.expect_finite(images)
     right = torch.nonzero(clean == labels).squeeze(1)
     predicted, lengths = clean.clone(), torch.zeros(len(images), device=images.device)
     if len(right):
         batch = Batch(images[right], labels[right], rows[right.cpu().numpy()], seed)
         attack = importlib.import_module(attack_module(settings.method)).attack
-        found: Found = attack(model, batch, ball, settings)
+        found: Found = attack(network, batch, ball, settings)
+        network.expect_finite(batch.images)
         measure = _measure_shortest if isinstance(settings, MinimumNormSettings) else _measure_inside
         predicted[right], lengths[right] = measure(found, batch, ball)
     success = (clean == labels) & (predicted != labels)

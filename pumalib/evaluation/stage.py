@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
-from pumalib.attacks.settings import NOT_THE_ATTACK, AttackSettings, attack_packages
+from pumalib.attacks.inputs import check_inputs
+from pumalib.attacks.settings import NOT_THE_ATTACK, WITHOUT_GRADIENTS, AttackSettings, attack_packages
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
-from pumalib.evaluation.evaluate import evaluate
+from pumalib.data.images import LabelledImages, subset_rows
+from pumalib.evaluation.evaluate import Block, EvaluationTable, evaluate_blocks, join_blocks, make_ball
 from pumalib.files.artifacts import create_artifact
 from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.files.provenance import library_versions
 from pumalib.jobs.devices import enough_memory
 from pumalib.jobs.kept import KeptResult
-from pumalib.jobs.states import StatePlace, state_key
+from pumalib.jobs.states import StateFile, StatePlace, at_least_every, state_key
 from pumalib.models.inputs import to_model_input
+from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import expect_images, load_trained
 
 
@@ -30,10 +37,11 @@ def attack_model(
     output: Path,
     seed: int,
     device: str,
+    architecture: ArchitectureSettings | None = None,
     state_place: StatePlace | None = None,
     maker: Maker = NOBODY,
 ) -> None:
-    """Attack one model on one split and store one row an image.
+    """Attack one model on one split and store one row an image; go on from the state of a killed job if there is one.
 
     Args:
         settings: the attack, the split, and how many of its images.
@@ -43,10 +51,12 @@ def attack_model(
         output: the HDF5 file to write.
         seed: of the random starts.
         device: torch device.
-        state_place: beside which the table is kept for a run from the same settings, inputs and code; None: it is not.
+        architecture: that the model must be of; None: as the weights say, unless they name a user's own code.
+        state_place: where to keep the state, saved each minute at least, and the table for a run from the same
+            settings, inputs and code; None: nowhere.
         maker: the job.
     """
-    trained = load_trained(model_path, device)
+    trained = load_trained(model_path, device, architecture)
     split = read_split(dataset, settings.split)
     expect_images(trained, split.images.shape[1:], len(read_class_names(dataset)), dataset)
     inputs = {
@@ -62,16 +72,44 @@ def attack_model(
         "device": device,
         "code": dict(maker.code),
     }
-    kept = KeptResult(state_place, state_key(**facts, packages=library_versions(*packages)), [output])
+    key = state_key(**facts, packages=library_versions(*packages))
+    state_file, kept = StateFile(at_least_every(state_place, 60), key), KeptResult(state_place, key, [output])
     if kept.take_back():
         return
-    images = to_model_input(torch.from_numpy(split.images[: settings.num_images]))
-    labels = torch.from_numpy(split.labels[: settings.num_images])
+    rows = subset_rows(split.labels, settings.num_images, "attacked")
     with enough_memory(device, "lower batch_size of the attack"):
-        table = evaluate(trained.model, images, labels, settings, threat=threat, seed=seed)
+        table = _attack(trained.model, split.take(rows), rows, settings, threat, seed, state_file)
     with create_artifact(output, "attack", origin, packages) as file:
         file.attrs["method"] = settings.method
         file.attrs["split"] = settings.split
+        file.create_dataset("row", data=rows)
         for column in fields(table):
             file.create_dataset(column.name, data=getattr(table, column.name))
     kept.keep()
+    state_file.remove()
+
+
+def _attack(
+    model: nn.Module,
+    images: LabelledImages,
+    rows: NDArray[np.int64],
+    settings: AttackSettings,
+    threat: ThreatSettings,
+    seed: int,
+    state_file: StateFile,
+) -> EvaluationTable:
+    """Attack a model, from the state of a killed job where there is one."""
+    saved = state_file.load() or {"blocks": []}
+    blocks: list[Block] = [tuple(column.numpy() for column in block) for block in saved["blocks"]]
+    points = to_model_input(torch.from_numpy(images.images))
+    needs_gradient = settings.method not in WITHOUT_GRADIENTS
+    network, pixels, labels = check_inputs(model, points, images.labels, (0.0, 1.0), needs_gradient)
+    ball, done = make_ball(settings, threat, (0.0, 1.0)), sum(len(block[0]) for block in blocks)
+
+    def state_dict() -> dict[str, Any]:
+        return {"blocks": [[torch.from_numpy(column) for column in block] for block in blocks]}
+
+    for block in evaluate_blocks(network, (pixels, labels, rows), settings, ball, seed, done):
+        blocks.append(block)
+        state_file.offer(state_dict)
+    return join_blocks(blocks)

@@ -19,9 +19,11 @@ class StoredAttack:
     """An attack table as results read it.
 
     Attributes:
+        row: [N] int64 ascending, numbers of the images in the split.
         selection: fingerprint of the selection that its model was trained on; "": not recorded.
     """
 
+    row: NDArray[np.int64]
     label: NDArray[np.int64]
     clean_prediction: NDArray[np.int64]
     adversarial_prediction: NDArray[np.int64]
@@ -45,10 +47,12 @@ class StoredNorms:
     """The table of a minimum-norm attack, as robustness curves read it.
 
     Attributes:
+        row: [N], numbers of the images in the split.
         label: [N].
         radius: [N], the shortest norm found; -inf where the clean prediction is wrong, inf where nothing was found.
     """
 
+    row: NDArray[np.int64]
     label: NDArray[np.int64]
     radius: NDArray[np.float32]
 
@@ -56,6 +60,25 @@ class StoredNorms:
         """Return the share of images that are robust at each epsilon [E] of at least 0."""
         is_robust = self.radius[:, None] >= epsilons.astype(np.float32)
         return np.asarray(is_robust.mean(0), np.float64)
+
+
+def _expect_own_numbers(
+    columns: dict[str, NDArray[np.int64]], success: NDArray[np.bool_] | None, path: str | Path
+) -> None:
+    """Refuse a table whose columns contradict each other."""
+    label, clean, adversarial, row = (
+        columns[name] for name in ("label", "clean_prediction", "adversarial_prediction", "row")
+    )
+    was_fooled = (clean == label) & (adversarial != label)
+    if (
+        (success is not None and not np.array_equal(success, was_fooled))
+        or min(column.min() for column in (label, clean, adversarial, row)) < 0
+        or (np.diff(row) <= 0).any()
+    ):
+        raise ArtifactError(
+            f"expected labels, predictions, rows and success to agree in {path}, got columns that contradict each "
+            "other; make it again"
+        )
 
 
 def read_shortest_norms(path: str | Path) -> StoredNorms:
@@ -69,7 +92,11 @@ def read_shortest_norms(path: str | Path) -> StoredNorms:
         raise ArtifactError(f"expected the table of a minimum_norm attack, got one of {table.method} at {path}")
     with open_artifact(path, "attack") as file:
         norms = read_array(file, "perturbation_norm", np.float32)
-    return StoredNorms(table.label, np.where(table.clean_prediction == table.label, norms, np.float32(-np.inf)))
+    if len(norms) != len(table.label) or not (norms >= 0).all():
+        raise ArtifactError(f"expected a norm of at least 0 for each of {len(table.label)} images in {path}")
+    return StoredNorms(
+        table.row, table.label, np.where(table.clean_prediction == table.label, norms, np.float32(-np.inf))
+    )
 
 
 def read_attack(path: str | Path) -> StoredAttack:
@@ -81,8 +108,12 @@ def read_attack(path: str | Path) -> StoredAttack:
     with open_artifact(path, "attack") as file:
         names = ("label", "clean_prediction", "adversarial_prediction")
         columns = {name: read_array(file, name, np.int64) for name in names}
+        # Before rows were recorded, the first ones were attacked.
+        columns["row"] = read_array(file, "row", np.int64) if "row" in file else np.arange(len(columns["label"]))
+        success = read_array(file, "success", np.bool_) if "success" in file else None
         method, split = str(file.attrs["method"]), str(file.attrs["split"])
         selection = fingerprint_in(json.loads(file.attrs["inputs"]), "selection of model")
     if len({len(column) for column in columns.values()}) != 1 or len(columns["label"]) == 0:
         raise ArtifactError(f"expected columns of one length above 0 in {path}; make it again")
+    _expect_own_numbers(columns, success, path)
     return StoredAttack(method=method, split=split, selection=selection, **columns)

@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.errors import ArtifactError, ResourceError
-from pumalib.files.digests import HEAD_BYTES, is_whole, seal
+from pumalib.files.digests import HEAD_BYTES, is_whole, open_unlocked, seal
 from pumalib.files.origin import NO_ORIGIN, Input, Origin, inputs_from, results_folder_of
 from pumalib.files.provenance import library_versions
 
@@ -175,6 +176,19 @@ def expect_readable(path: str | os.PathLike[str]) -> None:
         ) from None
 
 
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+)
+"""What h5py, NumPy and JSON raise over content that nobody here wrote."""
+
+
 @contextmanager
 def open_artifact(path: str | os.PathLike[str], kind: str | None) -> Iterator[h5py.File]:
     """Open an artifact for reading; refuse a missing, damaged or foreign file.
@@ -194,7 +208,7 @@ def open_artifact(path: str | os.PathLike[str], kind: str | None) -> Iterator[h5
     try:
         if not is_whole(path):
             raise OSError("other bytes than were written")
-        file = h5py.File(path, "r")
+        file = open_unlocked(path)
     except OSError as error:
         damage = "a truncated or damaged HDF5 file" if kind else "a damaged or foreign file"
         raise ArtifactError(f"expected {what}, got {damage} at {path} ({error}); delete it and run again") from None
@@ -202,7 +216,7 @@ def open_artifact(path: str | os.PathLike[str], kind: str | None) -> Iterator[h5
         try:
             _check_schema(file, path, kind)
             yield file
-        except (OSError, RuntimeError, KeyError) as error:
+        except _UNREADABLE as error:
             raise ArtifactError(
                 f"expected a readable {kind or 'HDF5'} file, reading {path} failed ({error}); delete it and run again"
             ) from error
@@ -251,16 +265,52 @@ def recorded_inputs(path: str | os.PathLike[str], kind: str) -> dict[str, Input]
 
 
 def read_array(file: h5py.Group, name: str, dtype: Any, ndim: int = 1) -> NDArray[Any]:
-    """Read a stored array after checking that it is there, of this dtype and dimensionality."""
-    if name not in file:
-        raise ArtifactError(f"expected dataset {name!r}, not in {file.file.filename}{file.name}")
-    dataset = file[name]
+    """Read a stored array after checking that it is there, of this dtype and dimensionality, as large as it says."""
+    dataset = stored(file, name)
     if dataset.dtype != np.dtype(dtype) or dataset.ndim != ndim:
         raise ArtifactError(
             f"expected {name!r} as {np.dtype(dtype)} with {ndim} dimensions, got {dataset.dtype} {dataset.shape} "
             f"in {file.file.filename}"
         )
     return np.asarray(dataset[...])
+
+
+_TEXT_BYTES = 16
+"""Of the reference that stands for a text in a column of texts."""
+
+
+def stored(file: h5py.Group, name: str) -> h5py.Dataset:
+    """Return a dataset whose numbers all stand in this very file; nothing is read.
+
+    Raises:
+        ArtifactError: none, a group, a link to elsewhere, or one that declares more than the file holds.
+    """
+    if name not in file or not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ArtifactError(f"expected dataset {name!r}, not in {file.file.filename}{file.name}")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise ArtifactError(f"expected dataset {name!r}, got a group in {file.file.filename}{file.name}")
+    is_text = h5py.check_string_dtype(dataset.dtype) is not None
+    size = math.prod(dataset.shape or (0,)) * (_TEXT_BYTES if is_text else dataset.dtype.itemsize)
+    if dataset.shape is None or dataset.is_virtual or dataset.external or dataset.id.get_storage_size() != size:
+        raise ArtifactError(
+            f"expected {name!r} stored whole, got {dataset.shape} of which {dataset.id.get_storage_size()} bytes are "
+            f"in {file.file.filename}; make it again"
+        )
+    return dataset
+
+
+def read_texts(file: h5py.Group, name: str, count: int) -> NDArray[np.object_] | None:
+    """Read a stored column of text, one a row, after checking that it is one; None: it is not there."""
+    if name not in file:
+        return None
+    column = stored(file, name)
+    if h5py.check_string_dtype(column.dtype) is None or column.shape != (count,):
+        raise ArtifactError(
+            f"expected {name!r} as text, one for each of {count} rows, got {column.dtype} {column.shape} "
+            f"in {file.file.filename}"
+        )
+    return np.asarray(column.asstr()[...], object)
 
 
 def expect_fingerprint(found: str, expected: str, what: str, path: str | os.PathLike[str]) -> None:

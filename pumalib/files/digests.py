@@ -27,12 +27,25 @@ Span = tuple[int, int]
 
 def seal(path: str | os.PathLike[str]) -> None:
     """Write the digest of a closed HDF5 file into its first bytes."""
-    with h5py.File(path, "r") as hdf5:
+    with open_unlocked(path) as hdf5:
         spans = sorted(_image_spans(hdf5))
     with open(path, "r+b") as file:
         head = json.dumps({"digest": _digest(file, spans), "without": spans}).encode()
         file.seek(0)
         file.write(head.ljust(HEAD_BYTES))
+
+
+def open_unlocked(path: str | os.PathLike[str]) -> h5py.File:
+    """Open a finished file for reading without a lock: it never changes, and some disks have no locks.
+
+    Where this process has it open with one, as a user of h5py may, it is opened like that.
+    """
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        if "locking flag" not in str(error):
+            raise
+        return h5py.File(path, "r")
 
 
 def is_whole(path: str | os.PathLike[str]) -> bool:
@@ -44,9 +57,15 @@ def is_whole(path: str | os.PathLike[str]) -> bool:
         try:
             found = json.loads(head)
             spans = [(int(first), int(end)) for first, end in found["without"]]
-            return bool(found["digest"] == _digest(file, spans))
-        except (ValueError, TypeError, KeyError, OverflowError):
+            return _are_inside(spans, Path(path).stat().st_size) and bool(found["digest"] == _digest(file, spans))
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return False
+
+
+def _are_inside(spans: list[Span], size: int) -> bool:
+    """Return whether spans follow each other inside a file of this size."""
+    edges = [HEAD_BYTES, *(edge for span in spans for edge in span), size]
+    return edges == sorted(edges)
 
 
 def _image_spans(group: h5py.Group) -> Iterator[Span]:

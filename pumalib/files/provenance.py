@@ -23,6 +23,8 @@ PACKAGE = "pumalib"
 LEFT_OUT = {
     "pumalib.errors": "exceptions without behaviour",
     "pumalib.setting_errors": "turns a refused setting into a sentence; nothing is made from what is refused",
+    "pumalib.files.plain_text": "shows text from elsewhere without what commands a terminal",
+    "pumalib.files.user_modules": "finds a user's own code, which is in fingerprints itself",
     "pumalib.files.provenance": "writes down what made a file; a new form of fingerprints shows in the fingerprints",
     "pumalib.jobs.device_locks": "makes jobs wait for a device; which one it is changes no number",
     "pumalib.jobs.driver": "what the run does before its first job and after its last",
@@ -149,16 +151,17 @@ def _find(name: str, below: Path) -> Path | None:
 
 @cache
 def _find_ours(name: str) -> Path | None:
-    return _find_in(Path(__file__).parents[1], tuple(name.split(".")[1:]))
+    return find_in(Path(__file__).parents[1], tuple(name.split(".")[1:]))
 
 
 @cache
 def _find_below(name: str, below: Path) -> Path | None:
     """Return the file of a user's module without importing anything, or None where the folder has none."""
-    return None if _is_ours(name) else _find_in(below, tuple(name.split(".")))
+    return None if _is_ours(name) else find_in(below, tuple(name.split(".")))
 
 
-def _find_in(folder: Path, parts: tuple[str, ...]) -> Path | None:
+def find_in(folder: Path, parts: tuple[str, ...]) -> Path | None:
+    """Return the file of the module with these names in a folder, without importing anything; None: there is none."""
     base = folder.joinpath(*parts)
     candidates = (base / "__init__.py",) if not parts else (base.with_suffix(".py"), base / "__init__.py")
     return next((candidate for candidate in candidates if candidate.is_file()), None)

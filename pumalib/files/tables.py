@@ -30,6 +30,8 @@ def read_table(path: str | Path, what: str = "a table") -> str:
         ArtifactError: missing, not text, or other bytes than were written.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        raise ArtifactError(f"expected {what} at {path}, got a folder, FIFO or device")
     try:
         content = target.read_bytes()
     except OSError as error:
@@ -40,7 +42,7 @@ def read_table(path: str | Path, what: str = "a table") -> str:
             "delete it and run again"
         )
     try:
-        return content.decode()
+        return content.decode("utf-8-sig")  # spreadsheets put a mark in front
     except UnicodeDecodeError as error:
         raise ArtifactError(f"expected a table in UTF-8 at {path}, got: {error}") from None
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pumalib.data.images import subset_rows
 from pumalib.data.pool import PoolImages
-from pumalib.files.artifacts import expect_images_as_written, open_artifact, read_array
+from pumalib.files.artifacts import expect_images_as_written, open_artifact, read_array, stored
 from pumalib.inspection.inspection import Distribution, distribution
 
 _NUM_LOOKED_AT = 1000
@@ -21,14 +22,14 @@ def map_images(path: Path, kind: str, group: str) -> NDArray[np.uint8]:
         ArtifactError: other images than were written.
     """
     with open_artifact(path, kind) as file:
-        images = file[group]["images"]
+        images = stored(file[group], "images")
         mapped = np.memmap(path, np.uint8, "r", images.id.get_offset(), images.shape)
         expect_images_as_written(file[group], read_array(file[group], "labels", np.int64), mapped)
     return mapped
 
 
 def pixel_distribution(images: NDArray[np.uint8] | PoolImages) -> Distribution:
-    """Describe the pixels of up to 1000 evenly spaced images, on the pixel scale [0, 1]."""
-    rows = np.unique(np.linspace(0, len(images) - 1, min(_NUM_LOOKED_AT, len(images))).astype(np.int64))
-    name = "pixels" if len(rows) == len(images) else f"pixels of {len(rows)} evenly spaced images"
+    """Describe the pixels of up to 1000 images, drawn at random but the same each time, on the pixel scale [0, 1]."""
+    rows = subset_rows(np.zeros(len(images), np.int64), _NUM_LOOKED_AT, "pixels")
+    name = "pixels" if len(rows) == len(images) else f"pixels of {len(rows)} images drawn at random"
     return distribution(name, images[rows] / 255)

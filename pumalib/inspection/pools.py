@@ -54,6 +54,7 @@ def rows_of(pool: Pool) -> Samples:
         labels=pool.labels,
         groups=np.asarray(SOURCE_NAMES)[pool.source],
         images=pool.images.__getitem__,
+        files=pool.read_files(),
         predictions={},
         values={},
     )

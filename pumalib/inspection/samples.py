@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pumalib.data.images import subset_rows
 from pumalib.errors import DataError
 from pumalib.inspection.inspection import Table
 
@@ -26,6 +27,7 @@ class Samples:
         values: [M] numbers by name (`margin`, `epsilon`).
         hardness: [M], higher is harder, nan: not told; None: the file orders no rows.
         images: gives uint8 [K, H, W, C] for positions [K] in [0, M).
+        files: [M] names of the files that images were; None: they were none of their own.
     """
 
     rows: NDArray[np.int64]
@@ -36,6 +38,7 @@ class Samples:
     predictions: dict[str, NDArray[np.int64]]
     values: dict[str, NDArray[Any]]
     hardness: NDArray[np.float64] | None = None
+    files: NDArray[np.object_] | None = None
 
     def class_name(self, label: int) -> str:
         """Return the name of a class; `-` where none is known."""
@@ -65,11 +68,10 @@ def ordered(samples: Samples, side: str, count: int, group: str | None = None) -
     return positions[np.argsort(key, kind="stable")][:count]
 
 
-def spaced(samples: Samples, count: int, group: str | None = None) -> NDArray[np.int64]:
-    """Return at most `count` positions, evenly spaced over the rows, ascending."""
+def drawn(samples: Samples, count: int, group: str | None = None) -> NDArray[np.int64]:
+    """Return at most `count` positions, drawn in proportion to the classes, the same each time, ascending."""
     positions = np.flatnonzero(_in_group(samples, group))
-    taken = np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(np.int64)
-    return positions[taken]
+    return positions[subset_rows(samples.labels[positions], count, "shown")]
 
 
 def positions_of(samples: Samples, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -96,7 +98,8 @@ def _in_group(samples: Samples, group: str | None) -> NDArray[np.bool_]:
 
 def row_table(name: str, samples: Samples, positions: NDArray[np.int64]) -> Table:
     """Return rows with everything that is known of them."""
-    columns = ("row", "group", "label", *samples.predictions, *samples.values)
+    named = () if samples.files is None else ("file",)
+    columns = ("row", "group", "label", *samples.predictions, *samples.values, *named)
     rows = [
         (
             int(samples.rows[at]),
@@ -104,6 +107,7 @@ def row_table(name: str, samples: Samples, positions: NDArray[np.int64]) -> Tabl
             samples.class_name(int(samples.labels[at])),
             *(samples.class_name(int(column[at])) for column in samples.predictions.values()),
             *(column[at].item() for column in samples.values.values()),
+            *(() if samples.files is None else (str(samples.files[at]),)),
         )
         for at in positions
     ]

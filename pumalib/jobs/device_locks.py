@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Sequence
@@ -71,7 +72,9 @@ def hold_devices(names: Sequence[str], count: int, folder: Path) -> list[int]:
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        gate, *files = [os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600) for name in (_GATE, *names)]
+        _expect_own(folder)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        gate, *files = [os.open(folder / f"{name}.lock", flags, 0o600) for name in (_GATE, *names)]
     except OSError as error:
         raise ConfigError(
             f"expected a folder for the locks of devices that this user can write, got {error}; "
@@ -89,6 +92,19 @@ def hold_devices(names: Sequence[str], count: int, folder: Path) -> list[int]:
             os.close(file)
     os.close(gate)
     return taken
+
+
+def _expect_own(folder: Path) -> None:
+    """Refuse a folder that others can change: in a shared temporary folder anyone can be first to make one.
+
+    Raises:
+        PermissionError: a link, of another user, or open to others.
+    """
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise PermissionError(f"a link or file at {folder}")
+    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{folder} belongs to another user, or others may write there")
 
 
 def _take(files: Sequence[int], count: int, gate: int) -> list[int]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pumalib.errors import PumaError, ResourceError
 from pumalib.files.origin import Maker
+from pumalib.files.plain_text import visible
 from pumalib.files.provenance import loaded_outside
 from pumalib.jobs.driver import join_run
 from pumalib.jobs.termination import TerminationError, answer_sigterm
@@ -137,10 +138,12 @@ def _open_log(log: str | Path, rank: int | None) -> None:
 
 
 def reach_user_modules() -> None:
-    """Let `module:name` in a study find modules in the folder the workflow runs in."""
+    """Let `module:name` in a study find modules in the folder the workflow runs in, after all that is installed.
+
+    So a file there, such as a `statistics.py`, takes no library's place.
+    """
     folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    sys.path[:] = [path for path in sys.path if path not in ("", folder)] + [folder]
 
 
 def _prepare_torch(num_threads: int) -> None:
@@ -158,7 +161,7 @@ def _check_closure(code: Mapping[str, str]) -> None:
 
 def _fail(message: str, frame: Frame, status: int = 1) -> None:
     logging.error("%s", message)
-    text = f"{message}\n  log: {frame.log}\n"
+    text = visible(f"{message}\n  log: {frame.log}\n")
     with suppress(OSError), open(frame.errors, "a", encoding="utf-8") as file:  # where the disk is full, stderr has it
         file.write(text)
     print(f"Error: {text}", file=sys.stderr)

@@ -16,7 +16,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """Read the record of a kept result; empty: there is none that can be read."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     is_ours = isinstance(record, dict) and record.get("schema") == SCHEMA
     return record if is_ours else {}

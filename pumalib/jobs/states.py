@@ -10,10 +10,9 @@ import hashlib
 import io
 import json
 import logging
-import pickle
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +56,11 @@ class StatePlace:
     def of_job(cls, frame: Frame) -> StatePlace:
         """Return the place of a workflow's job."""
         return cls(frame.state_path, frame.save_every_seconds)
+
+
+def at_least_every(place: StatePlace | None, seconds: float) -> StatePlace | None:
+    """Return a place whose state is saved at least so often, for work whose state is small."""
+    return None if place is None else replace(place, every_seconds=min(place.every_seconds, seconds))
 
 
 class StateFile:
@@ -156,7 +160,7 @@ def _read(path: Path, key: str, device: str) -> dict[str, Any]:
     try:
         head = json.loads(line)
         found = (head["schema"], head["key"], head["digest"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise ArtifactError(f"expected a state at {path}, got another file or a damaged one ({error!r})") from None
     if found[0] != SCHEMA:
         raise ArtifactError(f"expected a state with schema {SCHEMA}, got {found[0]} at {path}")
@@ -166,7 +170,7 @@ def _read(path: Path, key: str, device: str) -> dict[str, Any]:
         raise ArtifactError(f"expected the state at {path} as it was written, got a damaged one")
     try:
         values: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # bytes that nobody here wrote raise whatever the reader stumbles over
         raise ArtifactError(f"the state at {path} cannot be read ({error})") from None
     return values
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.images import LabelledImages
 from pumalib.jobs.states import NO_STATE, StateFile
+from pumalib.models.settings import ArchitectureSettings
 
 OnStep = Callable[[int], object]
 """Called after each step, with the steps done so far, once a state that is due is saved."""
@@ -34,6 +35,7 @@ class LearningInputs:
         device: torch device.
         validation: images to measure progress on; None: rows of the start.
         model_path: weights of a robust model, where the method looks through one.
+        architecture: of that model; None: as the weights say, unless they name a user's own code.
         state_file: where the state is kept.
         progress: CSV of the progress to write; None: none.
     """
@@ -46,5 +48,6 @@ class LearningInputs:
     device: str = "cpu"
     validation: LabelledImages | None = None
     model_path: Path | None = None
+    architecture: ArchitectureSettings | None = None
     state_file: StateFile = NO_STATE
     progress: Path | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pumalib.models.settings import ArchitectureSettings
-from pumalib.settings import Amount, Name, PositiveAmount, Settings
+from pumalib.settings import Name, PixelAmount, PixelAmountOrZero, PositiveAmount, Settings
 
 
 class _LearnedSettings(Settings):
@@ -18,7 +18,7 @@ class _LearnedSettings(Settings):
 class TriLevelSettings(_LearnedSettings):
     """Images such that natural training on them gives robust models (Wu et al. 2022), by tri-level optimisation."""
 
-    method: Literal["tri_level"]
+    method: Literal["tri_level"] = "tri_level"
     architectures: tuple[ArchitectureSettings, ...] = Field(min_length=1)
     """Networks that the images are learned on, drawn at each new initialisation; the first is the probe's."""
     steps: int = Field(default=2000, gt=0)
@@ -39,7 +39,7 @@ class TriLevelSettings(_LearnedSettings):
     """Networks that train side by side, at different ages."""
     max_age: int = Field(default=500, gt=0)
     """Steps of natural training after which a network starts anew; also how long a probe is trained."""
-    epsilon: PositiveAmount | None = None
+    epsilon: PixelAmount | None = None
     """Radius of the attack in the outer loss, pixel scale; none: the threat's."""
     attack_steps: int = Field(default=10, gt=0)
     """Gradient steps of that attack, each a quarter of the radius."""
@@ -49,7 +49,7 @@ class TriLevelSettings(_LearnedSettings):
     """How pixels step: by Adam (Kingma & Ba 2015), or by the sign of the hypergradient."""
     step_size: PositiveAmount = 0.01
     """Step of the pixels on the pixel scale; falls linearly to 0."""
-    bound: Annotated[Amount, Field(ge=0)] | None = None
+    bound: PixelAmountOrZero | None = None
     """Largest change of a pixel, pixel scale; none: any within [0, 1]."""
     recompute_steps: bool = False
     """Compute unrolled steps again on the way back instead of keeping them: less memory, more time."""
@@ -62,7 +62,7 @@ class TriLevelSettings(_LearnedSettings):
 class RobustFeaturesSettings(_LearnedSettings):
     """Images with the features that a robust model sees in each row, and no others (Ilyas et al. 2019)."""
 
-    method: Literal["robust_features"]
+    method: Literal["robust_features"] = "robust_features"
     model: Name
     """Name of a run on the same dataset: the robust model."""
     features: Literal["penultimate", "logits"] = "penultimate"

@@ -22,6 +22,7 @@ from pumalib.jobs.kept import KeptResult
 from pumalib.jobs.states import StateFile, StatePlace, state_key
 from pumalib.learning.inputs import LearningInputs, OnStep, ignore_step
 from pumalib.learning.settings import LearnedSettings, learning_module
+from pumalib.models.settings import ArchitectureSettings
 
 _ADVICE = {
     "tri_level": (
@@ -42,6 +43,7 @@ class LearningPaths:
         output: HDF5 file to write.
         progress: CSV of the progress to write.
         model: weights of a robust model, where the method looks through one.
+        architecture: of that model; None: as the weights say, unless they name a user's own code.
     """
 
     pool: Path
@@ -49,6 +51,7 @@ class LearningPaths:
     output: Path
     progress: Path
     model: Path | None = None
+    architecture: ArchitectureSettings | None = None
 
 
 def learn_dataset(
@@ -101,6 +104,7 @@ def learn_dataset(
                 device=device,
                 validation=read_split(paths.dataset, "validation") if "dataset" in inputs else None,
                 model_path=paths.model,
+                architecture=paths.architecture,
                 state_file=state_file,
                 progress=paths.progress,
             ),

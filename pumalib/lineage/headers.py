@@ -132,7 +132,7 @@ def _whole_metadata(path: Path, text: str) -> dict[str, Any]:
         metadata: dict[str, Any] = json.loads(text)
         recorded = metadata.pop(DIGEST, None)
         is_whole = recorded is None or recorded == digest_of_file(path, metadata)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"expected weights of this library at {path}, got a damaged file ({error!r})") from None
     if not is_whole:
         raise ArtifactError(f"expected the weights at {path} as they were written, got a damaged file; train it again")

@@ -136,8 +136,9 @@ def _wrong_numbers(line: Mapping[str, str], table: Path, selection: Path) -> lis
     for path, read in ((table, _accuracy_cells), (selection, _selection_cells)):
         try:
             expected = read(path, line)
-        except (ArtifactError, ResourceError):
-            continue  # the chain tells of it
+        except (ArtifactError, ResourceError) as error:
+            problems += [str(error)] if path.is_file() else []  # the chain tells of what is not there
+            continue
         problems += [
             f"expected {key} {_spell(value)} as {path} gives it, got {line[key] or 'nothing'} in results.csv"
             for key, value in expected.items()

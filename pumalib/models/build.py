@@ -49,6 +49,20 @@ def build_model(settings: ArchitectureSettings, image_shape: ImageShape, num_cla
     return model
 
 
+def outline(settings: ArchitectureSettings, image_shape: ImageShape, num_classes: int) -> dict[str, Tensor]:
+    """Return the tensors that a network of this library has, by name, without memory for their numbers.
+
+    Raises:
+        ConfigError: the architecture does not fit the images.
+    """
+    check_architecture(settings, image_shape, num_classes)
+    with torch.device("meta"):
+        model = _construct(settings, image_shape, num_classes)
+        if settings.mean is not None and settings.std is not None:
+            model = Normalized(model, settings.mean, settings.std)
+    return dict(model.state_dict())
+
+
 def _construct(settings: ArchitectureSettings, image_shape: ImageShape, num_classes: int) -> nn.Module:
     if architecture_origin(settings.name) == "user":
         return _construct_user_model(settings.name, image_shape, num_classes)

@@ -93,6 +93,22 @@ def read_described(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     return metadata
 
 
+def expect_tensors(expected: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+    """Refuse a weight file with other names or shapes of tensors, without reading their numbers.
+
+    Raises:
+        ArtifactError: it is one.
+    """
+    with _open(Path(path)) as file:
+        found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    wanted = {name: list(tensor.shape) for name, tensor in expected.items()}
+    wrong = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
+    if wrong:
+        raise ArtifactError(
+            f"{path} does not fit the model: {_some(sorted(wrong))}; trained for another architecture or class count?"
+        )
+
+
 def load_weights(model: nn.Module, path: str | os.PathLike[str]) -> dict[str, Any]:
     """Load weights into a model of the same architecture and return their metadata.
 
@@ -137,7 +153,7 @@ def _metadata(file: Any, path: Path) -> dict[str, Any]:
         raise ArtifactError(f'expected metadata "{_KEY}" in {path}, got none: the file is from elsewhere')
     try:
         metadata = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f'expected JSON as metadata "{_KEY}" in {path}, got: {error}') from error
     if not isinstance(metadata, dict):
         raise ArtifactError(f'expected a JSON object as metadata "{_KEY}" in {path}, got {text[:80]}')
@@ -145,7 +161,7 @@ def _metadata(file: Any, path: Path) -> dict[str, Any]:
 
 
 def misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """Describe how tensors differ from the expected ones in name or shape; empty if they do not."""
+    """Describe how tensors differ from the expected ones in name, shape or kind of number; empty if they do not."""
     missing = [name for name in expected if name not in found]
     unexpected = [name for name in found if name not in expected]
     reshaped = [
@@ -153,8 +169,33 @@ def misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
         for name, tensor in found.items()
         if name in expected and expected[name].shape != tensor.shape
     ]
-    groups = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    other_kind = [
+        f"{name} (expected {_spelled(expected[name])}, got {_spelled(tensor)})"
+        for name, tensor in found.items()
+        if name in expected and _kind(expected[name]) != _kind(tensor)
+    ]
+    groups = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": reshaped,
+        "of another kind of number": other_kind,
+    }
     return "; ".join(f"{kind}: {_some(names)}" for kind, names in groups.items() if names)
+
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_INTEGERS = (torch.int64, torch.int32)
+
+
+def _kind(tensor: Tensor) -> str:
+    """Return `float` or `integer` for numbers of which one width stands for another, else the type itself."""
+    if tensor.dtype in _FLOATS:
+        return "float"
+    return "integer" if tensor.dtype in _INTEGERS else _spelled(tensor)
+
+
+def _spelled(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _some(names: list[str]) -> str:

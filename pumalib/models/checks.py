@@ -11,6 +11,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from pumalib.errors import DataError
+from pumalib.models.network import Network
+
+_TF32_EPS = 2.0**-10
+"""Precision of convolutions of float32 on CUDA devices."""
+
+_MOST_AGAIN = 15
+"""Images of the second look, beside one more."""
+
+_LEAST_LOGIT = 1e-3
+"""Differences of smaller logits are told relative to this."""
 
 
 def check_finite_weights(model: nn.Module, where: str) -> None:
@@ -30,36 +40,67 @@ def check_finite_weights(model: nn.Module, where: str) -> None:
         raise DataError(f"expected finite weights, got others {where}; lower learning_rate")
 
 
-@torch.no_grad()
-def check_model(model: nn.Module, images: Tensor) -> int:
-    """Refuse a model that an attack would silently mismeasure.
+def check_network(network: Network, images: Tensor, needs_gradient: bool = True) -> int:
+    """Refuse a network that an attack would silently mismeasure; two passes, of these images and of half of them.
 
     Args:
-        model: maps [B, C, H, W] (or [B, D]) float32 to logits [B, K].
-        images: a few images to look at.
+        network: in eval mode.
+        images: [B, ...] a few images to look at, B at least 1.
+        needs_gradient: whether the attack follows gradients.
 
     Returns:
         The number of classes K.
 
     Raises:
-        DataError: train mode, not [B, K], NaN or infinite outputs, or probabilities instead of logits.
+        DataError: train mode; not one tensor [B, K]; NaN or infinite outputs; probabilities instead of logits; logits
+            that carry no gradient; logits of an image that depend on chance or on the images beside it.
     """
-    if any(module.training for module in model.modules()):
+    if any(module.training for module in network.modules()):
         raise DataError("expected a model in eval mode, got one in train mode; call model.eval() first")
-    logits = model(images)
+    with frozen_parameters(network), torch.set_grad_enabled(needs_gradient):
+        logits = network(images.detach().clone().requires_grad_(needs_gradient))
     if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
         raise DataError(f"expected logits of shape [{len(images)}, K] with K >= 2, got {tuple(logits.shape)}")
-    if not torch.isfinite(logits).all():
-        raise DataError("expected finite logits, got NaN or infinity; the model has diverged")
+    if needs_gradient and not logits.requires_grad:
+        raise DataError(
+            "expected logits that follow from the images, got some without a gradient; take detach() and no_grad() out "
+            "of the network, or attack it with square"
+        )
+    logits = logits.detach()
+    network.expect_finite(images)
     ones = torch.ones(len(logits), dtype=logits.dtype, device=logits.device)
     if (logits >= 0).all() and torch.allclose(logits.sum(1), ones, atol=1e-4):
         raise DataError("expected logits, got probabilities (rows sum to 1); remove the softmax from the model")
+    _expect_function_of_the_image(network, images, logits)
     return int(logits.shape[1])
+
+
+@torch.no_grad()
+def _expect_function_of_the_image(network: Network, images: Tensor, logits: Tensor) -> None:
+    """Look at half of the images once more, beside another one; refuse other logits than before, beyond rounding.
+
+    Few images are looked at several times in that pass, so that chance shows.
+    """
+    half = images[: (len(images) + 1) // 2]
+    copies = max(1, _MOST_AGAIN // len(half))
+    ramp = torch.linspace(0, 1, half[0].numel(), dtype=half.dtype, device=half.device).reshape(half[:1].shape)
+    before = logits[: len(half)].repeat(copies, 1)
+    after = network.unnoted(torch.cat([half] * copies + [ramp]))[:-1]
+    # The root of the precision: half of its digits. A choice of ours, far above rounding and far below chance.
+    precision = max(network.eps, _TF32_EPS) if network.device.type == "cuda" else network.eps
+    allowed = precision**0.5 * before.abs().amax().clamp_min(_LEAST_LOGIT)
+    difference = (after - before).abs().amax()
+    if not difference <= allowed:
+        raise DataError(
+            f"expected logits that depend on the image alone, got some that differ by {float(difference):.3g} when the "
+            "same images are looked at again beside others; switch off dropout and other chance, and use running "
+            "statistics in normalisation layers"
+        )
 
 
 @contextmanager
 def frozen_parameters(model: nn.Module) -> Iterator[None]:
-    """Take gradients of inputs only, even where the caller has switched gradients off.
+    """Take gradients of inputs only, even where the caller has switched gradients off or infers only.
 
     Parameters ask for none inside, and are as before afterwards.
     """
@@ -67,7 +108,7 @@ def frozen_parameters(model: nn.Module) -> Iterator[None]:
     for parameter, _ in wanted:
         parameter.requires_grad_(False)
     try:
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         for parameter, requires_grad in wanted:

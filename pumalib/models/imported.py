@@ -175,6 +175,12 @@ def _fill(bare: nn.Module, contents: _Contents, settings: ArchitectureSettings) 
     if wrong:
         raise ArtifactError(_refusal(wrong, contents, settings, ours))
     bare.load_state_dict({name: found[layout.theirs(name)] for name in ours})
+    others = [name for name, parameter in bare.named_parameters() if not parameter.isfinite().all()]
+    if others:
+        raise ArtifactError(
+            f"expected finite weights in {contents.path}, got NaN, infinity or numbers beyond float32 in "
+            f"{', '.join(others[:3])}; give another checkpoint"
+        )
 
 
 def _refusal(wrong: str, contents: _Contents, settings: ArchitectureSettings, ours: Mapping[str, Tensor]) -> str:

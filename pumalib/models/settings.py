@@ -13,7 +13,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from pumalib.errors import ConfigError
-from pumalib.settings import Amount, PositiveAmount, Settings, nearest
+from pumalib.files.user_modules import PATTERN, load_user_object
+from pumalib.setting_errors import nearest
+from pumalib.settings import Amount, PositiveAmount, Settings
 
 ImageShape = tuple[int, int, int]
 """(height, width, channels) of one image, the order in which image files hold it."""
@@ -26,7 +28,6 @@ CheckpointWeights = Literal["model", "averaged"]
 """Which weights of a checkpoint that holds both: those the optimiser left, or their average over training."""
 
 _WIDE_RESNET = re.compile(r"wrn-([1-9]\d*)-([1-9]\d*)")
-_USER_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _TIMM = "timm:"
 _MODULES = {
     "mlp": "pumalib.models.mlp",
@@ -49,14 +50,20 @@ _WITH_WIDTH = ("mlp", "convnet", "small-cnn")
 _EXAMPLES = (*_MODULES, "wrn-28-10", "wrn-70-16")
 
 
+_DEEPEST, _WIDEST = 1000, 100
+"""Of wide residual networks; far above any that was ever trained."""
+
+
 def _expect_wide_resnet(name: str) -> None:
     """Refuse a name that is not of the form wrn-<depth>-<width>, or no depth of 6n + 4."""
     match = _WIDE_RESNET.fullmatch(name)
     if match is None:
         raise ValueError(f'expected "wrn-<depth>-<width>" such as "wrn-28-10", got "{name}"')
-    depth = int(match[1])
+    depth, factor = int(match[1]), int(match[2])
     if depth < 10 or (depth - 4) % 6:
         raise ValueError(f'expected a depth of 6n + 4 (10, 16, 22, 28, ...), got {depth} in "{name}"')
+    if depth > _DEEPEST or factor > _WIDEST:
+        raise ValueError(f'expected a depth of at most {_DEEPEST} and a width of at most {_WIDEST}, got "{name}"')
 
 
 def _module_of(name: str) -> str:
@@ -65,7 +72,7 @@ def _module_of(name: str) -> str:
         return _MODULES[name]
     if name.startswith(_TIMM) and name != _TIMM:
         return "pumalib.models.timm_adapter"
-    if _USER_CLASS.fullmatch(name):
+    if PATTERN.fullmatch(name):
         return name.partition(":")[0]
     if name.startswith("wrn"):
         _expect_wide_resnet(name)
@@ -92,7 +99,7 @@ class ArchitectureSettings(Settings):
     """Mean of each channel, pixel scale [0, 1], subtracted inside the model; with ``std`` or not at all."""
     std: tuple[PositiveAmount, ...] | None = None
     """Standard deviation of each channel, pixel scale [0, 1], divided by inside the model."""
-    width: Annotated[int, Field(gt=0)] | None = None
+    width: Annotated[int, Field(gt=0, le=65_536)] | None = None
     """Hidden units of mlp (default 256), base channels of convnet (32) or small-cnn (16); not for the others."""
     strided_padding: StridedPadding = "both"
     """Where the strided convolutions of wrn-<depth>-<width> pad: at both sides, or at the end alone (right and bottom),
@@ -114,6 +121,11 @@ class ArchitectureSettings(Settings):
         if (self.mean is None) != (self.std is None):
             missing = "mean" if self.mean is None else "std"
             raise ValueError(f"expected both mean and std or neither, got no {missing}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and not 0 <= min(values, default=0) <= max(values, default=0) <= 1:
+                raise ValueError(
+                    f"expected {name} on the pixel scale [0, 1], got {list(values)}; divide by 255 if it is of 0..255"
+                )
         if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
             raise ValueError(f"expected mean and std alike in length, got {len(self.mean)} and {len(self.std)}")
         return self
@@ -216,17 +228,5 @@ def load_user_class(name: str) -> Callable[..., Any]:
     Raises:
         ConfigError: the module cannot be imported, or has no such class or function.
     """
-    module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises, the message says where from
-        raise ConfigError(
-            f'cannot import module "{module_name}" of architecture "{name}" '
-            f"({type(error).__name__}: {error}); is {module_name}.py in the folder you run from?"
-        ) from error
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        hint = nearest(attribute, [key for key, value in vars(module).items() if isinstance(value, type)])
-        raise ConfigError(f'expected a class or function "{attribute}" in module "{module_name}"{hint}')
-    loaded: Callable[..., Any] = found
+    loaded: Callable[..., Any] = load_user_object(name, "an architecture")
     return loaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from torch import nn
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import file_fingerprint
 from pumalib.files.origin import NO_ORIGIN, Origin, fingerprint_in
-from pumalib.models.build import build_model
-from pumalib.models.checkpoint import load_weights, read_described, write_weights
-from pumalib.models.settings import ArchitectureSettings
+from pumalib.models.build import build_model, outline
+from pumalib.models.checkpoint import expect_tensors, load_weights, read_described, write_weights
+from pumalib.models.settings import ArchitectureSettings, architecture_origin
 
 
 @dataclass(frozen=True)
@@ -51,24 +52,51 @@ def save_trained(
     write_weights(model, output, "model", origin, described)
 
 
-def load_trained(path: str | Path, device: str) -> TrainedModel:
+def load_trained(path: str | Path, device: str, architecture: ArchitectureSettings | None = None) -> TrainedModel:
     """Build the network a weight file describes and load it, in eval mode.
 
+    Args:
+        path: of the weights.
+        device: torch device.
+        architecture: that the network must be of. Needed for a class of your own: weights never say which code runs.
+
     Raises:
-        ArtifactError: missing, damaged, or not a model of this library's form.
+        ArtifactError: missing, damaged, not a model of this library's form, or of another architecture.
     """
     metadata = read_described(path, "model")
     try:
-        height, width, channels = metadata["image_shape"]
-        class_names = tuple(metadata["class_names"])
-        architecture = ArchitectureSettings.model_validate(metadata["architecture"])
+        height, width, channels = map(operator.index, metadata["image_shape"])
+        class_names = tuple(map(str, metadata["class_names"]))
+        described = ArchitectureSettings.model_validate(metadata["architecture"])
         selection = fingerprint_in(metadata["inputs"], "selection")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"expected image_shape, class_names and architecture in {path}, got: {error!r}") from error
-    model = build_model(architecture, (height, width, channels), len(class_names))
+    _expect_architecture(described, architecture, path)
+    if architecture_origin(described.name) == "built-in":  # before memory is taken for what the file may only declare
+        expect_tensors(outline(described, (height, width, channels), len(class_names)), path)
+    model = build_model(described, (height, width, channels), len(class_names))
     load_weights(model, path)
     shape, fingerprint = (height, width, channels), file_fingerprint(path)
     return TrainedModel(model.to(device).eval(), shape, class_names, fingerprint, selection)
+
+
+def _expect_architecture(
+    described: ArchitectureSettings, wanted: ArchitectureSettings | None, path: str | Path
+) -> None:
+    if wanted is None and architecture_origin(described.name) == "user":
+        raise ArtifactError(
+            f"expected weights of a network of this library or timm, got {path}, which names {described.name}; "
+            "pass that architecture, because weights never say which code runs"
+        )
+    if wanted is not None and wanted != described:
+        raise ArtifactError(
+            f"expected weights of architecture {_spelled(wanted)}, as the study says, got those of "
+            f"{_spelled(described)} at {path}; train the model again"
+        )
+
+
+def _spelled(architecture: ArchitectureSettings) -> str:
+    return ", ".join(f"{key} {value}" for key, value in architecture.model_dump(exclude_defaults=True).items())
 
 
 def expect_images(trained: TrainedModel, image_shape: tuple[int, ...], num_classes: int, where: str | Path) -> None:

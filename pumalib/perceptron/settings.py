@@ -102,7 +102,7 @@ class ErrorCurvesSettings(SectionSettings):
 
     section: ClassVar[Section] = "Errors of students"
 
-    kind: Literal["error_curves"]
+    kind: Literal["error_curves"] = "error_curves"
     """Which report this is."""
     student: StudentName
     """Student whose errors are drawn."""
@@ -123,7 +123,7 @@ class DecaySettings(SectionSettings):
 
     section: ClassVar[Section] = "Errors of students"
 
-    kind: Literal["decay"]
+    kind: Literal["decay"] = "decay"
     """Which report this is."""
     student: StudentName
     """Student whose errors are fitted."""

@@ -16,8 +16,8 @@ from pumalib.perceptron.settings import (
     PerceptronSettings,
     StudentName,
 )
-from pumalib.setting_errors import describe
-from pumalib.settings import Name, TheoryStudySettings, nearest
+from pumalib.setting_errors import describe, nearest
+from pumalib.settings import Name, TheoryStudySettings
 
 PERCEPTRON_TARGETS = frozenset({"all", "perceptron_shard", "perceptron", "page"})
 """Names of the rules of such a study: a report is a target too, so it cannot have one of these."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pumalib.inspection.samples import Samples
-from pumalib.reporting.figures import figure_style, new_sheet, save_png
+from pumalib.reporting.figures import as_label, figure_style, new_sheet, save_png
 
 _COLUMNS = 8
 """Images a line, where nothing else is asked for."""
@@ -85,7 +85,7 @@ class _Sheet:
 
     def write(self, text: str, left: float, top: float, size: float, weight: str = "normal") -> None:
         place = (left / self.width, 1 - top / self.height)
-        self.figure.text(*place, text, fontsize=size, fontweight=weight, ha="left", va="top")
+        self.figure.text(*place, as_label(text), fontsize=size, fontweight=weight, ha="left", va="top")
 
     def axes(self, left: float, top: float) -> Axes:
         """Return square axes of one tile."""
@@ -120,7 +120,7 @@ class _Tile:
         is_grey = image.shape[-1] == 1
         axes.imshow(image[..., 0] if is_grey else image, cmap="gray" if is_grey else None, vmin=0, vmax=255)
         colour = _WRONG if self.is_wrong else "black"
-        axes.set_title("\n".join(self.lines), fontsize=6, pad=2, color=colour, linespacing=1.1)
+        axes.set_title(as_label("\n".join(self.lines)), fontsize=6, pad=2, color=colour, linespacing=1.1)
 
 
 def _legend(samples: Samples) -> str:

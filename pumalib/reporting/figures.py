@@ -18,6 +18,7 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import ArrayLike
 
 from pumalib.files.artifacts import writing
+from pumalib.files.plain_text import visible
 from pumalib.reporting.colours import LineStyle
 
 COLUMN_WIDTH_INCHES = 3.4
@@ -71,6 +72,11 @@ def figure_style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         yield
+
+
+def as_label(words: str) -> str:
+    """Return words that a user chose as matplotlib draws them, dollar signs too."""
+    return visible(words).replace("$", r"\$")
 
 
 def new_figure(width: float, height: float, num_columns: int = 1, num_rows: int = 1) -> tuple[Figure, list[Axes]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from pumalib.files.artifacts import writing
+from pumalib.files.plain_text import visible
 from pumalib.files.tables import write_table
 
 
@@ -18,8 +20,21 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame without its index, numbers in full precision, missing values as `nan`."""
-    write_table(path, frame.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+    """Write a frame without its index, numbers in full precision, missing values as `nan`.
+
+    Words that a spreadsheet would take for a formula get an apostrophe in front, as it does itself.
+    """
+    safe = frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell)
+    write_table(path, safe.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_text(words: str) -> str:
+    """Return words that a user chose, such as a class's name, as Markdown that shows them and does nothing else."""
+    escaped = re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(visible(words).split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:

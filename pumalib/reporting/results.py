@@ -13,7 +13,7 @@ from pumalib.data.selection import read_selection
 from pumalib.errors import DataError
 from pumalib.files.tables import read_table
 from pumalib.results.collect import RunFiles, collect_results
-from pumalib.settings import nearest
+from pumalib.setting_errors import nearest
 
 _TEXT_COLUMNS = ("study", "run", "pool", "attack", "metric")
 _NUMBER_COLUMNS = ("seed", "num_kept", "pruned_fraction", "mean_epsilon", "value", "num_samples")

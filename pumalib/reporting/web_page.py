@@ -1,4 +1,8 @@
-"""A page of Markdown as one HTML file that needs no other: its images are inside, and it has no script."""
+"""A page of Markdown as one HTML file that needs no other: its images are inside, and it has no script.
+
+HTML in the Markdown is shown as text, whoever wrote it. Only pictures that the workflow drew are put inside, and links
+lead to pages of the web, of the study, or of the page itself.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ import base64
 import html
 import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 import yaml
-from markdown import markdown
+from markdown import Markdown
 
 from pumalib.reporting.files import write_text
 
@@ -42,30 +46,47 @@ _PAGE = """<!doctype html>
 {body}
 </body>
 </html>"""
-_IMAGE = re.compile(r'(<img [^>]*src=")([^"]+)"')
+_IMAGE = re.compile(r'(<img [^>]*src=")([^"]*)"')
+_LINK = re.compile(r'(<a [^>]*href=")([^"]*)"')
+_LEADS_ELSEWHERE = re.compile(r"(?!https?:)[^/?#]*:")
+"""Begins like `javascript:`."""
 
 
-def write_web_page(title: str, text: str, folder: Path, output: Path) -> None:
+def write_web_page(title: str, text: str, images: Collection[Path], output: Path) -> None:
     """Write Markdown with tables as HTML.
 
     Args:
         title: of the page.
-        text: Markdown; its images are files.
-        folder: what the paths of its images are relative to.
+        text: Markdown; its images are named as files beside the page.
+        images: the pictures that may be inside.
         output: the file to write.
     """
+    drawn = {image.name: image for image in images}
 
     def embed(match: re.Match[str]) -> str:
-        return f'{match[1]}{_data_uri(folder / html.unescape(match[2]))}"'
+        image = drawn.get(html.unescape(match[2]))
+        return f'{match[1]}{_data_uri(image) if image else ""}"'
 
-    body = _IMAGE.sub(embed, markdown(text, extensions=["tables"]))
+    def lead(match: re.Match[str]) -> str:
+        return f'{match[1]}{"" if _LEADS_ELSEWHERE.match(html.unescape(match[2]).strip()) else match[2]}"'
+
+    body = _LINK.sub(lead, _IMAGE.sub(embed, _as_html(text)))
     write_text(output, _PAGE.format(title=html.escape(title), style=_STYLE, body=body))
 
 
 def write_settings_page(study: str, settings: Mapping[str, Any], output: Path) -> None:
     """Write the settings of a study as a web page, in YAML, in their order."""
     listed = yaml.safe_dump(dict(settings), sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
-    write_web_page(f"Settings of {study}", indent(listed, " " * 4), output.parent, output)
+    write_web_page(f"Settings of {study}", indent(listed, " " * 4), [], output)
+
+
+def _as_html(text: str) -> str:
+    """Convert Markdown, with HTML in it as text."""
+    converter = Markdown(extensions=["tables"])
+    converter.preprocessors.deregister("html_block")
+    for name in ("html", "entity", "autolink", "automail"):
+        converter.inlinePatterns.deregister(name)
+    return str(converter.convert(text))
 
 
 def _data_uri(image: Path) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pumalib.data.selection import read_selection
@@ -115,12 +116,12 @@ def _clean_row(shared: dict[str, object], tables: dict[str, StoredAttack], entry
     for name, table in tables.items():
         if table.split == largest.split:
             where = f"attack {name} of {entry.run}/seed{entry.seed} differs"
-            count = len(table.label)
-            if (table.label != largest.label[:count]).any():
+            _, here, there = np.intersect1d(table.row, largest.row, assume_unique=True, return_indices=True)
+            if (table.label[here] != largest.label[there]).any():
                 raise ArtifactError(
                     f"expected one label an image, {where}: it was made with another test set; make it again"
                 )
-            if (table.clean_prediction != largest.clean_prediction[:count]).any():
+            if (table.clean_prediction[here] != largest.clean_prediction[there]).any():
                 raise ArtifactError(
                     f"expected one clean prediction an image, {where}: it was made with another model; make it again"
                 )

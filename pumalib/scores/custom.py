@@ -25,7 +25,7 @@ def score(question: Question, settings: CustomScoreSettings) -> Estimate:
         DataError: it raises, or gives another number of scores, NaN, infinity, or no numbers.
     """
     function = load_function(settings)
-    size = settings.batch_size
+    size = settings.batch_size or len(question.labels)
     batches = zip(torch.split(question.images, size), torch.split(question.labels, size), strict=True)
     blocks = [
         _as_numbers(_call(function, question, images, labels, settings), len(labels), settings.method)

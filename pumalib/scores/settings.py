@@ -11,7 +11,8 @@ from pydantic_core import CoreSchema
 from pumalib.attacks.settings import DeepfoolOptions
 from pumalib.attacks.threat_settings import Norm
 from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
-from pumalib.settings import NAME_PATTERN, Name, PositiveAmount, Settings
+from pumalib.setting_errors import NAME_PATTERN
+from pumalib.settings import Name, PixelAmount, Settings
 
 
 class ModelReference(Settings):
@@ -66,8 +67,8 @@ class _ScoreSettings(Settings):
     """Pool to score; none: the pool of `defaults`."""
     shards: int = Field(default=1, gt=0)
     """Jobs the pool is divided over; changes the speed, not the result."""
-    batch_size: int = Field(default=500, gt=0)
-    """Images at once; changes the speed, not the result."""
+    batch_size: int | None = Field(default=None, gt=0)
+    """Images at once, none: 500, and fewer of images larger than 32 x 32 x 3; changes the speed, not the result."""
 
 
 class MarginSettings(_ScoreSettings):
@@ -82,14 +83,14 @@ class MarginSettings(_ScoreSettings):
 class DeepfoolSettings(MarginSettings, DeepfoolOptions):
     """Signed DeepFool margins."""
 
-    method: Literal["deepfool"]
+    method: Literal["deepfool"] = "deepfool"
 
 
 class FastMarginSettings(MarginSettings):
     """PUMA's Algorithm 1, errata mended."""
 
-    method: Literal["fast_margin"]
-    step_size: PositiveAmount = 1 / 255
+    method: Literal["fast_margin"] = "fast_margin"
+    step_size: PixelAmount = 1 / 255
     """Step on the pixel scale."""
     max_iterations: int = Field(default=200, gt=0)
     """Gradient steps a sample."""
@@ -98,7 +99,7 @@ class FastMarginSettings(MarginSettings):
 class RefinedMarginSettings(MarginSettings, DeepfoolOptions):
     """DeepFool's crossing, moved along the boundary toward the image: tighter, at less than twice the cost."""
 
-    method: Literal["refined_margin"]
+    method: Literal["refined_margin"] = "refined_margin"
     refinement_steps: int = Field(default=8, ge=0)
     """Gradient steps along the boundary."""
 
@@ -159,7 +160,7 @@ class TrackedScore(Settings):
 class ClassificationDifficultySettings(TrackedScore):
     """Share of epochs, or of visits, in which a row is misclassified (PUMA eq. 1)."""
 
-    method: Literal["classification_difficulty"]
+    method: Literal["classification_difficulty"] = "classification_difficulty"
     counted: Literal["epochs", "visits"] | None = None
     """Over tracked epochs (`track: correct`) or over visits (`track: visits`); none: epochs where they are tracked."""
 
@@ -183,41 +184,41 @@ class ForgettingSettings(TrackedScore):
     """How often a row is forgotten, right after one tracked epoch and wrong after the next (Toneva et al. 2019)."""
 
     gathered: ClassVar[str] = "correct"
-    method: Literal["forgetting"]
+    method: Literal["forgetting"] = "forgetting"
 
 
 class El2nSettings(TrackedScore):
     """Mean EL2N over epochs and runs (Paul et al. 2021)."""
 
     gathered: ClassVar[str] = "el2n"
-    method: Literal["el2n"]
+    method: Literal["el2n"] = "el2n"
 
 
 class GrandSettings(TrackedScore):
     """Mean GraNd over epochs and runs (Paul et al. 2021)."""
 
     gathered: ClassVar[str] = "grand"
-    method: Literal["grand"]
+    method: Literal["grand"] = "grand"
 
 
 class AignSettings(TrackedScore):
     """Mean input-gradient norm over epochs and runs (EasyCore)."""
 
     gathered: ClassVar[str] = "aign"
-    method: Literal["aign"]
+    method: Literal["aign"] = "aign"
 
 
 class MeanLossSettings(TrackedScore):
     """Mean cross-entropy over epochs and runs."""
 
     gathered: ClassVar[str] = "loss"
-    method: Literal["mean_loss"]
+    method: Literal["mean_loss"] = "mean_loss"
 
 
 class RandomSettings(Settings):
     """Numbers that mean nothing: uniform in [0, 1), by seed and name of the score."""
 
-    method: Literal["random"]
+    method: Literal["random"] = "random"
     pool: Name | None = None
     """Pool to score; none: the pool of `defaults`."""
 

@@ -13,15 +13,17 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pumalib.attacks.inputs import images_a_batch
 from pumalib.attacks.threat_settings import Norm
 from pumalib.data.pool import Pool, open_pool
 from pumalib.errors import DataError
 from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.jobs.devices import enough_memory
 from pumalib.jobs.kept import KeptResult
-from pumalib.jobs.states import StateFile, StatePlace, state_key
+from pumalib.jobs.states import StateFile, StatePlace, at_least_every, state_key
 from pumalib.models.imported import load_imported
 from pumalib.models.inputs import to_model_input
+from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
 from pumalib.scores.estimates import Estimate, Question
 from pumalib.scores.settings import LookingScoreSettings, ModelReference, score_module
@@ -39,6 +41,7 @@ def score_shard(
     shard: int,
     threat_norm: Norm,
     device: str,
+    architecture: ArchitectureSettings | None = None,
     state_place: StatePlace | None = None,
     maker: Maker = NOBODY,
 ) -> None:
@@ -52,6 +55,7 @@ def score_shard(
         shard: number of the shard, from 0.
         threat_norm: norm of margins unless the settings say otherwise.
         device: torch device.
+        architecture: of the run looked through; None: as the weights say, unless they name a user's own code.
         state_place: where to keep the state until the shard is written; None: a kill loses everything.
         maker: the job.
 
@@ -61,7 +65,7 @@ def score_shard(
         ConfigError: a custom score whose function is not there, or settings that contradict a checkpoint.
     """
     pool = open_pool(pool_path)
-    trained = _load_model(settings.model, model_path, pool, device)
+    trained = _load_model(settings.model, model_path, pool, device, architecture)
     expect_images(trained, pool.image_shape, len(pool.class_names), pool_path)
     if not 0 <= shard < settings.shards <= len(pool):
         raise DataError(
@@ -74,7 +78,7 @@ def score_shard(
     origin = maker.origin(settings.model_dump(), inputs)
     facts = {"settings": origin.settings, "shard": shard, "norm": threat_norm, "device": device}
     key = state_key(**facts, inputs=origin.inputs_seen_from(output), code=dict(maker.code))
-    state_file, kept = StateFile(state_place, key), KeptResult(state_place, key, [output])
+    state_file, kept = StateFile(at_least_every(state_place, 60), key), KeptResult(state_place, key, [output])
     if kept.take_back():
         return
     with enough_memory(device, "lower batch_size of the score"):
@@ -87,10 +91,12 @@ def score_shard(
     state_file.remove()
 
 
-def _load_model(reference: ModelReference, path: Path, pool: Pool, device: str) -> TrainedModel:
+def _load_model(
+    reference: ModelReference, path: Path, pool: Pool, device: str, architecture: ArchitectureSettings | None
+) -> TrainedModel:
     """Load a model of this library or, where the study names its architecture, one from elsewhere."""
     if reference.architecture is None:
-        return load_trained(path, device)
+        return load_trained(path, device, architecture)
     return load_imported(path, reference.architecture, pool.image_shape, pool.class_names, reference.weights, device)
 
 
@@ -113,9 +119,10 @@ def _score_rows(
 
     description = f"scoring ({settings.method})"
     with tqdm(total=len(rows), initial=done, desc=description, unit="image", disable=None) as bar:
-        for start in range(done, len(rows), settings.batch_size):
+        size = images_a_batch(settings.batch_size, pool.image_shape)
+        for start in range(done, len(rows), size):
             state_file.offer(state_dict)
-            taken = rows[start : start + settings.batch_size]
+            taken = rows[start : start + size]
             images = to_model_input(torch.from_numpy(pool.images[taken]).to(device))
             labels = torch.from_numpy(pool.labels[taken]).to(device)
             estimates.append(method.score(Question(trained.model, images, labels, threat_norm), settings))

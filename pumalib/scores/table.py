@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.errors import ArtifactError
-from pumalib.files.artifacts import create_artifact, expect_fingerprint, open_artifact, read_array
+from pumalib.files.artifacts import create_artifact, expect_fingerprint, open_artifact, read_array, stored
 from pumalib.files.origin import NO_ORIGIN, Origin
 
 HigherIs = Literal["easier", "harder"]
@@ -82,11 +82,16 @@ def read_scores(path: str | Path, pool_fingerprint: str | None = None) -> ScoreT
         if pool_fingerprint is not None:
             expect_fingerprint(str(file.attrs["pool_fingerprint"]), pool_fingerprint, "pool", path)
         score = read_array(file, "score", np.float32)
-        columns = {name: np.asarray(column[...]) for name, column in file.get("columns", {}).items()}
+        columns = {name: np.asarray(stored(file["columns"], name)[...]) for name in file.get("columns", {})}
         table = ScoreTable(score=score, valid=read_array(file, "valid", np.bool_), columns=columns, **_attributes(file))
     lengths = {len(column) for column in (table.score, table.valid, *columns.values())}
     if len(lengths) != 1:
         raise ArtifactError(f"expected columns of one length in {path}, got {sorted(lengths)}")
+    if table.higher_is not in get_args(HigherIs) or table.first_row < 0 or np.isnan(table.score[table.valid]).any():
+        raise ArtifactError(
+            f"expected scores of valid rows to be numbers, from a row of at least 0 on, and higher to be easier or "
+            f"harder in {path}, got row {table.first_row} and {table.higher_is}; score the pool again"
+        )
     return table
 
 

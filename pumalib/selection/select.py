@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pumalib.data.arrays import as_array, as_labels, as_sources
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
 from pumalib.selection.cuts import KEPT, Cut, CutOutcome, apply_cut, combine
@@ -64,10 +64,9 @@ def select(
         >>> selection.rows.tolist()
         [0, 2, 4]
     """
-    classes = None if labels is None else _column(labels, num_rows, np.int64, "labels")
-    sources = None if source is None else _column(source, num_rows, np.uint8, "source")
-    per_row = np.full(num_rows, epsilons) if np.ndim(epsilons) == 0 else epsilons
-    radii = _column(per_row, num_rows, np.float32, "epsilons")
+    classes = None if labels is None else as_labels(labels, num_rows)
+    sources = None if source is None else as_sources(source, num_rows)
+    radii = _epsilons(epsilons, num_rows)
     outcomes = tuple(
         apply_cut(cut, num_rows, classes, sources, derive_seed(seed, "cut", index)) for index, cut in enumerate(cuts)
     )
@@ -77,11 +76,13 @@ def select(
     return Selection(rows, radii[rows], reason, outcomes)
 
 
-def _column(values: ArrayLike, num_rows: int, dtype: type, name: str) -> NDArray[Any]:
-    column: NDArray[Any] = np.asarray(values, dtype)
-    if column.shape != (num_rows,):
-        raise DataError(f"expected {num_rows} {name}, one a row, got {column.shape}")
-    return column
+def _epsilons(values: ArrayLike | float, num_rows: int) -> NDArray[np.float32]:
+    radii = as_array(values, "epsilons").astype(np.float32)
+    if radii.shape not in ((), (num_rows,)):
+        raise DataError(f"expected {num_rows} epsilons, one a row, got {radii.shape}")
+    if not np.isfinite(radii).all():
+        raise DataError(f"expected finite epsilons, got {int((~np.isfinite(radii)).sum())} others")
+    return np.broadcast_to(radii, num_rows).copy()
 
 
 def _check_kept(rows: NDArray[np.int64], labels: NDArray[np.int64] | None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pumalib.attacks.threat_settings import ThreatSettings
-from pumalib.settings import Amount, Name, PositiveAmount, Settings
+from pumalib.settings import Amount, Name, PixelAmount, PixelAmountOrZero, Settings
 from pumalib.training.online.settings import OnlineEpsilonSettings
 
 THRESHOLDS = ("below", "at_most", "at_least", "above")
@@ -74,7 +74,7 @@ class WhereSettings(Settings):
 class _ForSomeRows(Settings):
     where: WhereSettings | None = None
     """The rows this policy is for; none: all."""
-    otherwise: Amount | None = Field(default=None, ge=0)
+    otherwise: PixelAmountOrZero | None = None
     """Epsilon of the rows outside `where`, pixel scale; none: the threat's."""
 
     @model_validator(mode="after")
@@ -94,7 +94,7 @@ class FixedEpsilon(_ForSomeRows):
     """One epsilon for all rows."""
 
     policy: Literal["fixed"] = "fixed"
-    epsilon: PositiveAmount | None = None
+    epsilon: PixelAmount | None = None
     """Radius on the pixel scale; none: the threat's."""
 
 
@@ -103,9 +103,9 @@ class FromMargin(_ForSomeRows):
 
     score: Name
     """Margin score under `scores`, in the threat's norm."""
-    gap: Amount = Field(default=0.0, ge=0)
+    gap: PixelAmountOrZero = 0.0
     """Subtracted from each margin, pixel scale (PUMA eq. 3)."""
-    cap: PositiveAmount | None = None
+    cap: PixelAmount | None = None
     """Bound on |epsilon|, pixel scale (PUMA Table 5); none: the threat's epsilon."""
     negative: Literal["anti_adversarial", "zero", "drop"] = "anti_adversarial"
     """Rows with a negative epsilon: descend the loss (PUMA), no perturbation, or leave the row out."""
@@ -114,19 +114,19 @@ class FromMargin(_ForSomeRows):
 class MarginEpsilon(FromMargin):
     """PUMA: each row's epsilon is its margin, bounded (eq. 2 and 3)."""
 
-    policy: Literal["margin"]
+    policy: Literal["margin"] = "margin"
 
 
 class MeanOfMarginEpsilon(FromMargin):
     """Control: the mean epsilon PUMA would give over the rows as drawn, for every row."""
 
-    policy: Literal["mean_of_margin"]
+    policy: Literal["mean_of_margin"] = "mean_of_margin"
 
 
 class ShuffledMarginEpsilon(FromMargin):
     """Control: PUMA's epsilons, permuted among the kept rows of one class and source."""
 
-    policy: Literal["shuffled_margin"]
+    policy: Literal["shuffled_margin"] = "shuffled_margin"
 
 
 EpsilonSettings = Annotated[

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pumalib.scores.table import ScoreTable
 
 
+_MOST_LOST = 0.5
+"""Share of a class from which its loss is told, where the pool loses less than half of that. A choice of ours."""
+
+
 def make_selection(
     settings: SelectionSettings,
     *,
@@ -99,7 +103,25 @@ def _prune(
     selection, labels = prune(settings.prune, settings.epsilon, question, rows, seed)
     cuts = tuple((label, outcome.value) for label, outcome in zip(labels, selection.outcomes, strict=True))
     warnings = [outcome.warning for outcome in selection.outcomes if outcome.warning]
+    warnings += nearly_emptied(rows.labels, selection.rows, rows.class_names)
     return selection.rows, selection.reason, cuts, warnings
+
+
+def nearly_emptied(labels: NDArray[np.int64], kept: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
+    """Return a warning for each class that loses most of its rows while the pool as a whole does not.
+
+    Args:
+        labels: [N] int64.
+        kept: [K] int64, the rows kept.
+        class_names: in label order.
+    """
+    before, after = (np.bincount(each, minlength=len(class_names)) for each in (labels, labels[kept]))
+    lost, overall = 1 - after / np.maximum(before, 1), 1 - len(kept) / len(labels)
+    return [
+        f"the cuts take {before[label] - after[label]} of {before[label]} rows of class {class_names[int(label)]} "
+        f"({100 * lost[label]:.0f} %), but {100 * overall:.0f} % of all rows; scope: per_class takes as much of each"
+        for label in np.flatnonzero((lost > _MOST_LOST) & (lost > 2 * overall) & (before > 0))
+    ]
 
 
 def epsilons_before_cuts(policy: EpsilonSettings, question: EpsilonQuestion) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ def check_networks(study: Study, shapes: Shapes) -> None:
                 "expected a network without batch normalisation, whose training can be unrolled, got "
                 f"{network.settings.name} at {network.where}; use mlp or small-cnn"
             )
-        shape, num_classes = network.images
+        shape, num_classes = network.images.image_shape, network.images.num_classes
         try:
             check_architecture(network.settings, shape, num_classes or 2)
         except ConfigError as error:

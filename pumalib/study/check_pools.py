@@ -21,12 +21,15 @@ def look_at_datasets(study: Study) -> Shapes:
     """Return what the images of each dataset are.
 
     Raises:
-        ConfigError: a file that is not there or cannot be read.
+        ConfigError: a file that is not there or cannot be read, or one class.
     """
-    return {
-        name: importlib.import_module(source_module(settings.source)).look(settings, f"datasets.{name}")
-        for name, settings in study.settings.datasets.items()
-    }
+    shapes: dict[str, SourceShape] = {}
+    for name, settings in study.settings.datasets.items():
+        where = f"datasets.{name}"
+        shape = shapes[name] = importlib.import_module(source_module(settings.source)).look(settings, where)
+        if shape.num_classes is not None and shape.num_classes < 2:
+            raise ConfigError(f"expected at least two classes, got {shape.num_classes} at {where}")
+    return shapes
 
 
 def check_pools(study: Study, shapes: Shapes) -> None:

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from pumalib.attacks.settings import expect_attack_packages
 from pumalib.errors import ConfigError
 from pumalib.selection.settings import RANDOM
+from pumalib.study.check_amounts import check_amounts
 from pumalib.study.check_modules import check_modules
 from pumalib.study.check_networks import check_networks
 from pumalib.study.check_pools import check_learned_pools, check_pools, look_at_datasets
@@ -53,8 +54,10 @@ def check_study(study: Study, origin: str = "config") -> None:
     """
     try:
         _check_reserved_names(study)
+        _check_alike_names(study)
         check_modules(study)
         shapes = look_at_datasets(study)
+        check_amounts(study, shapes)
         check_pools(study, shapes)
         check_score_pools(study)
         expect_pools(study)
@@ -75,6 +78,20 @@ def _check_reserved_names(study: Study) -> None:
         for name in getattr(study.settings, group):
             if name in reserved:
                 raise ConfigError(f'expected another name than "{name}", which is {meaning}, at {group}')
+
+
+def _check_alike_names(study: Study) -> None:
+    """Refuse names that only case tells apart: on some disks they are one file."""
+    groups = ("datasets", "generators", "pools", "scores", "runs", "attacks", "reports")
+    for group in groups:
+        seen: dict[str, str] = {}
+        for name in getattr(study.settings, group):
+            first = seen.setdefault(name.casefold(), name)
+            if first != name:
+                raise ConfigError(
+                    f'expected names that differ in more than case, got "{first}" and "{name}" at {group}; '
+                    "some disks take them for one"
+                )
 
 
 def _check_cycles(study: Study) -> None:

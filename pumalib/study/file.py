@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,68 @@ _TEMPLATE_KEY = "__use_yte__"
 _KINDS = {type(None): "nothing", list: "a list"}
 
 
+_LARGEST_BYTES = 1 << 20
+_DEEPEST, _MOST_NODES = 30, 100_000
+"""Far above any study: what a file with aliases stands for counts, not what is written."""
+
+_PLAIN_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+
+
+def _size_of(node: yaml.Node) -> int:
+    """Return the number of nodes that an alias stands for; aliases inside count as often as they are met."""
+    sizes: dict[int, int] = {}
+
+    def size(of: yaml.Node) -> int:
+        if id(of) not in sizes:
+            sizes[id(of)] = 1
+            values = of.value if isinstance(of, yaml.CollectionNode) else []
+            flat = [each for pair in values for each in (pair if isinstance(pair, tuple) else (pair,))]
+            sizes[id(of)] = 1 + sum(map(size, flat))
+        return sizes[id(of)]
+
+    return size(node)
+
+
+def _refuse_odd_number(node: yaml.ScalarNode) -> None:
+    """Refuse a plain number that YAML 1.1 reads in base 8, 2, 16 or 60."""
+    kind = node.tag.rpartition(":")[2]
+    is_odd = (kind == "int" and not _PLAIN_INTEGER.fullmatch(node.value)) or (kind == "float" and ":" in node.value)
+    if is_odd and node.style is None:
+        value = yaml.safe_load(node.value)
+        problem = (
+            f"expected a decimal number, got {node.value}, which YAML reads as {value}; write {value}, or put it in "
+            "quotes as text"
+        )
+        raise yaml.MarkedYAMLError(None, None, problem, node.start_mark)
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses repeated keys."""
+    """A safe loader that refuses repeated keys, numbers that are read otherwise than they look, and nests of lists."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = self._num_nodes = 0
+        self._open: list[str | None] = []
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+        """Compose a node; refuse what no study needs, before its size can hurt."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        is_alias, anchor, mark = isinstance(event, yaml.AliasEvent), event.anchor, event.start_mark
+        if is_alias and anchor in self._open:
+            raise yaml.MarkedYAMLError(None, None, f"expected values that end, got *{anchor} inside of &{anchor}", mark)
+        self._open.append(anchor)
+        self._depth, self._num_nodes = self._depth + 1, self._num_nodes + 1
+        if self._depth > _DEEPEST or self._num_nodes > _MOST_NODES:
+            problem = f"expected at most {_MOST_NODES} values, nested at most {_DEEPEST} deep, got more"
+            raise yaml.MarkedYAMLError(None, None, problem, mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        self._open.pop()
+        if is_alias and node is not None:
+            self._num_nodes += _size_of(node)
+        if isinstance(node, yaml.ScalarNode) and not is_alias:
+            _refuse_odd_number(node)
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Compose a mapping as it is written, before `<<` merges it with others; refuse a repeated key."""
@@ -45,7 +106,7 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
         ConfigError: missing, not YAML, a repeated key, not a mapping, or a template with code.
     """
     try:
-        raw = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
+        raw = yaml.load(_read_text(Path(path)), _StrictLoader)
     except OSError as error:
         raise ConfigError(f"expected a study file at {path}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:
@@ -53,7 +114,7 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
         problem = str(error.problem)
         prefix = "" if problem.startswith("expected") else "expected YAML: "
         raise ConfigError(f"{prefix}{problem} at line {line} ({path})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"expected a YAML file in UTF-8: {reason} ({path})") from None
     if not isinstance(raw, dict):
@@ -64,6 +125,17 @@ def read_study_file(path: str | Path) -> dict[str, Any]:
             "write the settings out"
         )
     return raw
+
+
+def _read_text(path: Path) -> str:
+    """Read a file of bounded size, and no FIFO or device, which may never end."""
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"expected a study file, got a folder, FIFO or device at {path}")
+    with open(path, "rb") as file:
+        content = file.read(_LARGEST_BYTES + 1)
+    if len(content) > _LARGEST_BYTES:
+        raise ConfigError(f"expected a study file of at most {_LARGEST_BYTES} bytes, got more at {path}")
+    return content.decode("utf-8")
 
 
 def load_study(path: str | Path) -> AnyStudy:

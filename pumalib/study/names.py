@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pumalib.errors import ConfigError
-from pumalib.settings import nearest
+from pumalib.setting_errors import nearest
 
 
 def expect_name(name: str, names: Iterable[str], what: str, where: str) -> None:

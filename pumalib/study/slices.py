@@ -85,6 +85,11 @@ def _run_used(run: Run, epsilon: float) -> dict[str, Any]:
     return used
 
 
+def architecture_of(study: Study, run: str | None) -> dict[str, Any] | None:
+    """Return the architecture of a run's model, which whoever reads its weights holds them to; None: no run's."""
+    return None if run is None else study.runs[run].architecture.model_dump()
+
+
 def attack_settings(study: Study, attack: str) -> dict[str, object]:
     """Return the settings of an attack that change its numbers."""
     return study.settings.attacks[attack].model_dump(exclude=set(NOT_THE_ATTACK))

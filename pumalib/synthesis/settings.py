@@ -14,7 +14,7 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class EdmSettings(Settings):
     """Architecture, training and sampling of an EDM generator (Karras et al. 2022)."""
 
-    method: Literal["edm"]
+    method: Literal["edm"] = "edm"
     """The kind of generator: ``edm``, the diffusion model of Karras et al. 2022."""
 
     dataset: Name

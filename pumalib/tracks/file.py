@@ -129,3 +129,11 @@ def _check_sizes(track: Track, path: str | Path) -> None:
     for name, (found, expected) in sizes.items():
         if found != expected:
             raise ArtifactError(f"expected {name} of shape {expected}, got {found} in {path}; train the run again")
+    for name, part in track.quantities.items():
+        if (np.diff(part.epochs) <= 0).any() or part.epochs.min(initial=1) < 1:
+            raise ArtifactError(
+                f"expected ascending epochs from 1 for {name} in {path}, got {part.epochs.tolist()[:5]}"
+            )
+    visits = track.visits
+    if visits is not None and ((visits.wrong < 0).any() or (visits.wrong > visits.count).any()):
+        raise ArtifactError(f"expected no more wrong visits than visits in {path}, got others; train the run again")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from pumalib.attacks.gradient_ascent import ascend
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import start_in_ball
 from pumalib.attacks.threat_settings import Norm, ThreatSettings
-from pumalib.data.images import LabelledImages
+from pumalib.data.images import LabelledImages, subset_rows
 from pumalib.models.checks import frozen_parameters
 from pumalib.models.inputs import to_model_input
 
@@ -97,7 +96,7 @@ class Probe:
 
 
 def make_probe(images: LabelledImages, count: int, threat: ThreatSettings, split: str, device: torch.device) -> Probe:
-    """Put some images, evenly spread, on the device."""
-    chosen = images.take(np.linspace(0, len(images) - 1, min(count, len(images))).astype(np.int64))
+    """Put some images, drawn in proportion to the classes, on the device."""
+    chosen = images.take(subset_rows(images.labels, count, "probe"))
     pixels = to_model_input(torch.from_numpy(chosen.images).to(device))
     return Probe(pixels, torch.from_numpy(chosen.labels).to(device), threat.epsilon, threat.norm, split)

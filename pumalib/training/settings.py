@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_origin
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
-from pumalib.settings import PositiveAmount, Settings, by_kind
+from pumalib.settings import PixelAmount, Settings, by_kind
 
 
 class RecipeSettings(Settings):
@@ -21,9 +21,9 @@ class RecipeSettings(Settings):
     method: str
     """The training method."""
     epochs: int = Field(default=400, gt=0)
-    """Epochs; one is `samples_per_epoch` draws, whatever the size of the pool."""
-    samples_per_epoch: int = Field(default=50_000, gt=0)
-    """Draws an epoch; rounded up to whole batches."""
+    """Epochs; one is `samples_per_epoch` draws."""
+    samples_per_epoch: int | None = Field(default=None, gt=0)
+    """Draws an epoch, rounded up to whole batches; none: as many as the pool has rows, pruned or not."""
     batch_size: int = Field(default=512, gt=0)
     """Rows a step."""
     synthetic_fraction: float = Field(default=0.7, ge=0, le=1)
@@ -52,10 +52,10 @@ class RecipeSettings(Settings):
     """Keep images and convolutions in the channels-last layout: faster on GPUs with tensor cores; rounds otherwise."""
     compile: bool = False
     """Compile the network with torch.compile: faster steps after a slow first one. Needs a C++ compiler."""
-    crop_padding: int = Field(default=4, ge=0)
-    """Pixels of zero padding for random crops; 0: no crops."""
-    horizontal_flip: bool = True
-    """Flip half of the images."""
+    crop_padding: int = Field(default=0, ge=0)
+    """Pixels of zero padding for random crops; 0: no crops. 4 is usual for photographs of 32 pixels."""
+    horizontal_flip: bool = False
+    """Flip half of the images; not where left and right mean something, as in digits."""
     history_images: int = Field(default=500, gt=0)
     """Images for the accuracies in the history (validation rows where the dataset has them, else train rows)."""
     history_every: int = Field(default=1, gt=0)
@@ -112,7 +112,7 @@ class AttackedRecipeSettings(RecipeSettings):
     has_attack = True
     attack_steps: int = Field(default=10, gt=0)
     """Steps of the inner attack."""
-    attack_step_size: PositiveAmount | None = None
+    attack_step_size: PixelAmount | None = None
     """Fixed step on the pixel scale; none: 2 |epsilon_i| / 8, so that small radii are not bounced across."""
     attack_precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's passes in the inner attack. Weights, losses and the outer step stay float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pumalib.models.trained import save_trained
 from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.tracks.file import write_track
+from pumalib.training.length import of_pool
 from pumalib.training.recipe import Execution, Recipe
 from pumalib.training.task import TrainingTask
 from pumalib.training.train import TrainingResult, train_on_rows
@@ -41,6 +43,7 @@ def train_run(task: TrainingTask, device: str, maker: Maker = NOBODY, ranks: Ran
     """
     pool = open_pool(task.paths.pool)
     selection = read_selection(task.paths.selection, pool.fingerprint)
+    task = _with_length(task, len(pool))
     origin = maker.origin(_resolved(task), _inputs(task, pool, selection))
     facts = {**origin.settings, "device": device, "code": dict(maker.code)}
     key = state_key(**facts, inputs=origin.inputs_seen_from(task.paths.model))
@@ -54,6 +57,11 @@ def train_run(task: TrainingTask, device: str, maker: Maker = NOBODY, ranks: Ran
         _store(result, task, pool, origin)
         kept.keep()
         state_file.remove()
+
+
+def _with_length(task: TrainingTask, num_rows: int) -> TrainingTask:
+    training = of_pool(task.settings.training, num_rows)
+    return replace(task, settings=task.settings.model_copy(update={"training": training}))
 
 
 def _resolved(task: TrainingTask) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,18 @@ from torch import nn
 from tqdm import tqdm
 
 from pumalib.attacks.threat_settings import ThreatSettings
-from pumalib.data.images import LabelledImages
+from pumalib.data.arrays import as_array, as_images, as_labels, as_numbers, as_sources
+from pumalib.data.images import LabelledImages, subset_rows
 from pumalib.errors import ConfigError, DataError
+from pumalib.models.checks import check_network, in_eval_mode
+from pumalib.models.inputs import to_model_input
+from pumalib.models.network import Network
 from pumalib.randomness import derive_seed
 from pumalib.tracks.file import Track
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.batch_norm import share_statistics
 from pumalib.training.history import EpochRecord, Probe, make_probe, to_frame
-from pumalib.training.length import num_draws
+from pumalib.training.length import num_draws, of_pool
 from pumalib.training.online.settings import OnlineEpsilonSettings
 from pumalib.training.online.start import starting_epsilon
 from pumalib.training.recipe import IN_THIS_PROCESS, NO_TRACK, Execution, Recipe
@@ -76,6 +80,9 @@ class TrainOptions:
 
 DEFAULT_OPTIONS = TrainOptions()
 
+_NUM_TRIED = 16
+"""How many images the network is tried on."""
+
 
 def train(
     model: nn.Module,
@@ -114,7 +121,7 @@ def train(
         >>> images = (labels[:, None, None, None] * 200 + generator.integers(50, size=(64, 4, 4, 1))).astype("uint8")
         >>> _ = torch.manual_seed(0)
         >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
-        >>> recipe = TradesSettings(epochs=16, samples_per_epoch=128, batch_size=32, crop_padding=0)
+        >>> recipe = TradesSettings(epochs=32, batch_size=32)
         >>> result = train(model, images, labels, settings=recipe, threat=ThreatSettings(epsilon=0.1))
         >>> float(result.history.clean_accuracy.iloc[-1])
         1.0
@@ -127,16 +134,14 @@ def train(
 def _rows_in_memory(
     images: ArrayLike, labels: ArrayLike, epsilons: ArrayLike | None, recipe: Recipe, options: TrainOptions
 ) -> TrainingRows:
-    pixels, classes = np.asarray(images), np.asarray(labels, np.int64)
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != len(classes):
-        raise DataError(
-            f"expected images as uint8 [N, H, W, C] and one label each, got {pixels.dtype} {pixels.shape}, "
-            f"{len(classes)} labels"
-        )
-    rows = np.arange(len(classes)) if options.rows is None else np.asarray(options.rows, np.int64)
-    source = np.zeros(len(classes), np.uint8) if options.source is None else np.asarray(options.source, np.uint8)
+    pixels = as_images(images)
+    classes = as_labels(labels, len(pixels))
+    rows = np.arange(len(classes)) if options.rows is None else as_numbers(options.rows, "rows")
+    source = np.zeros(len(classes), np.uint8) if options.source is None else as_sources(options.source, len(pixels))
     radii: NDArray[np.float32] = (
-        np.full(len(rows), _first_epsilon(recipe), np.float32) if epsilons is None else np.asarray(epsilons, np.float32)
+        np.full(len(rows), _first_epsilon(recipe), np.float32)
+        if epsilons is None
+        else as_array(epsilons, "epsilons").astype(np.float32)
     )
     return TrainingRows(pixels, classes, source, rows, radii, (pixels.shape[1], pixels.shape[2], pixels.shape[3]))
 
@@ -159,8 +164,10 @@ def train_on_rows(
     Raises:
         ConfigError: settings for another number of ranks.
     """
+    recipe = replace(recipe, training=of_pool(recipe.training, len(data.labels)))
     _expect_ranks(recipe.training, where)
     check_rows(data, recipe)
+    _check_network(model, data, torch.device(where.device))
     share_statistics(model, where.ranks)
     torch.manual_seed(derive_seed(recipe.seed, "torch"))
     device = torch.device(where.device)
@@ -172,6 +179,29 @@ def train_on_rows(
         training.load_state_dict(saved)
     _run_epochs(training, recipe.training, _probe(data, recipe, validation, device), where)
     return TrainingResult(trainer.average.model, to_frame(training.records), tracker.track())
+
+
+def _check_network(model: nn.Module, data: TrainingRows, device: torch.device) -> None:
+    """Refuse a network that cannot be trained or would be mismeasured; two passes of a few images in eval mode.
+
+    Raises:
+        DataError: not of float32, nothing to train, labels beyond its classes, or as `checks.check_network`.
+    """
+    wanted = [parameter.dtype for parameter in model.parameters() if parameter.requires_grad]
+    if not wanted or any(dtype != torch.float32 for dtype in wanted):
+        got = ", ".join(sorted({str(dtype) for dtype in wanted})) or "none"
+        raise DataError(
+            f"expected parameters of float32 to train, got {got}; precision is a setting (precision: bfloat16)"
+        )
+    images = to_model_input(torch.from_numpy(data.images[data.rows[:_NUM_TRIED]]).to(device))
+    model.to(device)
+    with in_eval_mode(model):
+        num_classes = check_network(Network(model), images)
+    labels = data.labels[data.rows]
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise DataError(
+            f"expected labels in [0, {num_classes}), the classes of the network, got {labels.min()}..{labels.max()}"
+        )
 
 
 def _expect_ranks(settings: RecipeSettings, where: Execution) -> None:
@@ -232,8 +262,8 @@ def _offer(training: _Training, where: Execution) -> Callable[[], None]:
 
 
 def _some_rows(data: TrainingRows, count: int) -> LabelledImages:
-    """Return some of the selected rows, evenly spread, for the history of a dataset without validation rows."""
-    rows = data.rows[np.linspace(0, len(data.rows) - 1, min(count, len(data.rows))).astype(int)]
+    """Return some of the selected rows, by class, for the history of a dataset without validation rows."""
+    rows = data.rows[subset_rows(data.labels[data.rows], count, "probe")]
     return LabelledImages(data.images[rows], data.labels[rows])
 
 

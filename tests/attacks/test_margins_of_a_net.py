@@ -284,7 +284,7 @@ def test_inputs_that_do_not_fit_are_refused(digits_net, unseen, estimator):
     cases = [
         (images * 255, labels, r"images in \[0, 1\].*got 0\.\.255"),
         (images - 0.5, labels, r"images in \[0, 1\].*got -0\.5\.\.0\.5"),
-        ((images * 255).to(torch.uint8), labels, "divide by 255"),
+        ((images * 255).to(torch.int32), labels, "divide by 255"),
         (broken, labels, "finite images"),
         (images[:0], labels[:0], "at least 1"),
         (images, labels[:19], "one label for each of 20 images"),

@@ -80,7 +80,7 @@ def test_every_query_lies_at_ends_of_the_ball_and_no_image_asks_more_than_its_bu
     labels = predictions(recorder, images)
     recorder.asked.clear()
     evaluate(recorder, images, labels, SQUARE, threat=ThreatSettings(epsilon=epsilon))
-    queries = torch.cat(recorder.asked[2:])  # after the check of the model and the clean prediction
+    queries = torch.cat(recorder.asked[3:])  # after two looks at the model and the clean prediction
     assert 1 <= len(queries) <= SQUARE.queries
     ends = torch.stack([(images - epsilon).clamp(0, 1), (images + epsilon).clamp(0, 1)])
     assert ((queries == ends[0]) | (queries == ends[1])).all()
@@ -90,7 +90,7 @@ def test_an_unfooled_image_uses_its_whole_budget_and_a_fooled_one_leaves(digits_
     images, labels = seen
     recorder = Recorder(digits_net).eval()
     table = evaluate(recorder, images, labels, SQUARE, threat=ThreatSettings(epsilon=0.1))
-    sizes = [len(asked) for asked in recorder.asked[2:]]
+    sizes = [len(asked) for asked in recorder.asked[3:]]
     assert len(sizes) == SQUARE.queries
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == len(images)
@@ -103,7 +103,7 @@ def test_squares_reach_every_pixel_and_shrink_to_one(digits):
     recorder.model[1].bias.data = torch.tensor([5.0, 0.0])
     attack = SquareSettings(method="square", queries=2000)
     evaluate(recorder, digits[0][:1], [0], attack, threat=ThreatSettings(epsilon=0.1), clip=None)
-    stripes, *queries = recorder.asked[2:]
+    stripes, *queries = recorder.asked[3:]
     changed = (torch.cat(queries) != stripes).sum((1, 2, 3))
     assert ((torch.cat(queries) != stripes).any(0)).all()
     assert changed.min() >= 1

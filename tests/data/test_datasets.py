@@ -6,7 +6,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from pumalib.data.datasets import (
@@ -22,7 +21,7 @@ from pumalib.data.images import LabelledImages
 from pumalib.data.settings import DigitsSettings, NpzDatasetSettings, TorchvisionSettings
 from pumalib.data.sources.raw import RawDataset
 from pumalib.data.sources.torchvision_datasets import _convert
-from pumalib.errors import ArtifactError, DataError
+from pumalib.errors import ArtifactError, ConfigError, DataError
 from pumalib.files.artifacts import open_artifact
 from pumalib.files.origin import Maker
 
@@ -169,7 +168,7 @@ def test_dataset_that_cannot_be_divided_is_refused(raw: RawDataset, settings: Np
 
 
 def test_digits_have_no_official_split() -> None:
-    with pytest.raises(ValidationError, match="expected split: seeded for digits"):
+    with pytest.raises(ConfigError, match="expected split: seeded for digits"):
         DigitsSettings(source="digits")
 
 

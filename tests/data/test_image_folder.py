@@ -86,6 +86,7 @@ def test_modes_of_8_bits_become_the_channels_asked_for(
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_of_16_bits_are_refused_because_they_would_turn_white(tmp_path: Path, channels: int) -> None:
+    save(tmp_path / "test/a/x.png", 0)
     (tmp_path / "train/a").mkdir(parents=True)
     Image.fromarray(np.full((4, 4), 30_000, np.uint16)).save(tmp_path / "train/a/deep.png")
     with pytest.raises(
@@ -104,7 +105,7 @@ def test_missing_folders_and_classes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected the same class folders in .*train and .*test, got a and b"):
         load(folder(tmp_path), tmp_path)
     (tmp_path / "train/b").mkdir()
-    with pytest.raises(DataError, match="Found no valid file for the classes b"):
+    with pytest.raises(DataError, match=r"an image at least in each class folder of .*train, found none in b"):
         load(folder(tmp_path), tmp_path)
 
 
@@ -120,6 +121,7 @@ PNG = png()
 @pytest.mark.parametrize("content", [b"", b"no image", PNG[:20], PNG[:-40]])
 def test_broken_png_is_refused_by_its_path(tmp_path: Path, content: bytes) -> None:
     save(tmp_path / "train/a/good.png", 0)
+    save(tmp_path / "test/a/good.png", 0)
     (tmp_path / "train/a/broken.png").write_bytes(content)
     with pytest.raises(DataError, match=r"expected a readable image at .*broken\.png"):
         load(folder(tmp_path), tmp_path)

@@ -208,9 +208,10 @@ def test_source_that_cannot_be_memory_mapped_is_refused(
     results: Path, labelled: Any, options: dict[str, Any], got: str
 ) -> None:
     rewrite_images(results / "synthetic/p/seed0.h5", labelled(1, NUM_SYNTHETIC).images, **options)
-    with pytest.raises(
-        ArtifactError, match=rf"expected contiguous, uncompressed images uint8 .*, got {got} \[5, 4, 4, 3\]"
-    ):
+    message = (
+        rf"expected contiguous, uncompressed images uint8 .*, got {got} \[5, 4, 4, 3\]|'images' stored whole, got \(5,"
+    )
+    with pytest.raises(ArtifactError, match=message):
         open_pool(pool_path(results))
 
 
@@ -235,7 +236,7 @@ def test_pool_whose_sources_column_has_another_length_is_refused(results: Path) 
         del file["source"]
         file["source"] = np.zeros(3, np.uint8)
     seal(pool_path(results))
-    with pytest.raises(ArtifactError, match=r"expected 14 values of 'source' in .*, got 3"):
+    with pytest.raises(ArtifactError, match=r"expected 14 values of 'source', 0 or 1, in .*, got 3"):
         open_pool(pool_path(results))
 
 

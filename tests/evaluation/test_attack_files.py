@@ -98,8 +98,49 @@ def test_a_table_says_where_it_came_from_and_two_are_equal_byte_for_byte(study):
         assert fingerprints["dataset"] == dataset["test"].attrs["fingerprint"]
         assert (inputs["model"]["path"], inputs["dataset"]["path"]) == ("../model", "../data.h5")
         assert inputs["dataset"]["part"] == "test"
-        assert set(file) == {"label", "clean_prediction", "adversarial_prediction", "perturbation_norm", "success"}
+        columns = {"row", "label", "clean_prediction", "adversarial_prediction", "perturbation_norm", "success"}
+        assert set(file) == columns
     assert (resolved["threat"]["epsilon"], resolved["seed"]) == (0.1, 3)
+
+
+def make_sorted(study, labels):
+    """Put a test split sorted by class in the place of the study's."""
+    images = np.random.default_rng(1).integers(0, 256, (len(labels), *SHAPE), np.uint8)
+    with create_artifact(study / "data.h5", "dataset") as file:
+        file.attrs["class_names"] = ["a", "b", "c"]
+        write_images(file.create_group("test"), LabelledImages(images, labels))
+    return images
+
+
+def test_some_of_the_images_of_a_sorted_split_are_of_every_class_in_its_proportion(study):
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    make_sorted(study, labels)
+    some = read_attack(attack(study, CleanSettings(num_images=30)))
+    assert np.bincount(some.label).tolist() == [18, 9, 3]
+    np.testing.assert_array_equal(some.label, labels[some.row])
+    assert (np.diff(some.row) > 0).all()
+    assert not np.array_equal(some.row, np.unique(some.row // 3) * 3)  # drawn, not every third
+    same = read_attack(attack(study, CwPgdSettings(num_images=30, steps=1), "other.h5", seed=8))
+    np.testing.assert_array_equal(same.row, some.row)
+
+
+def test_an_image_gets_the_numbers_in_a_subset_that_it_gets_among_all(study):
+    labels = np.repeat([0, 1, 2], 40)
+    make_sorted(study, labels)
+    whole = read_attack(attack(study, CwPgdSettings(steps=2), "all.h5"))
+    some = read_attack(attack(study, CwPgdSettings(steps=2, num_images=50), "some.h5"))
+    np.testing.assert_array_equal(some.adversarial_prediction, whole.adversarial_prediction[some.row])
+    assert len(whole.row) == 120
+    fewer = read_attack(attack(study, CwPgdSettings(steps=2, num_images=24), "fewer.h5"))
+    assert set(fewer.row) < set(some.row)
+
+
+def test_a_table_from_before_rows_were_recorded_is_of_the_first_images(study):
+    path = attack(study, CleanSettings())
+    with h5py.File(path, "r+") as file:
+        del file["row"]
+    seal(path)
+    assert read_attack(path).row.tolist() == list(range(31))
 
 
 def test_the_version_of_an_optional_package_behind_an_attack_is_recorded(study):

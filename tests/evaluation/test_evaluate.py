@@ -207,7 +207,7 @@ def test_images_and_labels_that_do_not_fit_are_refused(net, images, labels):
     cases = [
         (broken, labels, "finite images"),
         (images * 255, labels, r"images in \[0, 1\]"),
-        ((images * 255).to(torch.uint8), labels, "divide by 255"),
+        ((images * 255).to(torch.int32), labels, "divide by 255"),
         (images, labels[:-1], "one label for each of 101 images"),
         (images[:0], labels[:0], "at least 1"),
         (images, torch.full_like(labels, 4), r"labels in \[0, 4\), got 4\.\.4"),

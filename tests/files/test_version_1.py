@@ -338,12 +338,15 @@ def train_again(path: Path) -> None:
 PLANTED: dict[str, tuple[Callable[[Path], None], str]] = {
     "models/puma/seed0/model.safetensors": (train_again, "expected the model with the recorded fingerprint"),
     "models/trades/seed0/model.safetensors": (train_again, "expected the model with the recorded fingerprint"),
-    "selections/puma/seed0.h5": (add_one("epsilons"), "expected the selection with the recorded fingerprint"),
+    "selections/puma/seed0.h5": (add_one("epsilons"), "expected finite epsilons around their mean"),
     "scores/margin/seed0.h5": (add_one("score"), "expected the score margin with the recorded fingerprint"),
     "scores/margin/seed0/shard0.h5": (add_one("score"), "other scores there"),
     "synthetic/digits+20/seed0.h5": (add_one("labels"), "it was changed after it was made"),
     "datasets/digits/seed0.h5": (add_one("test/images"), "it was changed after it was made"),
-    "attacks/puma/seed0/cw.h5": (add_one("adversarial_prediction"), "expected value "),
+    "attacks/puma/seed0/cw.h5": (
+        add_one("adversarial_prediction"),
+        "expected labels, predictions, rows and success to agree",
+    ),
 }
 
 

@@ -114,3 +114,34 @@ def test_visible_devices_are_counted_as_cuda_does(tmp_path: Path, visible: str |
     for name in ("nvidia0", "nvidia1", "nvidia2", "nvidiactl", "nvidia-uvm", "null"):
         (tmp_path / name).touch()
     assert count_devices(visible, tmp_path) == count
+
+
+@pytest.mark.parametrize("foreign", ["link", "file", "open to others"])
+def test_a_folder_of_locks_that_others_can_change_is_refused(tmp_path: Path, foreign: str) -> None:
+    folder = tmp_path / "locks"
+    if foreign == "link":
+        (tmp_path / "elsewhere").mkdir()
+        folder.symlink_to(tmp_path / "elsewhere")
+    elif foreign == "file":
+        folder.write_text("")
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    with pytest.raises(ConfigError, match="expected a folder for the locks of devices that this user can write, got"):
+        hold_devices(["0"], 1, folder)
+    assert not (tmp_path / "elsewhere").exists() or not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locks").mkdir(mode=0o700)
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        hold_devices(["0"], 1, tmp_path / "locks")
+
+
+def test_a_link_in_the_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir(mode=0o700)
+    (tmp_path / "locks/0.lock").symlink_to(tmp_path / "target")
+    with pytest.raises(ConfigError, match="expected a folder for the locks"):
+        hold_devices(["0"], 1, tmp_path / "locks")
+    assert not (tmp_path / "target").exists()

@@ -58,6 +58,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_small_pool(tmp_path)
     (tmp_path / "ending.py").write_text(NETWORK)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "ending", raising=False)
     return tmp_path
 
@@ -95,7 +96,15 @@ def score_in(folder: Path, name: str, model: Path, method: str, state: StatePlac
     settings: Any = TypeAdapter(ScoreSettings).validate_python(values)
     output = folder / name / "shard.h5"
     score_shard(
-        settings, folder / "pool.h5", model, output, shard=1, threat_norm="linf", device="cpu", state_place=state
+        settings,
+        folder / "pool.h5",
+        model,
+        output,
+        shard=1,
+        threat_norm="linf",
+        device="cpu",
+        architecture=ArchitectureSettings(name="ending:Net"),
+        state_place=state,
     )
     return output
 
@@ -154,7 +163,7 @@ def test_shard_that_dies_again_and_again_ends_with_the_same_bytes(files: Path, e
     model = train_in(files, "model") / "model.safetensors"
     whole = score_in(files, "whole", model, method)
     for _ in range(2):
-        die(ending, 30, lambda: score_in(files, "resumed", model, method, place))
+        die(ending, 20, lambda: score_in(files, "resumed", model, method, place))
         assert not (files / "resumed").exists()
     assert score_in(files, "resumed", model, method, place).read_bytes() == whole.read_bytes()
     assert list((files / "work").glob("*.state")) == []

@@ -149,6 +149,7 @@ def test_class_of_ones_own_keeps_names_that_begin_like_a_wrappers(wrap, tmp_path
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     torch.save(wrap(network).state_dict(), tmp_path / "m.pt")
     model = load_checkpoint(tmp_path / "m.pt", "users_own_net:net", (8, 8, 1), 3)

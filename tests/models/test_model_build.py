@@ -16,6 +16,7 @@ def user_architecture(tmp_path, monkeypatch):
     """Write a user's module with the given source and return a function that names a class in it."""
     module_name = f"users_{tmp_path.name}"  # modules stay imported: a name of its own for each test
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
 
     def write(source, class_name="Net"):
         header = "import torch\nfrom torch import nn\n"

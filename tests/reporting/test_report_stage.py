@@ -149,7 +149,7 @@ def write_margins(path: Path, pool: Path, scale: float = 1.0) -> Path:
 def write_selection(path: Path, pool: Path, cuts: list[list[Any]]) -> Path:
     with create_artifact(path, "selection") as file:
         file.attrs["pool_fingerprint"] = read_pool_rows(pool).fingerprint
-        file.attrs["mean_epsilon"], file.attrs["cuts"] = 0.1, json.dumps(cuts)
+        file.attrs["mean_epsilon"], file.attrs["cuts"] = 0.0, json.dumps(cuts)
         file["rows"], file["epsilons"] = np.arange(14), np.zeros(14, np.float32)
         file["reason"] = np.full(14, -1, np.int16)
     return path

@@ -15,7 +15,7 @@ SVG = "<svg xmlns='http://www.w3.org/2000/svg' width='3' height='2'/>"
 def test_page_holds_its_images_and_tables(tmp_path: Path) -> None:
     (tmp_path / "a&b.svg").write_text(SVG)
     text = "![A figure](a&b.svg)\n\n| run | \\|x\\| |\n| :-- | --: |\n| `a` | 1 < 2 |\n\n**Warning:** few."
-    write_web_page("x < y", text, tmp_path, tmp_path / "page.html")
+    write_web_page("x < y", text, [tmp_path / "a&b.svg"], tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     (source,) = re.findall(r'<img alt="A figure" src="data:image/svg\+xml;base64,([^"]+)"', page)
     assert base64.b64decode(source).decode() == SVG
@@ -27,7 +27,7 @@ def test_page_holds_its_images_and_tables(tmp_path: Path) -> None:
 
 def test_a_missing_image_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.png"):
-        write_web_page("x", "![A figure](gone.png)", tmp_path, tmp_path / "page.html")
+        write_web_page("x", "![A figure](gone.png)", [tmp_path / "gone.png"], tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 
 

@@ -35,9 +35,9 @@ def write_selection(path: Path, kept: list[int], count: int, mean: float) -> Pat
     reason = np.zeros(count, np.int16)
     reason[kept] = -1
     with create_artifact(path, "selection") as file:
-        file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", mean, "[]"
+        file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", mean, '[["cut", 0.1]]'
         file["rows"] = np.array(kept, np.int64)
-        file["epsilons"] = np.zeros(len(kept), np.float32)
+        file["epsilons"] = np.full(len(kept), mean, np.float32)
         file["reason"] = reason
     return path
 

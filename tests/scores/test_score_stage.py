@@ -135,6 +135,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"my_scores_{abs(hash(str(tmp_path)))}"
     (tmp_path / f"{name}.py").write_text(FUNCTIONS)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     return name
 
 
@@ -278,10 +279,10 @@ def test_results_that_are_no_scores_are_refused(
 def test_a_function_that_is_not_there_is_refused(tmp_path: Path, own: str) -> None:
     (tmp_path / f"broken_{own}.py").write_text("def loss(:")
     for method, message in [
-        ("no_such_module:loss", "got ModuleNotFoundError: .*; is no_such_module.py in the folder you run from"),
-        (f"{own}:no_such_function", "expected a function no_such_function in module"),
-        (f"broken_{own}:loss", "got SyntaxError"),
-        (f"{own}:constant", "expected a function constant .* got a int"),
+        ("no_such_module:loss", "found no no_such_module.py in the folder you run from"),
+        (f"{own}:no_such_function", "expected a score function no_such_function in module"),
+        (f"broken_{own}:loss", "failed with SyntaxError"),
+        (f"{own}:constant", "expected a score function constant .* got a int"),
     ]:
         with pytest.raises(ConfigError, match=message):
             load_function(CustomScoreSettings(method=method, model=ModelReference(run="trades"), higher_is="harder"))

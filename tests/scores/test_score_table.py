@@ -52,7 +52,13 @@ def are_alike(first: ScoreTable, second: ScoreTable) -> bool:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"columns": {}}, {"norm": "linf", "higher_is": "easier"}, {"score": np.full(6, np.nan, np.float32)}]
+    "changes",
+    [
+        {},
+        {"columns": {}},
+        {"norm": "linf", "higher_is": "easier"},
+        {"score": np.full(6, np.nan, np.float32), "valid": np.zeros(6, bool)},
+    ],
 )
 def test_a_table_reads_as_it_was_written(tmp_path: Path, changes: dict[str, Any]) -> None:
     table = a_table(**changes)

@@ -109,8 +109,8 @@ def test_a_class_that_loses_all_its_rows_is_refused() -> None:
     [
         ({"cuts": [Cut(LADDER, at_least=-1.0)]}, "at least one row to be kept, got none"),
         ({"epsilons": [0.1, 0.2]}, r"10 epsilons, one a row, got \(2,\)"),
-        ({"labels": [0]}, r"10 labels, one a row, got \(1,\)"),
-        ({"source": [0]}, r"10 source, one a row, got \(1,\)"),
+        ({"labels": [0]}, r"one of the labels for each of 10 images, got \[1\]"),
+        ({"source": [0]}, r"one of the sources for each of 10 images, got \[1\]"),
         ({"cuts": [Cut(LADDER[:3], below=1.0)]}, "10 entries, one a row"),
     ],
 )

@@ -14,6 +14,7 @@ def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Return a reader of a study with one report `r`, further scores, and a run on another dataset."""
     (tmp_path / "scores_of_reports.py").write_text("def entropy(model, images, labels): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     study["scores"] |= {
         "real-margin": {"method": "fast_margin", "model": "trades", "pool": "real"},
         "l2-margin": {"method": "fast_margin", "model": "trades", "norm": "l2"},

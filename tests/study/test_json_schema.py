@@ -8,7 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
-from pumalib.settings import NAME_PATTERN, Settings
+from pumalib.setting_errors import NAME_PATTERN
+from pumalib.settings import Settings
 from pumalib.study.study import json_schema
 
 ROOT = Path(__file__).parents[2]

@@ -88,7 +88,7 @@ def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
 def test_missing_study_file_and_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected a study file at .*none\.yaml: No such file"):
         read_study_file(tmp_path / "none.yaml")
-    with pytest.raises(ConfigError, match="Is a directory"):
+    with pytest.raises(ConfigError, match="got a folder"):
         read_study_file(tmp_path)
 
 

@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parents[2] / "studies/templates"
 def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
 
 
 def load(name: str) -> Study:

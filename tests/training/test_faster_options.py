@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.errors import ConfigError
 from pumalib.models.build import build_model
 from pumalib.models.folding import Folding
 from pumalib.models.settings import ArchitectureSettings
@@ -115,5 +115,5 @@ def test_an_attack_in_eval_mode_folds_what_it_can_and_trains_the_same_up_to_roun
 
 
 def test_precision_of_an_attack_means_nothing_to_natural_training():
-    with pytest.raises(ValidationError, match="expected attack_precision only with method pgd_at or trades"):
+    with pytest.raises(ConfigError, match="expected attack_precision only with method pgd_at or trades"):
         NaturalSettings(attack_precision="bfloat16")

@@ -217,7 +217,7 @@ def test_augmented_images_are_crops_and_flips_drawn_anew_after_each_epoch() -> N
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
     weight, bias = (parameter.detach().double().numpy() for parameter in model.parameters())
     images, labels = stripes()
-    recipe = NaturalSettings(epochs=3, crop_padding=1)
+    recipe = NaturalSettings(epochs=3, crop_padding=1, horizontal_flip=True)
     data = TrainingRows(images, labels, np.zeros(60, np.uint8), np.arange(60), np.full(60, 0.1, np.float32), (4, 4, 1))
     watch = TrackSettings.model_validate({"aign": {"augmented": True}, "el2n": {}})
     tracker = Tracker(data, Recipe(recipe, THREAT, watch, seed=3), torch.device("cpu"))

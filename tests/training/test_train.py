@@ -358,7 +358,7 @@ def test_a_diverging_training_stops() -> None:
         ({"epsilons": [0.1]}, "one epsilon for each of 60 rows"),
         ({"epsilons": np.full((60, 1), 0.1)}, "one epsilon for each of 60 rows"),
         ({"epsilons": np.full(60, np.nan)}, "finite epsilons"),
-        ({"source": [0, 1]}, "one source for each of 60 images"),
+        ({"source": [0, 1]}, r"one of the sources for each of 60 images, got \[2\]"),
     ],
 )
 def test_rows_and_epsilons_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
@@ -367,13 +367,64 @@ def test_rows_and_epsilons_that_do_not_fit_are_refused(options: dict[str, Any], 
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("images", "labels", "message"),
     [
-        (np.zeros((60, 4, 4, 1), np.float32), np.zeros(60, int)),
-        (np.zeros((60, 4, 4), np.uint8), np.zeros(60, int)),
-        (np.zeros((60, 4, 4, 1), np.uint8), np.zeros(59, int)),
+        (
+            np.full((60, 4, 4, 1), 0.1234, np.float32),
+            np.zeros(60, int),
+            "multiples of 1/255, got floats",
+        ),
+        (np.full((60, 4, 4, 1), 3.0, np.float32), np.zeros(60, int), r"floats in \[0, 1\], got float32 in 3..3"),
+        (np.zeros((60, 4, 4, 1), np.int64), np.zeros(60, int), "images as uint8, or as floats"),
+        (np.zeros((60, 4, 4), np.uint8), np.zeros(60, int), r"\[N, H, W, C\], got uint8 \[60, 4, 4\]"),
+        (np.zeros((60, 4, 4, 2), np.uint8), np.zeros(60, int), "with 1 or 3 channels"),
+        (np.zeros((60, 4, 4, 1), np.uint8), np.zeros(59, int), r"labels for each of 60 images, got \[59\]"),
+        (np.zeros((60, 4, 4, 1), np.uint8), np.zeros(60) + 0.9, "integer labels, got float64"),
+        (np.zeros((60, 4, 4, 1), np.uint8), np.eye(60, 3, dtype=int), "looks one-hot"),
+        (
+            np.zeros((60, 4, 4, 1), np.uint8),
+            np.full(60, -100),
+            r"the classes of the network, got -100",
+        ),
+        (
+            np.zeros((60, 4, 4, 1), np.uint8),
+            np.full(60, 99),
+            r"the classes of the network, got 99",
+        ),
     ],
 )
-def test_images_of_another_form_are_refused(data: tuple[NDArray[Any], NDArray[Any]]) -> None:
-    with pytest.raises(DataError, match=r"expected images as uint8 \[N, H, W, C\]"):
-        fit(recipe(), data=data)
+def test_images_and_labels_of_another_form_are_refused(
+    images: NDArray[Any], labels: NDArray[Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        fit(recipe(), data=(images, labels))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda images: images.transpose(0, 3, 1, 2),
+        lambda images: images.astype(np.float32) / 255,
+        lambda images: torch.from_numpy(images).permute(0, 3, 1, 2) / 255,
+    ],
+)
+def test_both_layouts_and_both_scales_of_images_train_the_same(change: Any) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1), np.uint8)
+    labels = np.arange(60) % 3
+    expected, found = (fit(recipe(), data=(each, labels)) for each in (images, change(images)))
+    for one, other in zip(expected.model.parameters(), found.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda model: model.half(), "expected parameters of float32 to train, got torch.float16"),
+        (lambda model: model.requires_grad_(False), "expected parameters of float32 to train, got none"),
+    ],
+)
+def test_networks_that_cannot_be_trained_are_refused(change: Any, message: str) -> None:
+    images, labels = np.zeros((60, 4, 4, 1), np.uint8), np.arange(60) % 3
+    model = change(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)))
+    with pytest.raises(DataError, match=message):
+        train(model, images, labels, settings=recipe(epochs=1), threat=ThreatSettings(epsilon=0.1))

@@ -14,6 +14,7 @@ import pytest
 import torch
 from small_pool import write_small_pool
 
+from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained
 
 ROOT = Path(__file__).parents[2]
@@ -120,12 +121,13 @@ def two(folder: Path) -> Path:
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:
-    model = load_trained(output / "model.safetensors", "cpu").model
+    model = load_trained(output / "model.safetensors", "cpu", ArchitectureSettings(name="ending:Net")).model
     return dict(model.state_dict())
 
 
 def test_two_devices_train_the_model_of_one(folder: Path, two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(folder)
+    monkeypatch.chdir(folder)
     assert run(folder, "one", devices=1) == (0, "")
     for name, values in weights(folder / "one").items():
         torch.testing.assert_close(weights(two)[name], values, rtol=1e-4, atol=1e-5)

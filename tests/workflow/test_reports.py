@@ -28,7 +28,7 @@ def reported(finished):
 
     yield finished, finished.study("reports.yaml", add)
     for name in NEW:
-        for path in (finished.folder / "results/tiny/reports").glob(f"{name}.*"):
+        for path in (finished.folder / "results/tiny/reports").glob(f"*{name}.*"):
             path.unlink()
     assert finished.planned() == set()
 
@@ -89,7 +89,7 @@ def test_robustness_curves_attack_their_runs_and_a_study_can_name_attacks_agains
         attacked = {name: read_attack(results / f"attacks/puma/seed0/{name}.h5") for name in ("shortest", "square")}
         assert not (results / "attacks/trades/seed0/shortest.h5").exists()
     finally:
-        for path in [*results.glob("*/puma/seed0/s*.h5"), *results.glob("reports/robustness.*")]:
+        for path in [*results.glob("*/puma/seed0/s*.h5"), *results.glob("reports/*robustness.*")]:
             path.unlink()
     assert curve["mean"].iloc[0] == attacked["square"].clean_accuracy
     assert curve["mean"].iloc[50] == attacked["shortest"].robust_accuracy

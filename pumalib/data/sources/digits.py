@@ -13,7 +13,7 @@ from pumalib.data.sources.raw import RawDataset, SourceShape
 
 def look(settings: DigitsSettings, where: str) -> SourceShape:
     """Return what the images are, without loading them."""
-    return SourceShape((8, 8, 1), 10)
+    return SourceShape((8, 8, 1), 10, (1797, 0))
 
 
 def files(settings: DigitsSettings) -> tuple[str, ...]:

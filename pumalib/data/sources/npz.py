@@ -25,6 +25,9 @@ from pumalib.errors import ConfigError, DataError
 from pumalib.randomness import numpy_generator
 
 _BLOCK_BYTES = 1 << 23
+_MOST_PACKED, _SMALL_BYTES = 200, 1 << 28
+"""Times that a member of more than so many bytes may be packed: more is a bomb."""
+
 _UNREADABLE = (OSError, EOFError, RuntimeError, UnicodeDecodeError, struct.error, zipfile.BadZipFile, zlib.error)
 """What `zipfile` raises over damaged, encrypted or oddly compressed files."""
 
@@ -35,11 +38,32 @@ def look(settings: NpzDatasetSettings, where: str) -> SourceShape:
     Raises:
         ConfigError: a file that is not there or cannot be read, or test images of another shape.
     """
-    _, train = look_at(settings.train, f"{where}.train")
+    count, train = look_at(settings.train, f"{where}.train")
+    try:
+        _expect_a_row_of_each(train.num_classes or 0, count, settings.train)
+    except DataError as error:
+        raise ConfigError(f"{error}, named at {where}.train") from None
+    num_classes = len(settings.class_names) if settings.class_names else train.num_classes or 0
+    _expect_labels(train.num_classes or 0, num_classes, settings.train, f"{where}.train")
+    num_tested = 0
     if settings.test is not None:
-        _, test = look_at(settings.test, f"{where}.test")
+        num_tested, test = look_at(settings.test, f"{where}.test")
         expect_shape(test.image_shape, train.image_shape, settings.train, f"{where}.test")
-    return SourceShape(train.image_shape, len(settings.class_names) if settings.class_names else train.num_classes)
+        _expect_labels(test.num_classes or 0, num_classes, settings.test, f"{where}.test")
+    return SourceShape(train.image_shape, num_classes, (count, num_tested), settings.class_names or ())
+
+
+def _expect_a_row_of_each(num_classes: int, num_rows: int, path: str) -> None:
+    if num_classes > num_rows:
+        raise DataError(
+            f"expected a row at least of each class, got label {num_classes - 1} among {num_rows} rows in {path}; "
+            "number the classes 0, 1, 2, ..."
+        )
+
+
+def _expect_labels(found: int, num_classes: int, path: str, where: str) -> None:
+    if found > num_classes:
+        raise ConfigError(f"expected labels in [0, {num_classes}), got {found - 1} in {path}, named at {where}")
 
 
 def look_at(path: str, where: str) -> tuple[int, SourceShape]:
@@ -79,6 +103,7 @@ def load(settings: NpzDatasetSettings, data_dir: Path) -> RawDataset:
         DataError: a missing key, an array that needs pickle, a wrong dtype or shape, labels out of range.
     """
     train = read_npz(settings.train)
+    _expect_a_row_of_each(int(train.labels.max()) + 1, len(train), settings.train)
     test = None if settings.test is None else read_npz(settings.test)
     names = settings.class_names or tuple(str(label) for label in range(int(train.labels.max()) + 1))
     return RawDataset(train, test, names)
@@ -138,7 +163,13 @@ def _member(archive: zipfile.ZipFile, key: str, path: str | Path) -> Iterator[IO
     if f"{key}.npy" not in archive.namelist():
         found = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
         raise DataError(f"expected key {key!r} in {path}, got {found}")
-    with archive.open(f"{key}.npy") as stream:
+    info = archive.getinfo(f"{key}.npy")
+    if info.file_size > _SMALL_BYTES and info.file_size > _MOST_PACKED * max(1, info.compress_size):
+        raise DataError(
+            f"expected {key!r} in {path} packed at most {_MOST_PACKED} times, got {info.file_size:,} bytes in "
+            f"{info.compress_size:,}: no images pack so well; save it without compression if they do"
+        )
+    with archive.open(info) as stream:
         yield stream
 
 
@@ -147,8 +178,10 @@ def _read_header(stream: IO[bytes], key: str, path: str | Path) -> tuple[tuple[i
         version = np.lib.format.read_magic(stream)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, is_fortran, dtype = reader(stream)
-    except ValueError as error:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
         raise DataError(f"expected an array as {key!r} in {path}: {error}") from None
+    if any(length < 0 for length in shape):
+        raise DataError(f"expected an array as {key!r} in {path}, got shape {shape}")
     if dtype.hasobject:
         raise DataError(f"expected a plain array as {key!r} in {path}, got one that needs pickle; save it as numbers")
     if is_fortran and len(shape) > 1:
@@ -166,6 +199,7 @@ def _image_shape(archive: zipfile.ZipFile, path: str | Path) -> tuple[int, ...]:
 def _read_whole(archive: zipfile.ZipFile, key: str, path: str | Path) -> NDArray[Any]:
     with _member(archive, key, path) as stream:
         shape, dtype = _read_header(stream, key, path)
+        _expect_declared(archive, key, math.prod(shape) * dtype.itemsize, path)
         data = _read_exactly(stream, math.prod(shape) * dtype.itemsize, path)
         _expect_end(stream, key, path)
     return np.frombuffer(data, dtype).reshape(shape)
@@ -174,6 +208,7 @@ def _read_whole(archive: zipfile.ZipFile, key: str, path: str | Path) -> NDArray
 def _read_rows(archive: zipfile.ZipFile, key: str, path: str | Path, rows: NDArray[np.int64]) -> NDArray[Any]:
     with _member(archive, key, path) as stream:
         shape, dtype = _read_header(stream, key, path)
+        _expect_declared(archive, key, math.prod(shape) * dtype.itemsize, path)
         row_bytes = math.prod(shape[1:]) * dtype.itemsize
         taken = scratch_array((len(rows), *shape[1:]), dtype)
         block_rows = max(1, _BLOCK_BYTES // row_bytes)
@@ -184,6 +219,16 @@ def _read_rows(archive: zipfile.ZipFile, key: str, path: str | Path, rows: NDArr
             taken[first:last] = block.reshape(-1, *shape[1:])[rows[first:last] - start]
         _expect_end(stream, key, path)
     return taken
+
+
+def _expect_declared(archive: zipfile.ZipFile, key: str, size: int, path: str | Path) -> None:
+    """Refuse an array that declares more than its member has, before memory is taken for it."""
+    held = archive.getinfo(f"{key}.npy").file_size
+    if not size < held <= size + _LARGEST_HEADER:
+        raise DataError(f"expected {size:,} bytes of {key!r} in {path}, as its header says, got {held:,}")
+
+
+_LARGEST_HEADER = 1 << 16
 
 
 def _expect_end(stream: IO[bytes], key: str, path: str | Path) -> None:

@@ -18,10 +18,15 @@ class SourceShape(NamedTuple):
     Attributes:
         image_shape: (H, W, C).
         num_classes: None where only reading all of them could tell.
+        num_rows: of the train and the test images, 0 where there are none of their own; None where only listing all
+            of them could tell.
+        class_names: in label order, where they are known.
     """
 
     image_shape: tuple[int, int, int]
     num_classes: int | None
+    num_rows: tuple[int, int] | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,14 @@ _CLASSES = {
 }
 
 
+_NUM_ROWS = {
+    "mnist": (60_000, 10_000),
+    "fashion_mnist": (60_000, 10_000),
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
+    "svhn": (73_257, 26_032),
+}
+
 _UNPACKED = {
     "mnist": {
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -45,7 +53,7 @@ _UNPACKED = {
 
 def look(settings: TorchvisionSettings, where: str) -> SourceShape:
     """Return what the images are, without loading them."""
-    return SourceShape(*TORCHVISION_SHAPES[settings.source])
+    return SourceShape(*TORCHVISION_SHAPES[settings.source], _NUM_ROWS[settings.source])
 
 
 def files(settings: TorchvisionSettings) -> tuple[str, ...]:

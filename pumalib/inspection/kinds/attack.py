@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pumalib.data.datasets import read_class_names, split_fingerprint
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.evaluation.table import StoredAttack, read_attack
-from pumalib.files.artifacts import expect_fingerprint, open_artifact, read_array
+from pumalib.files.artifacts import expect_fingerprint, open_artifact, read_array, read_texts, stored
 from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pixels import map_images
 from pumalib.inspection.samples import Samples, extremes
@@ -49,18 +49,21 @@ def samples(header: Header) -> Samples:
     table, norms = read_attack(header.path), _norms(header)
     dataset = _dataset(header, table.split)
     images = map_images(dataset, "dataset", table.split)
+    with open_artifact(dataset, "dataset") as file:
+        files = read_texts(file[table.split], "files", len(images))
     is_right = table.clean_prediction == table.label
     is_robust = table.adversarial_prediction == table.label
     outcome = np.where(is_robust, "robust", np.where(is_right, "fooled", "wrong when clean"))
     return Samples(
-        rows=np.arange(len(table.label)),
+        rows=table.row,
         class_names=read_class_names(dataset),
         labels=table.label,
         groups=outcome,
-        images=lambda positions: images[positions],
+        images=lambda positions: images[table.row[positions]],
         predictions={"clean prediction": table.clean_prediction, "under attack": table.adversarial_prediction},
         values={"norm": norms},
         hardness=_hardness(is_right, is_robust, norms),
+        files=None if files is None else files[table.row],
     )
 
 
@@ -84,7 +87,10 @@ def _hardness(
 
 def _norms(header: Header) -> NDArray[np.float32]:
     with open_artifact(header.path, "attack") as file:
-        return np.asarray(read_array(file, "perturbation_norm", np.float32))
+        norms: NDArray[np.float32] = read_array(file, "perturbation_norm", np.float32)
+        if len(norms) != len(stored(file, "label")) or not (norms >= 0).all():
+            raise ArtifactError(f"expected a norm of at least 0 for each image in {header.path}")
+        return norms
 
 
 def _by_class(table: StoredAttack, class_names: tuple[str, ...]) -> Table:

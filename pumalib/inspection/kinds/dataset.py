@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pumalib.data.datasets import SPLITS
-from pumalib.files.artifacts import open_artifact, read_array
+from pumalib.files.artifacts import open_artifact, read_array, read_texts
 from pumalib.inspection.inspection import Inspection, class_counts
 from pumalib.inspection.pixels import map_images, pixel_distribution
 from pumalib.inspection.samples import Samples
@@ -29,6 +29,8 @@ def samples(header: Header) -> Samples:
     """Read the rows of all splits; numbers begin anew in each, in the order train, validation, test, held-out."""
     with open_artifact(header.path, "dataset") as file:
         labels = {split: read_array(file[split], "labels", np.int64) for split in SPLITS if split in file}
+        names = [read_texts(file[split], "files", len(part)) for split, part in labels.items()]
+        known = [each for each in names if each is not None]
     images = [map_images(header.path, "dataset", split) for split in labels]
     starts = np.cumsum([0, *(len(part) for part in images)])
 
@@ -44,4 +46,5 @@ def samples(header: Header) -> Samples:
         images=take,
         predictions={},
         values={},
+        files=np.concatenate(known) if len(known) == len(labels) else None,
     )

@@ -54,6 +54,7 @@ def _with_scores(pool: Samples, table: ScoreTable) -> Samples:
         rows=pool.rows[part],
         labels=pool.labels[part],
         groups=pool.groups[part],
+        files=None if pool.files is None else pool.files[part],
         images=lambda positions: images(positions + first),
         predictions={name: table.columns[name] for name in ("prediction",) if name in table.columns},
         values={"margin" if table.norm else "score": table.score},

@@ -45,7 +45,7 @@ def learn(settings: RobustFeaturesSettings, inputs: LearningInputs, on_step: OnS
     """
     if inputs.model_path is None:
         raise DataError("expected the weights of a robust model, got none; name a run under model")
-    trained = load_trained(inputs.model_path, inputs.device)
+    trained = load_trained(inputs.model_path, inputs.device, inputs.architecture)
     expect_images(trained, inputs.images.shape[1:], inputs.num_classes, "the pool")
     read = feature_reader(trained.model, settings.features, _on_device(inputs.images[:1], inputs.device))
     others = other_rows(len(inputs.images), inputs.seed)

@@ -29,7 +29,7 @@ from pumalib.reporting.settings.cost import EVALUATION, SCORE, CostPart, CostSet
 from pumalib.scores.settings import ScoreSettings, looks_through_a_model
 from pumalib.scores.table import read_scores
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.length import num_draws
+from pumalib.training.length import num_draws, of_pool
 from pumalib.training.online.settings import read_online
 from pumalib.training.settings import read_training
 
@@ -75,9 +75,10 @@ def _measure(part: CostPart) -> dict[str, Any]:
 
 
 def _training_amounts(part: CostPart) -> dict[str, float]:
-    training = read_training(part.settings or {})
+    selection = read_selection(str(part.file))
+    training = of_pool(read_training(part.settings or {}), len(selection.reason))
     return {
-        "rows": len(read_selection(str(part.file)).rows),
+        "rows": len(selection.rows),
         "draws": num_draws(training),
         "attack_steps": attack_steps(training),
         **_columns(training_passes(training, part.outer_passes, read_online(part.online))),

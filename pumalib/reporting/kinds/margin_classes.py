@@ -16,10 +16,11 @@ from pumalib.errors import DataError
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
+    as_label,
     figure_style,
     new_stack,
 )
-from pumalib.reporting.files import markdown_table
+from pumalib.reporting.files import as_text, markdown_table
 from pumalib.reporting.histograms import binned, shared_edges
 from pumalib.reporting.margin_counts import Margins, read_margins, source_names
 from pumalib.reporting.parts import ReportParts
@@ -74,7 +75,7 @@ def draw_classes(bins: pd.DataFrame, norm: str, epsilon: float) -> Figure:
             mesh = axes.pcolormesh(
                 edges, np.arange(len(each) + 1), each, cmap="Blues", vmin=0, vmax=darkest, edgecolors="face", lw=0.1
             )
-            _name_classes(axes, list(map(str, each.index)))
+            _name_classes(axes, [as_label(str(name)) for name in each.index])
             axes.set_title(f"{source} rows")
             axes.axvline(0, color="#808080", linewidth=0.8)
             for value in (-epsilon, epsilon):
@@ -115,7 +116,7 @@ def classes_page(margins: Margins, labels: NDArray[np.int64], class_names: Seque
                 shares = [100 * (values < 0).mean(), 100 * (np.abs(values) < epsilon).mean()]
                 numbers = [f"{share:.1f}" for share in shares]
                 numbers += [f"{value:.4g}" for value in np.quantile(values, _QUANTILES)]
-                cells.append([name, source, str(len(values)), *numbers])
+                cells.append([as_text(name), source, str(len(values)), *numbers])
     return "\n\n".join(
         [
             f"Signed {NORM_NAMES.get(margins.norm, margins.norm)} margins of `{margins.score}` (pixel scale) by class "

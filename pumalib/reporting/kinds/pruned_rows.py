@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pumalib.inspection.kinds.selection import KEPT, samples
-from pumalib.inspection.samples import Samples, ordered, row_table, spaced
+from pumalib.inspection.samples import Samples, drawn, ordered, row_table
 from pumalib.lineage.headers import read_header
 from pumalib.reporting.contact_sheet import Block, draw_contact_sheet
 from pumalib.reporting.files import markdown_table
@@ -22,7 +22,7 @@ _COLUMNS = 6
 def chosen_blocks(rows: Samples, count: int) -> list[Block]:
     """Return the rows to draw: of those that each cut removed, and of those kept, the easiest and the hardest.
 
-    Groups without rows are left out; where no score says which rows are hard, rows are evenly spaced.
+    Groups without rows are left out; where no score says which rows are hard, rows are drawn at random.
 
     Args:
         rows: of a selection.
@@ -32,7 +32,7 @@ def chosen_blocks(rows: Samples, count: int) -> list[Block]:
     blocks = []
     for group in groups:
         if rows.hardness is None:
-            blocks.append(Block(f"{group} (evenly spaced)", spaced(rows, count, group)))
+            blocks.append(Block(f"{group} (drawn at random)", drawn(rows, count, group)))
             continue
         sides = [(side, ordered(rows, side, count, group)) for side in ("easiest", "hardest")]
         blocks += [Block(f"{group} ({side} first)", positions) for side, positions in sides if len(positions)]
@@ -53,7 +53,7 @@ def pruned_page(rows: Samples, settings: PrunedRowsSettings) -> str:
     groups, counts = np.unique(rows.groups, return_counts=True)
     cells = [[str(group), str(count)] for group, count in zip(groups, counts, strict=True)]
     scores = [name for name in rows.values if name != "epsilon"]
-    order = f"by `{scores[0]}`" if scores else "evenly spaced, because no score orders them"
+    order = f"by `{scores[0]}`" if scores else "drawn at random, because no score orders them"
     return "\n\n".join(
         [
             markdown_table(["rows", "how many"], cells),

@@ -72,11 +72,11 @@ def _run_rows(run: str, tables: Sequence[StoredNorms], epsilons: NDArray[np.floa
 
 
 def _refuse_other_images(tables: Mapping[tuple[str, int], StoredNorms]) -> None:
-    """Refuse runs whose tables of one seed differ in their labels."""
+    """Refuse runs whose tables of one seed are of other images."""
     first: dict[int, tuple[str, StoredNorms]] = {}
     for (run, seed), table in tables.items():
         like, other = first.setdefault(seed, (run, table))
-        if not np.array_equal(table.label, other.label):
+        if not (np.array_equal(table.row, other.row) and np.array_equal(table.label, other.label)):
             raise DataError(
                 f"expected runs attacked on the same images, got others for {run} than for {like} with seed {seed}; "
                 "make the attack tables again"

@@ -32,7 +32,7 @@ class ComparisonSettings(ReportSettings):
 
     section: ClassVar[Section] = "Accuracy"
 
-    kind: Literal["comparison"]
+    kind: Literal["comparison"] = "comparison"
     """Which report this is."""
     runs: Names | None = None
     """Runs of the table, in this order; null: all runs of the results."""

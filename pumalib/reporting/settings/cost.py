@@ -69,7 +69,7 @@ class CostSettings(ReportSettings):
 
     section: ClassVar[Section] = "Training and cost"
 
-    kind: Literal["cost"]
+    kind: Literal["cost"] = "cost"
     """Which report this is."""
     runs: Names | None = None
     """Runs of the table, in this order; null: all runs of the study."""

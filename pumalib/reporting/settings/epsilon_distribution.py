@@ -17,7 +17,7 @@ class EpsilonDistributionSettings(ReportSettings):
 
     section: ClassVar[Section] = "Margins and images"
 
-    kind: Literal["epsilon_distribution"]
+    kind: Literal["epsilon_distribution"] = "epsilon_distribution"
     """Which report this is."""
     runs: Names
     """Runs of the figure, in this order; not those that find their epsilons during training."""

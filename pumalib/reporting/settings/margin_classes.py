@@ -19,7 +19,7 @@ class MarginClassesSettings(ReportSettings):
 
     section: ClassVar[Section] = "Margins and images"
 
-    kind: Literal["margin_classes"]
+    kind: Literal["margin_classes"] = "margin_classes"
     """Which report this is."""
     score: Name
     """Score whose margins are drawn."""

@@ -20,7 +20,7 @@ class MarginHistogramSettings(ReportSettings):
 
     section: ClassVar[Section] = "Margins and images"
 
-    kind: Literal["margin_histogram"]
+    kind: Literal["margin_histogram"] = "margin_histogram"
     """Which report this is."""
     score: Name
     """Score whose margins are drawn."""

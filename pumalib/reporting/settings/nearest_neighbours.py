@@ -20,7 +20,7 @@ class NearestNeighboursSettings(ReportSettings):
     section: ClassVar[Section] = "Margins and images"
     is_heavy: ClassVar[bool] = True
 
-    kind: Literal["nearest_neighbours"]
+    kind: Literal["nearest_neighbours"] = "nearest_neighbours"
     """Which report this is."""
     pool: Name
     """Pool whose synthetic rows are measured."""

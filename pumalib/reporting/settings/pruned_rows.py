@@ -11,7 +11,6 @@ from pumalib.reporting.needs import drawn_seed
 from pumalib.reporting.report_settings import Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
-from pumalib.selection.needed import prunes
 from pumalib.settings import Name
 
 
@@ -20,7 +19,7 @@ class PrunedRowsSettings(ReportSettings):
 
     section: ClassVar[Section] = "Margins and images"
 
-    kind: Literal["pruned_rows"]
+    kind: Literal["pruned_rows"] = "pruned_rows"
     """Which report this is."""
     run: Name
     """Run that prunes."""
@@ -31,6 +30,8 @@ class PrunedRowsSettings(ReportSettings):
 
     def check(self, study: StudyView, where: str) -> None:
         """Refuse a run that prunes nothing."""
+        from pumalib.selection.needed import prunes  # which no job that makes a report needs
+
         run = study.runs[self.run]
         if not prunes(run.prune, run.epsilon):
             raise ConfigError(f"expected a run that prunes, got {self.run} at {where}.run")

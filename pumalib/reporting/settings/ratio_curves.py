@@ -11,7 +11,8 @@ from pumalib.reporting.needs import needs_of_results
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
-from pumalib.settings import Name, nearest
+from pumalib.setting_errors import nearest
+from pumalib.settings import Name
 
 
 class RatioCurvesSettings(ReportSettings):
@@ -19,7 +20,7 @@ class RatioCurvesSettings(ReportSettings):
 
     section: ClassVar[Section] = "Accuracy"
 
-    kind: Literal["ratio_curves"]
+    kind: Literal["ratio_curves"] = "ratio_curves"
     """Which report this is."""
     lines: dict[Name, Names] = Field(min_length=1)
     """Runs of each line, by label."""

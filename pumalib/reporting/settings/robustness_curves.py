@@ -20,7 +20,7 @@ class RobustnessCurvesSettings(ReportSettings):
 
     section: ClassVar[Section] = "Accuracy"
 
-    kind: Literal["robustness_curves"]
+    kind: Literal["robustness_curves"] = "robustness_curves"
     """Which report this is."""
     runs: Names
     """Runs of the figure, in this order."""

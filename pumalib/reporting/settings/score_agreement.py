@@ -29,7 +29,7 @@ class ScoreAgreementSettings(ReportSettings):
 
     section: ClassVar[Section] = "Margins and images"
 
-    kind: Literal["score_agreement"]
+    kind: Literal["score_agreement"] = "score_agreement"
     """Which report this is."""
     scores: SeveralNames
     """Two or more scores of one pool; each is held against each other, and the first is drawn against each."""

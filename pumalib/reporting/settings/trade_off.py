@@ -19,7 +19,7 @@ class TradeOffSettings(ReportSettings):
 
     section: ClassVar[Section] = "Accuracy"
 
-    kind: Literal["trade_off"]
+    kind: Literal["trade_off"] = "trade_off"
     """Which report this is."""
     runs: Names | None = None
     """Runs of the figure; null: all runs of the results. The baseline is always drawn."""

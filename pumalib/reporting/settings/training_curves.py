@@ -17,7 +17,7 @@ class TrainingCurvesSettings(ReportSettings):
 
     section: ClassVar[Section] = "Training and cost"
 
-    kind: Literal["training_curves"]
+    kind: Literal["training_curves"] = "training_curves"
     """Which report this is."""
     runs: Names
     """Runs of the figure, in this order."""

@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pumalib.settings import PositiveAmount, Settings
+from pumalib.settings import PixelAmount, Settings
 
 
 class OnlineMarginEpsilon(Settings):
     """Online PUMA (Sec. 5): epsilons and pruning from each batch's own attack, during training."""
 
-    policy: Literal["online_margin"]
-    cap: PositiveAmount | None = None
+    policy: Literal["online_margin"] = "online_margin"
+    cap: PixelAmount | None = None
     """Radius of the one attack, and bound on |epsilon|, pixel scale; none: the threat's epsilon."""
-    prune_above: PositiveAmount | None = None
+    prune_above: PixelAmount | None = None
     """Drop a row from its batch if it is still right this far along its perturbation, pixel scale; none: drop none."""
     warmup_epochs: int = Field(default=0, ge=0)
     """Epochs before rows are dropped: a fresh model that drops from the start may not converge (PUMA Table 6)."""
@@ -27,14 +27,14 @@ class OnlineMarginEpsilon(Settings):
 class IaatEpsilon(Settings):
     """Instance adaptive adversarial training (Balaji et al. 2019): a row's epsilon moves each time it is drawn."""
 
-    policy: Literal["iaat"]
-    step: PositiveAmount | None = None
+    policy: Literal["iaat"] = "iaat"
+    step: PixelAmount | None = None
     """Distance between candidate epsilons, pixel scale; none: 1.9/8 of the threat's epsilon (1.9/255 at 8/255)."""
     smoothing: float = Field(default=0.1, gt=0, le=1)
     """Weight of the candidate chosen against the row's epsilon so far."""
     warmup_epochs: int = Field(default=5, ge=0)
     """Epochs at the starting epsilon: the threat's, or the cap where that is lower."""
-    cap: PositiveAmount | None = None
+    cap: PixelAmount | None = None
     """Bound on a row's epsilon, pixel scale; none: unbounded, as in the paper."""
 
 

@@ -54,7 +54,7 @@ def parts(tmp_path: Path, pool: Path) -> list[CostPart]:
 def training(folder: Path, run: str, seed: int, num_kept: int) -> dict[str, Any]:
     path = folder / f"{run}{seed}.h5"
     with create_artifact(path, "selection") as file:
-        file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", 0.1, "[]"
+        file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", 0.0, '[["cut", 0.1]]'
         file["rows"], file["epsilons"] = np.arange(num_kept), np.zeros(num_kept, np.float32)
         file["reason"] = np.where(np.arange(8) < num_kept, -1, 0).astype(np.int16)
     benchmark = folder / f"{run}{seed}.tsv"

@@ -26,7 +26,7 @@ STYLES = run_styles(["trades", "puma"])
 
 def write_selection(path: Path, epsilons: list[float]) -> Path:
     with create_artifact(path, "selection") as file:
-        file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", 0.0, "[]"
+        file.attrs["pool_fingerprint"], file.attrs["mean_epsilon"], file.attrs["cuts"] = "f", np.mean(epsilons), "[]"
         file["rows"], file["epsilons"] = np.arange(len(epsilons)), np.array(epsilons, np.float32)
         file["reason"] = np.full(len(epsilons), -1, np.int16)
     return path

@@ -30,13 +30,15 @@ def test_the_easiest_and_hardest_of_what_is_pruned_come_before_those_of_what_is_
     }
 
 
-def test_rows_that_no_score_orders_are_evenly_spaced() -> None:
+def test_rows_that_no_score_orders_are_drawn() -> None:
     blocks = chosen_blocks(rows(None), 2)
-    assert [block.positions.tolist() for block in blocks] == [[0, 1], [2, 5]]
-    assert all(block.heading.endswith("(evenly spaced)") for block in blocks)
+    assert [block.positions.tolist() for block in blocks] == [[0, 1], [4, 5]]
+    groups = [set(rows(None).groups[block.positions]) for block in blocks]
+    assert [len(group) for group in groups] == [1, 1]
+    assert all(block.heading.endswith("(drawn at random)") for block in blocks)
 
 
-@pytest.mark.parametrize(("hardness", "order"), [(np.arange(6.0), "the hardest by `m`"), (None, "evenly spaced")])
+@pytest.mark.parametrize(("hardness", "order"), [(np.arange(6.0), "the hardest by `m`"), (None, "drawn at random")])
 def test_page_and_list_tell_what_is_drawn(hardness: np.ndarray | None, order: str) -> None:
     chosen = rows(hardness)
     page = pruned_page(chosen, PrunedRowsSettings(kind="pruned_rows", run="puma", count=2))

@@ -81,7 +81,9 @@ def test_accuracies_are_those_counted_by_hand(files: list[RunFile]) -> None:
 @given(st.lists(st.one_of(st.floats(0, 2, width=32), st.just(np.inf), st.just(-np.inf)), min_size=1, max_size=30))
 def test_accuracy_never_rises_with_epsilon_and_starts_at_the_clean_one(radii: list[float]) -> None:
     radius = np.array(radii, np.float32)
-    accuracies = StoredNorms(np.zeros(len(radii), np.int64), radius).accuracies(np.linspace(0, 2.5, 60))
+    accuracies = StoredNorms(np.arange(len(radii)), np.zeros(len(radii), np.int64), radius).accuracies(
+        np.linspace(0, 2.5, 60)
+    )
     assert accuracies[0] == pytest.approx((radius > -np.inf).mean())
     assert (np.diff(accuracies) <= 0).all()
     assert accuracies[-1] == pytest.approx((radius == np.inf).mean())
