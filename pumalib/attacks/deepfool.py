@@ -60,7 +60,7 @@ def deepfool_margins(
 
     Args:
         model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] or [N, D] floats in the range of `clip`.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8 in [0, 1]'s place.
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
         clip: range of valid inputs; None: unbounded.
@@ -76,8 +76,7 @@ def deepfool_margins(
         The table; `margin` overestimates the distance, as every constructive estimator does.
 
     Raises:
-        DataError: a model in train mode or giving probabilities, labels out of range, images that are not floats
-            in the range of `clip`.
+        DataError: labels or images that do not fit, or a model that would be mismeasured; see `inputs.check_inputs`.
 
     Example:
         >>> import torch

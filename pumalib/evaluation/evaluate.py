@@ -79,7 +79,7 @@ def evaluate(
 
     Args:
         model: maps [B, C, H, W] (or [B, D]) float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] (or [N, D]) floats in the range of `clip`.
+        images: [N, C, H, W] (or [N, D]) floats in the range of `clip`; also [N, H, W, C], and uint8 in [0, 1]'s place.
         labels: [N] integers in [0, K).
         attack: settings of the attack; None: C&W-PGD with 40 steps. Which images are attacked is said by `images`
             alone: its `split` and `num_images` count in a study only.
@@ -93,8 +93,7 @@ def evaluate(
         One row an image.
 
     Raises:
-        DataError: a model in train mode or giving probabilities, labels out of range, images that are not floats
-            in the range of `clip`.
+        DataError: labels or images that do not fit, or a model that would be mismeasured; see `inputs.check_inputs`.
 
     Example:
         >>> import torch

@@ -8,6 +8,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from pumalib.errors import DataError
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # whatever a user's own parts raise
+        raise DataError(
+            f"expected a network that copy.deepcopy copies, for the average of its weights, it raised "
+            f"{type(error).__name__}: {error}; keep locks, files and tensors with a history out of its attributes"
+        ) from error
+
 
 class WeightAverage:
     """An average of a model's weights; its buffers are copies of the model's latest.
@@ -22,7 +34,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, tau: float, warmup_steps: int) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model = _copied(model).eval().requires_grad_(False)
         self._tau = tau
         self._warmup_steps = warmup_steps
 

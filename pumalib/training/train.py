@@ -98,7 +98,7 @@ def train(
 
     Args:
         model: maps float32 [B, C, H, W] in [0, 1] to logits [B, K]; trained in place.
-        images: [N, H, W, C] uint8.
+        images: [N, H, W, C] or [N, C, H, W], uint8, or floats in [0, 1] that are multiples of 1/255.
         labels: [N] integers.
         epsilons: [K] signed radii of the selected rows, pixel scale; None: the threat's epsilon for all, or where
             the online policy starts.

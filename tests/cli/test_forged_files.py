@@ -278,7 +278,7 @@ def check_table(capsys: Any, path: Path, how: str, names: list[int]) -> None:
 @pytest.mark.parametrize("name", HDF5)
 def test_some_forgeries_of_a_file_are_refused_or_read_as_they_are(copied_study: Path, capsys: Any, name: str) -> None:
     path, chance = copied_study / name, random.Random(name)
-    for forgery in chance.sample(forgeries_of(path), 6):
+    for forgery in chance.sample(forgeries_of(path), 4):
         check_hdf5(capsys, path, forgery, [0, chance.randrange(1, 4)])
 
 

@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from pumalib.errors import DataError
 from pumalib.training.averaging import WeightAverage
 
 Maker = Callable[..., nn.Module]
@@ -82,3 +84,10 @@ def test_average_is_in_eval_mode_and_the_model_stays_in_training(small_net: Make
     assert all(module.training for module in model.modules())
     assert not any(parameter.requires_grad for parameter in average.model.parameters())
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_network_that_cannot_be_copied_is_told(small_net: Maker) -> None:
+    model = small_net()
+    model.lock = threading.Lock()  # type: ignore[assignment]
+    with pytest.raises(DataError, match=r"a network that copy\.deepcopy copies, .* it raised TypeError: cannot pickle"):
+        WeightAverage(model, 0.9, 0)

@@ -120,6 +120,7 @@ def _is_beside(path):
     return path.parts[0] in ("logs", "benchmarks", "work")
 
 
+@pytest.mark.slow
 def test_training_whose_selection_comes_out_the_same_costs_no_step(finished):
     """37 of 370 rows go at 0.1 and at 0.1001: another selection file, the same rows and epsilons."""
     results = finished.folder / "results/tiny"

@@ -60,6 +60,7 @@ def test_the_twin_holds_every_run_and_report_of_the_paper_under_the_same_name():
         assert members(report) == members(twin["reports"][name])
 
 
+@pytest.mark.slow
 def test_the_papers_study_plans_every_training_of_every_seed(paper):
     raw = read_study_file(PAPER)
     planned = trained_runs(paper, "paper.yaml")
