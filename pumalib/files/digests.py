@@ -72,7 +72,7 @@ def _image_spans(group: h5py.Group) -> Iterator[Span]:
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             yield from _image_spans(item)
-        elif name == _IMAGES and item.id.get_offset() is not None:
+        elif name == _IMAGES and isinstance(item, h5py.Dataset) and item.id.get_offset() is not None:
             yield item.id.get_offset(), item.id.get_offset() + item.id.get_storage_size()
 
 

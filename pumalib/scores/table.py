@@ -82,7 +82,7 @@ def read_scores(path: str | Path, pool_fingerprint: str | None = None) -> ScoreT
         if pool_fingerprint is not None:
             expect_fingerprint(str(file.attrs["pool_fingerprint"]), pool_fingerprint, "pool", path)
         score = read_array(file, "score", np.float32)
-        columns = {name: np.asarray(stored(file["columns"], name)[...]) for name in file.get("columns", {})}
+        columns = {name: _read_column(file["columns"], name) for name in file.get("columns", {})}
         table = ScoreTable(score=score, valid=read_array(file, "valid", np.bool_), columns=columns, **_attributes(file))
     lengths = {len(column) for column in (table.score, table.valid, *columns.values())}
     if len(lengths) != 1:
@@ -93,6 +93,15 @@ def read_scores(path: str | Path, pool_fingerprint: str | None = None) -> ScoreT
             f"harder in {path}, got row {table.first_row} and {table.higher_is}; score the pool again"
         )
     return table
+
+
+def _read_column(columns: h5py.Group, name: str) -> NDArray[Any]:
+    column = stored(columns, name)
+    if column.dtype.kind not in "biuf" or column.ndim != 1:
+        raise ArtifactError(
+            f"expected column {name!r} as numbers [N], got {column.dtype} {column.shape} in {columns.file.filename}"
+        )
+    return np.asarray(column[...])
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:

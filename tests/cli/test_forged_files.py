@@ -119,6 +119,9 @@ DATASETS: dict[str, Callable[[h5py.Group, str], None]] = {
 }
 MUST_BE_NOTICED = {"declares too much", "links elsewhere", "links softly", "is packed", "is a group", "is not there",
                    "is shorter", "is text", "has another form", "is one number"}  # fmt: skip
+MAY_BE_LACKING = {"columns", "row", "success", "correct", "loss", "visits", "true_labels"}
+"""Of score tables, attack tables, tracks and synthetic sets: a file without them is whole, and says less."""
+
 UNREAD = {"images", "labels"}
 """Of a pool: what stands there is for people, programs read its sources."""
 
@@ -208,7 +211,8 @@ def check(capsys: Any, path: Path, change: Callable[[Path], None], must_be_notic
 def check_hdf5(capsys: Any, path: Path, forgery: tuple[str, str, str], names: list[int]) -> None:
     what, name, how = forgery
     is_read = not (path.parent.parent.name == "pools" and name in UNREAD) and not name.endswith(("images", "success"))
-    must = what == "dataset" and how in MUST_BE_NOTICED and is_read
+    may_lack = how == "is not there" and name.partition("/")[0] in MAY_BE_LACKING
+    must = what == "dataset" and how in MUST_BE_NOTICED and is_read and not may_lack
     check(capsys, path, lambda forged: forge(forged, *forgery), must, names)
 
 
@@ -302,10 +306,14 @@ def test_forged_tables_are_refused_or_read_as_they_are(copied_study: Path, capsy
 @pytest.mark.parametrize("name", HDF5)
 def test_every_forgery_of_a_file_is_refused_or_read_as_it_is(copied_study: Path, capsys: Any, name: str) -> None:
     path, chance = copied_study / name, random.Random(name)
-    forgeries = forgeries_of(path)
+    forgeries, passed = forgeries_of(path), []
     assert len(forgeries) >= 75
     for forgery in forgeries:
-        check_hdf5(capsys, path, forgery, [0, chance.randrange(1, 4)])
+        try:
+            check_hdf5(capsys, path, forgery, [0, chance.randrange(1, 4)])
+        except AssertionError as error:
+            passed.append((*forgery, str(error).partition("\n")[0]))
+    assert passed == []
 
 
 @pytest.mark.slow
