@@ -5,7 +5,7 @@ REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-autoattack test-report bench bench-gpu docs check format schema reruns keys pictures lock clean
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-autoattack test-report bench bench-gpu docs check format schema reruns keys pictures lock lock-hashes install-hashed clean
 
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -121,6 +121,18 @@ $(STAMP): constraints.txt pyproject.toml
 lock: .venv/.installed-slurm .venv/.installed-autoattack .venv/.installed-browser .venv/.bench
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
+
+# Hashes of the very files that were installed here: Linux on x86-64, CPython 3.11. It downloads all that is asked for.
+lock-hashes: $(STAMP)
+	$(BIN)/pip install --quiet --dry-run --ignore-installed --report .venv/report.json --constraint constraints.txt --editable '.[dev]' setuptools wheel
+	$(BIN)/python .ci/hashes.py .venv/report.json > hashes.txt
+
+# An installation in which each file has a hash that stands in this repository; elsewhere than Linux on x86-64: `make run`.
+install-hashed: hashes.txt
+	python3 -m venv .venv
+	$(BIN)/pip install --require-hashes --requirement hashes.txt
+	$(BIN)/pip install --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
 
 clean:
 	rm -rf .venv .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis
