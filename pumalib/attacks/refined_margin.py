@@ -50,7 +50,7 @@ def refined_margins(
 
     Args:
         model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8 in [0, 1]'s place.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, divided by 255.
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
         clip: range of valid inputs; None: unbounded.

@@ -79,7 +79,7 @@ def evaluate(
 
     Args:
         model: maps [B, C, H, W] (or [B, D]) float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] (or [N, D]) floats in the range of `clip`; also [N, H, W, C], and uint8 in [0, 1]'s place.
+        images: [N, C, H, W] (or [N, D]) floats in the range of `clip`; also [N, H, W, C], and uint8, divided by 255.
         labels: [N] integers in [0, K).
         attack: settings of the attack; None: C&W-PGD with 40 steps. Which images are attacked is said by `images`
             alone: its `split` and `num_images` count in a study only.
