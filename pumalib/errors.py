@@ -1,8 +1,14 @@
 """The errors a user can cause, each carrying one clear message and no need for a traceback."""
 
+import re
+
 
 class PumaError(Exception):
-    """Base of every error that is the input's fault, not the program's."""
+    """Base of every error that is the input's fault, not the program's; its message is one line."""
+
+    def __str__(self) -> str:
+        """Return the message; what it quotes of a library's error may have had several lines."""
+        return re.sub(r"\s*\n\s*", " ", super().__str__())
 
 
 class ConfigError(PumaError):

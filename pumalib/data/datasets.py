@@ -13,6 +13,7 @@ from pumalib.data.images import (
     LabelledImages,
     check_every_class,
     check_images,
+    class_names_in,
     concatenate,
     stratified_rows,
 )
@@ -152,7 +153,7 @@ def read_split(path: str | Path, split: str) -> LabelledImages:
 def read_class_names(path: str | Path) -> tuple[str, ...]:
     """Read the class names of a dataset file, in label order."""
     with open_artifact(path, "dataset") as file:
-        return tuple(str(name) for name in file.attrs["class_names"])
+        return class_names_in(file)
 
 
 def split_fingerprint(path: str | Path, split: str) -> str:

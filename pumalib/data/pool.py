@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pumalib.data.images import class_names_in
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import (
     content_fingerprint,
@@ -163,7 +164,7 @@ def build_pool(
         DataError: image shapes differ, or a synthetic label is not a class of the dataset.
     """
     with open_artifact(dataset, "dataset") as file:
-        class_names = tuple(str(name) for name in file.attrs["class_names"])
+        class_names = class_names_in(file)
     parts = [_describe(dataset, "dataset", "train")]
     if synthetic is not None:
         parts.append(_describe(synthetic, "synthetic", "/"))
@@ -174,7 +175,7 @@ def build_pool(
 def build_learned_pool(learned: Path, output: Path, settings: Mapping[str, Any], maker: Maker = NOBODY) -> None:
     """Write a pool over learned images; the source of a row is that of the row it was learned from."""
     with open_artifact(learned, "learned") as file:
-        class_names = tuple(str(name) for name in file.attrs["class_names"])
+        class_names = class_names_in(file)
         source: NDArray[np.uint8] = read_array(file, "source", np.uint8)
     parts = [_describe(learned, "learned", "/")]
     _write_pool(parts, source, class_names, output, maker.origin(settings, _inputs(parts)))
@@ -273,7 +274,7 @@ def read_pool_rows(path: str | Path) -> PoolRows:
         ArtifactError: as `open_pool`.
     """
     parts = _resolve(Path(path))
-    labels = [_check_part(part, path) for part in parts]
+    labels = np.concatenate([_check_part(part, path) for part in parts])
     num_rows = sum(part.rows for part in parts)
     with open_artifact(path, "pool") as file:
         source = read_array(file, "source", np.uint8)
@@ -282,18 +283,19 @@ def read_pool_rows(path: str | Path) -> PoolRows:
                 f"expected {num_rows} values of 'source', 0 or 1, in {path}, got {len(source)} of at most "
                 f"{source.max(initial=0)}; make it again"
             )
-        return PoolRows(
-            labels=np.concatenate(labels),
-            source=source,
-            class_names=tuple(str(name) for name in file.attrs["class_names"]),
-            fingerprint=str(file.attrs["pool_fingerprint"]),
+        class_names, fingerprint = class_names_in(file), str(file.attrs["pool_fingerprint"])
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(class_names):
+        raise ArtifactError(
+            f"expected labels of the {len(class_names)} classes that the pool {path} names, "
+            f"got {labels.min()}..{labels.max()} in the files it stands on; make them again"
         )
+    return PoolRows(labels, source, class_names, fingerprint)
 
 
 def _resolve(path: Path) -> list[_Part]:
     with open_artifact(path, "pool") as file:
         described = json.loads(file.attrs["sources"])
-    return [_Part(**{**part, "path": os.path.normpath(path.parent / part["path"])}) for part in described]
+        return [_Part(**{**part, "path": os.path.normpath(path.parent / part["path"])}) for part in described]
 
 
 def _check_part(part: _Part, pool: str | Path) -> NDArray[np.int64]:

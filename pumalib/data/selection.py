@@ -86,11 +86,11 @@ def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> Sto
             mean_epsilon=float(file.attrs["mean_epsilon"]),
             cuts=_read_cuts(file.attrs["cuts"]),
         )
-        recorded = file.attrs.get("pruned_fraction", selection.pruned_fraction)
+        recorded = float(file.attrs.get("pruned_fraction", selection.pruned_fraction))
     kept = np.flatnonzero(selection.reason == -1)
     if len(selection.rows) != len(selection.epsilons) or not np.array_equal(kept, selection.rows):
         raise ArtifactError(f"expected rows, epsilons and reason to agree in {path}; make it again")
-    _expect_own_numbers(selection, float(recorded), path)
+    _expect_own_numbers(selection, recorded, path)
     return selection
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -100,11 +101,13 @@ def _attack(
 ) -> EvaluationTable:
     """Attack a model, from the state of a killed job where there is one."""
     saved = state_file.load() or {"blocks": []}
-    blocks: list[Block] = [tuple(column.numpy() for column in block) for block in saved["blocks"]]
+    with state_file.putting_back():
+        blocks: list[Block] = [tuple(column.numpy() for column in block) for block in saved["blocks"]]
+        done = _rows_done(blocks, len(rows))
     points = to_model_input(torch.from_numpy(images.images))
     needs_gradient = settings.method not in WITHOUT_GRADIENTS
     network, pixels, labels = check_inputs(model, points, images.labels, (0.0, 1.0), needs_gradient)
-    ball, done = make_ball(settings, threat, (0.0, 1.0)), sum(len(block[0]) for block in blocks)
+    ball = make_ball(settings, threat, (0.0, 1.0))
 
     def state_dict() -> dict[str, Any]:
         return {"blocks": [[torch.from_numpy(column) for column in block] for block in blocks]}
@@ -113,3 +116,11 @@ def _attack(
         blocks.append(block)
         state_file.offer(state_dict)
     return join_blocks(blocks)
+
+
+def _rows_done(blocks: Sequence[Block], num_rows: int) -> int:
+    """Return how many rows a saved state has; a ValueError if it cannot be one of this attack."""
+    lengths = {sum(len(column) for column in columns) for columns in zip(*blocks, strict=True)} or {0}
+    if len(lengths) > 1 or max(lengths) > num_rows:
+        raise ValueError(f"expected as many values of each column, {num_rows} at most, got {sorted(lengths)}")
+    return lengths.pop()

@@ -11,7 +11,8 @@ import io
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,14 +94,30 @@ class StateFile:
         if not self._place.path.is_file():
             return None
         try:
-            found = _read(self._place.path, self._key, device)
+            values, random = _read(self._place.path, self._key, device)
+            _set_random_state(random)
         except ArtifactError as error:
             log.warning("start anew: %s", error)
             return None
-        _set_random_state(found["random"])
         log.info("go on from the state at %s", self._place.path)
-        values: dict[str, Any] = found["values"]
         return values
+
+    @contextmanager
+    def putting_back(self) -> Iterator[None]:
+        """Surround what puts the values of `load` back to where they were.
+
+        Raises:
+            ArtifactError: the state is whole and of this work, but its values are not those that this work saves.
+        """
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            if self._place is None:
+                raise
+            raise ArtifactError(
+                f"expected the state of this job at {self._place.path}, got values that it does not save "
+                f"({type(error).__name__}: {error}); delete the file and run again"
+            ) from error
 
     def offer(self, values: Callable[[], dict[str, Any]]) -> None:
         """Save the state if it is time to, or if the process was asked to end; call this between two steps.
@@ -146,8 +163,8 @@ NO_STATE = StateFile(None, "")
 """Work that keeps no state."""
 
 
-def _read(path: Path, key: str, device: str) -> dict[str, Any]:
-    """Read a state file.
+def _read(path: Path, key: str, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read a state file, and return the values and the random state.
 
     Raises:
         ArtifactError: damaged, of another schema, or of other work.
@@ -169,10 +186,13 @@ def _read(path: Path, key: str, device: str) -> dict[str, Any]:
     if found[2] != hashlib.sha256(payload).hexdigest():
         raise ArtifactError(f"expected the state at {path} as it was written, got a damaged one")
     try:
-        values: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        saved = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
     except Exception as error:  # bytes that nobody here wrote raise whatever the reader stumbles over
         raise ArtifactError(f"the state at {path} cannot be read ({error})") from None
-    return values
+    values, random = (saved.get(name) if isinstance(saved, dict) else None for name in ("values", "random"))
+    if not isinstance(values, dict) or not isinstance(random, dict):
+        raise ArtifactError(f"expected values and random numbers in the state at {path}, got another form")
+    return values, random
 
 
 def _random_state() -> dict[str, Any]:
@@ -181,6 +201,9 @@ def _random_state() -> dict[str, Any]:
 
 
 def _set_random_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["cpu"].cpu())
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([device.cpu() for device in state["cuda"]])
+    try:
+        torch.set_rng_state(state["cpu"].cpu())
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all([device.cpu() for device in state["cuda"]])
+    except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise ArtifactError(f"the state holds no random numbers of this machine ({error})") from None

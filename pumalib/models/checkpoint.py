@@ -90,6 +90,8 @@ def read_described(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     if metadata.get("schema") != f"puma.{kind}":
         raise ArtifactError(f"expected puma.{kind}, got {metadata.get('schema')} at {path}; give the {kind}'s weights")
     expect_version(kind, metadata.get("schema_version"), path)
+    if not isinstance(metadata.get("inputs"), dict):
+        raise ArtifactError(f"expected what the weights were made from in {path}, got {metadata.get('inputs')!r:.80}")
     return metadata
 
 

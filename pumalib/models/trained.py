@@ -6,6 +6,7 @@ import operator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
 from torch import nn
 
 from pumalib.errors import ArtifactError, DataError
@@ -14,6 +15,10 @@ from pumalib.files.origin import NO_ORIGIN, Origin, fingerprint_in
 from pumalib.models.build import build_model, outline
 from pumalib.models.checkpoint import expect_tensors, load_weights, read_described, write_weights
 from pumalib.models.settings import ArchitectureSettings, architecture_origin
+from pumalib.setting_errors import describe
+
+_LONGEST_SIDE = 1 << 16
+"""Pixels of an image's longest side; no network of images takes more. A choice of ours."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,14 @@ def load_trained(path: str | Path, device: str, architecture: ArchitectureSettin
     """
     metadata = read_described(path, "model")
     try:
-        height, width, channels = map(operator.index, metadata["image_shape"])
+        height, width, channels = map(_read_side, metadata["image_shape"])
         class_names = tuple(map(str, metadata["class_names"]))
         described = ArchitectureSettings.model_validate(metadata["architecture"])
         selection = fingerprint_in(metadata["inputs"], "selection")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except ValidationError as error:
+        problem = describe(error, ArchitectureSettings, ("architecture",), str(path))
+        raise ArtifactError(f"{problem}; train the model again") from None
+    except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"expected image_shape, class_names and architecture in {path}, got: {error!r}") from error
     _expect_architecture(described, architecture, path)
     if architecture_origin(described.name) == "built-in":  # before memory is taken for what the file may only declare
@@ -78,6 +86,13 @@ def load_trained(path: str | Path, device: str, architecture: ArchitectureSettin
     load_weights(model, path)
     shape, fingerprint = (height, width, channels), file_fingerprint(path)
     return TrainedModel(model.to(device).eval(), shape, class_names, fingerprint, selection)
+
+
+def _read_side(value: object) -> int:
+    side = operator.index(value)  # type: ignore[arg-type]
+    if not 0 < side <= _LONGEST_SIDE:
+        raise ValueError(f"an image of {side} pixels")
+    return side
 
 
 def _expect_architecture(

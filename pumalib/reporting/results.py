@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import pandas as pd
 
 from pumalib.data.selection import read_selection
 from pumalib.errors import DataError
-from pumalib.files.tables import read_table
+from pumalib.files.frames import read_frame
 from pumalib.results.collect import RunFiles, collect_results
 from pumalib.setting_errors import nearest
 
@@ -67,7 +66,7 @@ def read_results(path: Path) -> pd.DataFrame:
     """Read `results.csv`; names such as `null` or `7` stay the text they are."""
     types = dict.fromkeys(_TEXT_COLUMNS, "str")
     missing = {column: ["", "nan", "NaN"] for column in _NUMBER_COLUMNS}
-    results = pd.read_csv(StringIO(read_table(path)), dtype=types, keep_default_na=False, na_values=missing)
+    results = read_frame(path, "results", dtype=types, keep_default_na=False, na_values=missing)
     check_results(results)
     return results
 

@@ -111,8 +111,9 @@ def _score_rows(
 ) -> list[Estimate]:
     method = importlib.import_module(score_module(settings))
     saved = state_file.load() or {"estimates": []}
-    estimates = [Estimate.from_state_dict(estimate) for estimate in saved["estimates"]]
-    done = sum(len(estimate.score) for estimate in estimates)
+    with state_file.putting_back():
+        estimates = [Estimate.from_state_dict(estimate) for estimate in saved["estimates"]]
+        done = _rows_done(estimates, len(rows))
 
     def state_dict() -> dict[str, Any]:
         return {"estimates": [estimate.state_dict() for estimate in estimates]}
@@ -128,6 +129,16 @@ def _score_rows(
             estimates.append(method.score(Question(trained.model, images, labels, threat_norm), settings))
             bar.update(len(taken))
     return estimates
+
+
+def _rows_done(estimates: Sequence[Estimate], num_rows: int) -> int:
+    """Return how many rows a saved state has; a ValueError if it cannot be one of this shard."""
+    done = sum(len(estimate.score) for estimate in estimates)
+    names = {(estimate.higher_is, estimate.unit, estimate.norm, tuple(estimate.columns)) for estimate in estimates}
+    lengths = {len(column) - len(estimate.score) for estimate in estimates for column in estimate.columns.values()}
+    if done > num_rows or len(names) > 1 or lengths - {0}:
+        raise ValueError(f"expected blocks of one form, {num_rows} rows at most, got {done} rows")
+    return done
 
 
 def _join(

@@ -110,7 +110,8 @@ def train_generator(
     training = _Training(images, labels, num_classes, settings, seed, device)
     saved = state_file.load()
     if saved is not None:
-        training.load_state_dict(saved)
+        with state_file.putting_back():
+            training.load_state_dict(saved)
     # Invariant: `step` updates are done. A turn offers the state, which may save it, and takes one more.
     while training.step < settings.steps:
         state_file.offer(training.state_dict)

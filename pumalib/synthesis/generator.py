@@ -85,15 +85,20 @@ def load_generator(path: Path, settings: EdmSettings, dataset: Path, device: str
         The denoiser in eval mode, and the fingerprint of its file.
 
     Raises:
-        ArtifactError: missing, damaged, of another kind, or trained on another split.
+        ArtifactError: missing, damaged, of another kind, or trained on another split or on other images.
     """
-    metadata: dict[str, Any] = read_described(path, "generator")
+    metadata = read_described(path, "generator")
     if fingerprint_in(metadata["inputs"], "dataset") != split_fingerprint(dataset, "train"):
         raise ArtifactError(
             f"expected a generator trained on the train split of {dataset}, got one trained on other rows at {path}: "
             "it may have seen test images; train it again"
         )
-    height, width, channels = metadata["image_shape"]
-    denoiser = build_denoiser(settings, (height, width, channels), len(metadata["class_names"]), 0)
+    shape, names = read_split(dataset, "train").images.shape[1:], list(read_class_names(dataset))
+    if (metadata.get("image_shape"), metadata.get("class_names")) != (list(shape), names):
+        raise ArtifactError(
+            f"expected a generator of images {list(shape)} in {len(names)} classes, as those of {dataset}, "
+            f"got another at {path}; train it again"
+        )
+    denoiser = build_denoiser(settings, (shape[0], shape[1], shape[2]), len(names), 0)
     load_weights(denoiser, path)
     return denoiser.to(device).eval(), file_fingerprint(path)

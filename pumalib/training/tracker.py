@@ -8,6 +8,7 @@ training draws the same numbers with and without tracking.
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -112,8 +113,9 @@ class Tracker:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self._values = {name: [values.numpy() for values in kept] for name, kept in state["values"].items()}
-        self._epochs = state["epochs"]
-        self._count, self._wrong = state["count"].numpy(), state["wrong"].numpy()
+        self._epochs = {name: list(map(operator.index, state["epochs"][name])) for name in self._values}
+        for kept, saved in ((self._count, state["count"]), (self._wrong, state["wrong"])):
+            kept[:] = saved.numpy()
 
     def _count_visits(self) -> None:
         """Ask the device once an epoch: asking after each step would make every step wait."""

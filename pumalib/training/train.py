@@ -176,7 +176,8 @@ def train_on_rows(
     training = _Training(trainer, tracker, [])
     saved = where.state_file.load()
     if saved is not None:
-        training.load_state_dict(saved)
+        with where.state_file.putting_back():
+            training.load_state_dict(saved)
     _run_epochs(training, recipe.training, _probe(data, recipe, validation, device), where)
     return TrainingResult(trainer.average.model, to_frame(training.records), tracker.track())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -212,7 +213,9 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self._online is not None:
             self._online.load_state_dict(state["online"])
-        self.epoch, self._batch = state["epoch"], state["batch"]
+        self.epoch, self._batch = operator.index(state["epoch"]), operator.index(state["batch"])
+        if self.epoch < 0 or not 0 <= self._batch <= self._plan.num_batches:
+            raise ValueError(f"epoch {self.epoch}, step {self._batch} of {self._plan.num_batches}")
         self._losses.copy_(state["losses"])
         self._trained.copy_(state["trained"])
 

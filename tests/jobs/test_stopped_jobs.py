@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from pydantic import TypeAdapter
 from small_pool import write_small_pool
 
@@ -55,6 +56,7 @@ class Net(nn.Module):
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a dataset, a pool of 40 rows, a selection of all, and a module of a network."""
+    torch.set_num_threads(1)  # as the jobs beside: their number changes bits
     write_small_pool(tmp_path)
     (tmp_path / "ending.py").write_text(NETWORK)
     monkeypatch.syspath_prepend(tmp_path)

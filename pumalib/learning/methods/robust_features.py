@@ -51,9 +51,10 @@ def learn(settings: RobustFeaturesSettings, inputs: LearningInputs, on_step: OnS
     others = other_rows(len(inputs.images), inputs.seed)
     start: dict[str, Any] = {"done": 0, "learned": torch.from_numpy(inputs.images.copy()), "records": []}
     saved = inputs.state_file.load() or start
-    done: int = saved["done"]
-    learned: NDArray[np.uint8] = saved["learned"].numpy()
-    progress = Progress(inputs.progress, len(learned), done, saved["records"])
+    with inputs.state_file.putting_back():
+        done: int = saved["done"]
+        learned: NDArray[np.uint8] = saved["learned"].numpy()
+        progress = Progress(inputs.progress, len(learned), done, saved["records"])
 
     def state_dict() -> dict[str, Any]:
         return {"done": done, "learned": torch.from_numpy(learned), "records": progress.state_dict()}

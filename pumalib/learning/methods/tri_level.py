@@ -129,7 +129,8 @@ class _Learning:
         if saved is None:
             self._begin()
         else:
-            self.load_state_dict(saved)
+            with inputs.state_file.putting_back():
+                self.load_state_dict(saved)
 
     def _check_memory(self) -> None:
         settings = self._settings

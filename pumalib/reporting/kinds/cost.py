@@ -122,7 +122,7 @@ def read_seconds(path: str | Path) -> float:
         return worked
     try:
         return float(pd.read_csv(path, sep="\t")["s"].iloc[0])
-    except (KeyError, IndexError, ValueError, pd.errors.ParserError):
+    except (KeyError, IndexError, ValueError, OSError):
         raise ArtifactError(
             f"expected seconds in the column s, found none in {path}; delete it and run again"
         ) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from typing import Any
 
 import pandas as pd
@@ -11,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pumalib.errors import ArtifactError, DataError
-from pumalib.files.tables import read_table
+from pumalib.files.frames import read_frame
 from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
@@ -43,7 +42,7 @@ def read_histories(files: Sequence[RunFile]) -> pd.DataFrame:
 
 
 def _read_history(file: RunFile) -> pd.DataFrame:
-    history = pd.read_csv(StringIO(read_table(file.path)))
+    history = read_frame(file.path, "a history")
     absent = [column for column in _NEEDED if column not in history]
     if absent:
         raise ArtifactError(f"expected the column {absent[0]}, found none in {file.path}; train this run again")
