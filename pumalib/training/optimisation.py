@@ -11,11 +11,15 @@ from pumalib.training.settings import RecipeSettings
 
 _SHORTEST_RISE = 2
 
+_NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+"""Of torch; its first one is what batch and instance normalisation derive from. Those of timm derive from these."""
+
 
 def make_optimizer(model: nn.Module, settings: RecipeSettings) -> Optimizer:
-    """Return SGD with Nesterov momentum; biases and normalisation parameters undecayed where asked."""
-    decayed = [weight for weight in model.parameters() if settings.decay_all or weight.ndim > 1]
-    plain = [weight for weight in model.parameters() if not settings.decay_all and weight.ndim <= 1]
+    """Return SGD with Nesterov momentum; the parameters that the settings exempt are not decayed."""
+    exempt = _undecayed(model, settings)
+    decayed = [parameter for parameter in model.parameters() if id(parameter) not in exempt]
+    plain = [parameter for parameter in model.parameters() if id(parameter) in exempt]
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": plain, "weight_decay": 0.0},
@@ -26,6 +30,16 @@ def make_optimizer(model: nn.Module, settings: RecipeSettings) -> Optimizer:
         momentum=settings.momentum,
         nesterov=settings.momentum > 0,
     )
+
+
+def _undecayed(model: nn.Module, settings: RecipeSettings) -> set[int]:
+    """Return the ids of the parameters that weight decay leaves alone."""
+    if settings.decay_all is True:
+        return set()
+    if settings.decay_all == "but_normalisation":
+        layers = (module for module in model.modules() if isinstance(module, _NORMALISATIONS))
+        return {id(parameter) for layer in layers for parameter in layer.parameters(recurse=False)}
+    return {id(parameter) for parameter in model.parameters() if parameter.ndim <= 1}
 
 
 def make_schedule(optimizer: Optimizer, settings: RecipeSettings) -> LRScheduler:

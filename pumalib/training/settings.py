@@ -34,8 +34,9 @@ class RecipeSettings(Settings):
     """Momentum under `schedule: constant`; one-cycle moves it between 0.95 and 0.85, as torch's default does."""
     weight_decay: float = Field(default=5e-4, ge=0)
     """Weight decay."""
-    decay_all: bool = True
-    """Also decay biases and normalisation parameters."""
+    decay_all: bool | Literal["but_normalisation"] = True
+    """True: decay every parameter; false: weights alone, neither biases nor normalisation; `but_normalisation`: all but
+    the parameters of normalisation layers, as Wang et al. 2023 do for wide networks."""
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
     """Learning-rate schedule; one-cycle anneals by cosine."""
     schedule_unit: Literal["epoch", "step"] = "epoch"

@@ -1,5 +1,6 @@
 import math
 import warnings
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -7,6 +8,10 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from pumalib.models import preact_resnet, resnet, wide_resnet
+from pumalib.models.build import build_model
+from pumalib.models.layouts import Layout
+from pumalib.models.settings import ArchitectureSettings
 from pumalib.training.optimisation import make_optimizer, make_schedule
 from pumalib.training.settings import RecipeSettings, TradesSettings
 
@@ -111,6 +116,38 @@ def test_biases_and_normalisation_parameters_can_be_left_undecayed() -> None:
         "3.weight": 0.01,
         "3.bias": 0.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "port", "decay_all"),
+    [
+        ("resnet-18", resnet.LAYOUTS[0], True),
+        ("preactresnet-18", preact_resnet.LAYOUTS[0], True),
+        ("wrn-28-1", wide_resnet.LAYOUTS[1], "but_normalisation"),  # names as in wrn-28-10, a hundredth of its weights
+    ],
+)
+def test_parameters_decay_as_in_the_code_of_wang_et_al(
+    name: str, port: Layout, decay_all: bool | Literal["but_normalisation"]
+) -> None:
+    # Exempt there is what has "batchnorm" in its name: `group_weight` of gowal21uncovering/utils/watrain.py. The ports
+    # hold their names, which tests/models read their files by: bn1, bn2, bn, shortcut.1 in ResNets, batchnorm_0 in WRN.
+    model = build_model(ArchitectureSettings(name=name), (32, 32, 3), 10)
+    groups = make_optimizer(model, TradesSettings(weight_decay=5e-4, decay_all=decay_all)).param_groups
+    ours = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    theirs = {key: 0.0 if "batchnorm" in port.theirs(key) else 5e-4 for key, _ in model.named_parameters()}
+    assert {key: ours[id(parameter)] for key, parameter in model.named_parameters()} == theirs
+    assert len(set(theirs.values())) == (2 if name.startswith("wrn") else 1)
+
+
+def test_decay_can_exempt_normalisation_alone_behind_a_normalised_input_too() -> None:
+    settings = ArchitectureSettings.model_validate({"name": "wrn-10-1", "mean": [0.5], "std": [0.25]})
+    model = build_model(settings, (8, 8, 1), 3)
+    groups = make_optimizer(model, TradesSettings(decay_all="but_normalisation")).param_groups
+    exempt = {id(parameter) for parameter in groups[1]["params"]}
+    names = {name for name, parameter in model.named_parameters() if id(parameter) in exempt}
+    assert all("norm" in name for name in names)
+    assert not any("norm" in name for name, _ in model.named_parameters() if name not in names)
+    assert len(names) == 2 * (2 * 3 + 1)  # a weight and a bias each: two a block, one block a stage, and the last one
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, True), (0.0, False)])
