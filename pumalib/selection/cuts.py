@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,8 @@ class Cut:
         scope: `union`, `per_source` or `per_class`.
         valid: [N] bool, rows that were scored; None: all. Other rows are never removed by this cut.
         converged: [N] bool, rows whose score is a value rather than a bound; None: all.
+        tie_hardness: [N] numbers, higher is harder, which decide among rows of equal score where a fraction cuts; rows
+            with NaN go last. What they leave tied is drawn at random; None: all ties are.
         label: how reports name the cut.
     """
 
@@ -45,6 +47,7 @@ class Cut:
     scope: Literal["union", "per_source", "per_class"] = "union"
     valid: ArrayLike | None = None
     converged: ArrayLike | None = None
+    tie_hardness: ArrayLike | None = None
     label: str = ""
 
 
@@ -73,7 +76,7 @@ def apply_cut(
         num_rows: rows of the pool, N.
         labels: [N] int64, needed by scope `per_class`.
         source: [N] uint8, needed by scope `per_source`.
-        seed: breaks ties, and draws a random cut.
+        seed: draws a random cut, and among ties.
 
     Raises:
         DataError: the score has another number of rows, NaN among its valid rows, or too few valid rows.
@@ -87,13 +90,16 @@ def apply_cut(
         score, valid = _checked_score(cut, num_rows)  # [N], [N]
     if cut.fraction is None:
         return _apply_threshold(cut, valid)
-    tie_break = cache(partial(_random_keys, num_rows, seed))  # seldom needed
+    draw = cache(partial(_random_keys, num_rows, seed))  # seldom needed
     # Signed so that the highest ease always goes first, whichever side is dropped.
     ease = score if (cut.higher_is == "easier") == (cut.drop != "hardest") else -score  # [N]
+    then = _tie_ease(cut, num_rows)
     removed = np.zeros(num_rows, bool)
     # The count is a share of the whole group, scored or not. Groups are disjoint, so a turn never undoes another.
     for size, scored in _groups(cut.scope, valid, labels, source):
-        removed[_first_to_go(ease, tie_break, scored, round(cut.fraction * size), cut.label)] = True
+        count = round(cut.fraction * size)
+        _check_count(count, len(scored), cut.label)
+        removed[_first_to_go(scored, count, (ease, *then), draw)] = True
     value = _last_value(cut, score, ease, removed)
     return CutOutcome(removed, value, _bound_warning(cut, removed))
 
@@ -127,16 +133,18 @@ def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.floating], NDArr
         "converged": valid if cut.converged is None else np.asarray(cut.converged),
     }
     for name, column in columns.items():
-        if column.shape != (num_rows,):
-            raise DataError(
-                f"expected {num_rows} entries, one a row, got {column.shape} in {name} of cut {cut.label!r}"
-            )
+        _check_length(name, column, num_rows, cut.label)
     if np.isnan(score[valid]).any():
         raise DataError(
             f"expected scores without NaN, got {int(np.isnan(score[valid]).sum())} in cut {cut.label!r}; "
             "mark rows without a score in valid"
         )
     return score, valid
+
+
+def _check_length(name: str, column: NDArray[Any], num_rows: int, label: str) -> None:
+    if column.shape != (num_rows,):
+        raise DataError(f"expected {num_rows} entries, one a row, got {column.shape} in {name} of cut {label!r}")
 
 
 def _apply_threshold(cut: Cut, valid: NDArray[np.bool_]) -> CutOutcome:
@@ -175,30 +183,40 @@ def _groups(
         yield int(np.count_nonzero(is_member)), np.flatnonzero(is_member & valid)
 
 
-def _first_to_go(
-    ease: NDArray[np.floating],
-    tie_break: Callable[[], NDArray[np.float64]],
-    scored: NDArray[np.int64],
-    count: int,
-    label: str,
-) -> NDArray[np.int64]:
-    """Return so many of the scored rows, those with the highest ease."""
-    if count > len(scored):
+def _check_count(count: int, num_scored: int, label: str) -> None:
+    if count > num_scored:
         raise DataError(
-            f"expected at least {count} scored rows for cut {label!r}, got {len(scored)}; "
+            f"expected at least {count} scored rows for cut {label!r}, got {num_scored}; "
             "lower its fraction, or score more rows"
         )
-    if count == 0:
-        return scored[:0]
-    values = ease[scored]  # [len(scored)]
+
+
+def _tie_ease(cut: Cut, num_rows: int) -> tuple[NDArray[np.floating], ...]:
+    """Return what decides among tied rows, [N], the highest goes first; nothing where chance alone does."""
+    if cut.tie_hardness is None:
+        return ()
+    hardness = np.asarray(cut.tie_hardness, np.float64)
+    _check_length("tie_hardness", hardness, num_rows, cut.label)
+    return (np.where(np.isnan(hardness), -np.inf, hardness if cut.drop == "hardest" else -hardness),)
+
+
+def _first_to_go(
+    rows: NDArray[np.int64],
+    count: int,
+    eases: Sequence[NDArray[np.floating]],
+    draw: Callable[[], NDArray[np.float64]],
+) -> NDArray[np.int64]:
+    """Return so many of the rows, those with the highest ease; among equals the next ease decides, at last chance."""
+    if count in (0, len(rows)):
+        return rows[:count]
+    if not eases:
+        # Keys are of the pool, not of the group, so a tie is broken alike in every scope.
+        return rows[np.argpartition(draw()[rows], count)[:count]]  # [count]
+    values = eases[0][rows]  # [len(rows)]
     boundary = np.partition(values, len(values) - count)[len(values) - count]  # the count-th highest
     # Rows above the boundary all go. There are fewer than `count` of them, so ties always fill up the rest.
-    above, tied = scored[values > boundary], scored[values == boundary]
-    missing = count - len(above)
-    if len(tied) > missing:
-        # Keys are of the pool, not of the group, so a tie is broken alike in every scope.
-        tied = tied[np.argpartition(tie_break()[tied], missing)[:missing]]  # [missing]
-    return np.concatenate([above, tied])
+    above, tied = rows[values > boundary], rows[values == boundary]
+    return np.concatenate([above, _first_to_go(tied, count - len(above), eases[1:], draw)])
 
 
 def _last_value(cut: Cut, score: NDArray[np.floating], ease: NDArray[np.floating], removed: NDArray[np.bool_]) -> float:

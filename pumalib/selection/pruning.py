@@ -57,6 +57,7 @@ def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:
     what = f"{value:.4g}" if name != "fraction" else f"{100 * value:.4g} %"
     side = name.replace("_", " ") if name != "fraction" else cut.drop
     label = " ".join(part for part in (cut.by, side, what) if part)
+    label += f", ties by {cut.ties_by}" if cut.ties_by else ""
     if cut.by == RANDOM:
         return Cut(None, scope=cut.scope, label=label, **bounds)
     table = tables[cut.by]
@@ -68,6 +69,7 @@ def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:
         scope=cut.scope,
         valid=table.valid,
         converged=table.converged,
+        tie_hardness=None if cut.ties_by is None else tables[cut.ties_by].hardness,
         label=label,
         **bounds,
     )

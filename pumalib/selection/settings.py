@@ -34,6 +34,8 @@ class CutSettings(Settings):
     """Remove rows whose score is above this."""
     scope: Literal["union", "per_source", "per_class"] = "union"
     """`union`: one ranking over the pool. Otherwise the fraction goes in each source or class on its own."""
+    ties_by: Name | None = None
+    """Score under `scores` that decides among rows of equal score where a `fraction` cuts; none: they are drawn."""
 
     @model_validator(mode="after")
     def _check(self) -> CutSettings:
@@ -46,7 +48,16 @@ class CutSettings(Settings):
             raise ValueError(f"expected a fraction with by: random, got {given[0]}")
         if self.by != RANDOM and given == ["fraction"] and self.drop is None:
             raise ValueError("expected drop: easiest or hardest beside fraction")
+        if self.ties_by is not None and (self.by == RANDOM or given != ["fraction"]):
+            raise ValueError("expected ties_by only with a fraction of a score: no other cut has ties to break")
+        if self.ties_by in (self.by, RANDOM):
+            raise ValueError(f"expected another score than {self.by} as ties_by, got {self.ties_by}; leave it out")
         return self
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores it reads."""
+        return tuple(name for name in (self.by, self.ties_by) if name not in (None, RANDOM))
 
 
 class WhereSettings(Settings):
@@ -150,7 +161,7 @@ class SelectionSettings(Settings):
 
 def scores_read(prune: Iterable[CutSettings], epsilon: EpsilonSettings) -> tuple[str, ...]:
     """Return the names of the scores that cuts and a policy read, sorted."""
-    names = {cut.by for cut in prune if cut.by != RANDOM}
+    names = {name for cut in prune for name in cut.scores}
     if not isinstance(epsilon, OnlineEpsilonSettings):
         names.update(epsilon.scores)
     return tuple(sorted(names))

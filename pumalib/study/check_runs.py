@@ -21,6 +21,8 @@ def check_runs(study: Study) -> None:
         for index, cut in enumerate(run.prune):
             if cut.by != RANDOM:
                 _expect_score(study, name, cut.by, f"{where}.prune[{index}].by", also=(RANDOM,))
+            if cut.ties_by is not None:
+                _expect_score(study, name, cut.ties_by, f"{where}.prune[{index}].ties_by")
         _check_devices(study, name)
         _check_epsilon(study, name)
 

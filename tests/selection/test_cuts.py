@@ -141,6 +141,48 @@ def test_only_tied_rows_depend_on_the_seed() -> None:
     assert set.union(*draws) == {1, 5, 2, 3, 4, 7}
 
 
+@pytest.mark.parametrize(
+    ("drop", "expected"),
+    [
+        ("easiest", [2, 3, 5, 7]),  # of the rows at 0, first 2 and 3, which are the easiest by the second score
+        ("hardest", [0, 1, 4, 6]),  # row 4 before row 7: hardest by the second score
+    ],
+)
+def test_a_second_score_decides_among_ties(drop: Any, expected: list[int]) -> None:
+    difficulty = [1.0, 1.0, 0.0, 0.0, 0.5, 0.0, 1.0, 0.5]
+    loss = [0.1, 0.2, 0.1, 0.2, 0.9, 0.3, 0.4, 0.3]
+    cut = Cut(difficulty, drop=drop, fraction=0.5, higher_is="harder", tie_hardness=loss)
+    assert [removed(cut, seed) for seed in range(5)] == [expected] * 5
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data(), fraction=FRACTIONS, scores=SCORES, drop=st.sampled_from(["easiest", "hardest"]))
+def test_rows_go_in_the_order_of_both_scores(
+    data: st.DataObject, fraction: float, scores: list[float], drop: Any
+) -> None:
+    count = len(scores)
+    second = data.draw(st.lists(st.integers(0, 3).map(float), min_size=count, max_size=count))
+    gone = apply_cut(
+        Cut(scores, drop=drop, fraction=fraction, higher_is="harder", tie_hardness=second), count, None, None, 0
+    ).removed
+    pairs = list(zip(scores, second, strict=True))
+    taken = sorted(pair for pair, is_gone in zip(pairs, gone, strict=True) if is_gone)
+    ranked = sorted(pairs, reverse=drop == "hardest")
+    assert taken == sorted(ranked[: round(fraction * count)])
+
+
+def test_rows_without_a_second_score_go_last_among_ties_and_equal_ones_are_drawn() -> None:
+    second = [np.nan, 0.5, 0.5, np.nan, 0.1, 0.5]
+    for drop in ("easiest", "hardest"):
+        draws = [
+            set(removed(Cut(np.zeros(6), drop=drop, fraction=1 / 3, tie_hardness=second), seed))  # type: ignore[arg-type]
+            for seed in range(40)
+        ]
+        always = {4} if drop == "easiest" else set()
+        assert set.intersection(*draws) == always
+        assert set.union(*draws) == {1, 2, 5} | always
+
+
 def test_random_cut_removes_its_count_anew_for_each_seed() -> None:
     cut = Cut(None, fraction=0.35)
     draws = {tuple(removed(cut, seed)) for seed in range(30)}
@@ -224,6 +266,7 @@ def with_nan() -> NDArray[np.float64]:
         (Cut(TEN[:9], below=1.0), r"10 entries, one a row, got \(9,\) in score"),
         (Cut(TEN, below=1.0, valid=[True]), r"10 entries, one a row, got \(1,\) in valid"),
         (Cut(TEN, below=1.0, converged=[True]), r"10 entries, one a row, got \(1,\) in converged"),
+        (Cut(TEN, drop="easiest", fraction=0.1, tie_hardness=[1.0]), r"got \(1,\) in tie_hardness"),
         (Cut(with_nan(), below=1.0), "without NaN, got 1"),
         (Cut(with_nan(), drop="easiest", fraction=0.1), "without NaN, got 1"),
         (Cut(TEN, drop="easiest", fraction=0.5, valid=TEN > 4), "at least 5 scored rows .* got 4; lower its fraction"),

@@ -114,6 +114,23 @@ def test_puma_keeps_the_smaller_margins_with_their_bounded_margins_as_epsilons(s
     assert value == pytest.approx(float(study.margins[selection.reason == 0].min()))
 
 
+def test_a_second_score_decides_among_rows_of_equal_score(study: Study) -> None:
+    count = len(study.margins)
+    difficulty = (np.arange(count) % 4 == 0).astype(np.float32)  # three rows in four are never missed
+    loss = np.random.default_rng(1).permutation(count).astype(np.float32)
+    for name, score in (("difficulty", difficulty), ("loss", loss)):
+        write_scores(study.table(score=score, higher_is="harder", columns={}, norm=""), study.folder / f"{name}.h5")
+    cut = {"by": "difficulty", "drop": "easiest", "fraction": 0.2, "ties_by": "loss"}
+    scores = {name: study.folder / f"{name}.h5" for name in ("difficulty", "loss")}
+    output = study.folder / "ties.h5"
+    make_selection(a_plan(cut), seed=0, pool=study.pool, scores=scores, output=output)
+    selection = read_selection(output, study.rows.fingerprint)
+    never_missed = np.flatnonzero(difficulty == 0)
+    expected = never_missed[np.argsort(loss[never_missed])][: round(0.2 * count)]
+    assert np.flatnonzero(selection.reason == 0).tolist() == np.sort(expected).tolist()
+    assert selection.cuts == (("difficulty easiest 20 %, ties by loss", 0.0),)
+
+
 def test_fixed_epsilon_is_the_threat_s_unless_given(study: Study) -> None:
     assert set(study.select(a_plan()).epsilons.tolist()) == {np.float32(CAP)}
     given = study.select(a_plan(epsilon={"policy": "fixed", "epsilon": "8/255"}))

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from pumalib.study.file import read_study_file
+from pumalib.study.study import StudySettings
+from pumalib.tracks.passes import epochs_of, kind_of, passes_of
 
 STUDIES = Path(__file__).parents[2] / "studies"
 TWIN, PAPER = STUDIES / "digits-paper.yaml", STUDIES / "paper-cifar10.yaml"
@@ -58,6 +60,18 @@ def test_the_twin_holds_every_run_and_report_of_the_paper_under_the_same_name():
     for name, report in paper["reports"].items():
         assert report["kind"] == twin["reports"][name]["kind"]
         assert members(report) == members(twin["reports"][name])
+
+
+def test_difficulty_is_looked_at_fifty_times_from_epoch_8_to_the_last_and_its_ties_are_ranked_by_loss():
+    study = StudySettings.model_validate(read_study_file(PAPER))
+    looks = passes_of(study.runs["trades"].track)
+    assert set(looks) == {"correct", "loss"}
+    for wanted in looks.values():
+        assert list(epochs_of(wanted, 400)) == list(range(8, 401, 8))
+    assert len({kind_of(wanted) for wanted in looks.values()}) == 1  # one pass for both
+    cuts = [cut for run in study.runs.values() for cut in run.prune if cut.by == "difficulty" and cut.fraction]
+    assert len(cuts) == 6
+    assert {cut.ties_by for cut in cuts} == {"mean-loss"}
 
 
 @pytest.mark.slow

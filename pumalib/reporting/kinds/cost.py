@@ -100,11 +100,15 @@ def _score_amounts(part: CostPart) -> dict[str, float]:
 
 def _passes_of_gathering(part: CostPart, num_rows: int) -> Passes:
     """Return the passes that the runs behind a score of tracks added to their trainings; none for a random score."""
-    added = [
-        tracking_passes(TrackSettings.model_validate(run["track"]), read_training(run["training"]), num_rows)
-        for run in part.gathered
-    ]
-    return Passes(sum(passes.forward for passes in added), sum(passes.backward for passes in added))
+    forward = backward = 0.0
+    for run in part.gathered:
+        training, already = read_training(run["training"]), run.get("already", {})
+        before, after = (
+            tracking_passes(TrackSettings.model_validate(track), training, num_rows)
+            for track in (already, already | run["track"])
+        )
+        forward, backward = forward + after.forward - before.forward, backward + after.backward - before.backward
+    return Passes(forward, backward)
 
 
 def _columns(passes: Passes) -> dict[str, float]:

@@ -28,6 +28,10 @@ EVALUATION: PartKind = "evaluation"
 """An attack on the test images; its seconds only, and no part of the whole."""
 
 
+Tracked = dict[tuple[str, int], dict[str, Any]]
+"""What runs of a seed track for the scores so far."""
+
+
 @dataclass(frozen=True)
 class CostPart:
     """One training, score or evaluation that a run of one seed stands on.
@@ -40,7 +44,8 @@ class CostPart:
             train.
         outer_passes: of a training, forward and backward passes of a draw outside the inner attack.
         online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
-        gathered: for a score of tracks, of each run behind it `training` and what it had to `track`.
+        gathered: for a score of tracks, of each run behind it `training`, what it had to `track`, and what it tracks
+            for earlier scores `already`: quantities that look at the same images share a pass.
         file: selection file of a training, score file of a score.
         pool: pool file of a score.
         benchmarks: seconds of its jobs; none: not asked for.
@@ -99,8 +104,9 @@ def cost_parts(study: StudyView, files: StudyFiles, run: str, seed: int) -> Iter
     models, scores = study.behind_run(run, seed)
     for model in models:
         yield CostPart(run, seed, MARGIN_MODEL, **_training(study, files, *model))
+    tracked: Tracked = {}
     for score in scores:
-        yield CostPart(run, seed, SCORE, **_score(study, files, *score))
+        yield CostPart(run, seed, SCORE, **_score(study, files, *score, tracked))
         reference = getattr(study.settings.scores[score[0]], "model", None)
         if reference is not None and reference.checkpoint is not None:
             yield CostPart(run, seed, MARGIN_MODEL, reference.checkpoint)
@@ -123,25 +129,26 @@ def _training(study: StudyView, files: StudyFiles, run: str, seed: int) -> dict[
     }
 
 
-def _score(study: StudyView, files: StudyFiles, score: str, seed: int) -> dict[str, Any]:
+def _score(study: StudyView, files: StudyFiles, score: str, seed: int, tracked: Tracked) -> dict[str, Any]:
     return {
         "name": score,
         "settings": study.settings.scores[score].model_dump(),
-        "gathered": _gathered_by(study, score),
+        "gathered": _gathered_by(study, score, seed, tracked),
         "file": files.score(score, seed),
         "pool": files.pool(study.score_pool(score), seed),
         "benchmarks": tuple(files.score_benchmarks(score, seed)),
     }
 
 
-def _gathered_by(study: StudyView, score: str) -> list[dict[str, Any]]:
+def _gathered_by(study: StudyView, score: str, seed: int, tracked: Tracked) -> list[dict[str, Any]]:
     """Describe what the runs behind a score of tracks gathered for it: the first quantity that all of them have."""
     settings = study.settings.scores[score]
-    runs = [study.runs[run] for run in getattr(settings, "tracked", ())]
-    for quantity in getattr(settings, "quantities", ()):
-        if all(quantity in names_of(run.track) for run in runs):
-            return [
-                {"training": run.training.model_dump(), "track": {quantity: run.track.model_dump()[quantity]}}
-                for run in runs
-            ]
-    return []
+    runs = {run: study.runs[run] for run in getattr(settings, "tracked", ())}
+    wanted = getattr(settings, "quantities", ())
+    common = [quantity for quantity in wanted if all(quantity in names_of(run.track) for run in runs.values())]
+    gathered = []
+    for name, run in runs.items() if common else ():
+        track, already = {common[0]: run.track.model_dump()[common[0]]}, tracked.get((name, seed), {})
+        gathered.append({"training": run.training.model_dump(), "track": track, "already": already})
+        tracked[name, seed] = already | track
+    return gathered

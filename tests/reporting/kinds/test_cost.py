@@ -180,6 +180,18 @@ def test_gathering_costs_the_runs_whose_scores_read_it_and_no_other(parts: list[
     assert table.loc["trades", "whole"]["forward_passes"] == DRAWS * 6
 
 
+def test_quantities_of_one_pass_are_paid_for_once(parts: list[CostPart], pool: Path) -> None:
+    correct, loss = {"correct": {"every": 2}}, {"loss": {"every": 2, "inputs": "attacked"}}
+    gathered = ({"training": TRAINING, "track": loss, "already": correct},)
+    settings = {"method": "mean_loss", "tracked": "trades"}
+    changed = [
+        replace(part, settings=settings, gathered=gathered, pool=str(pool)) if part.kind == "score" else part
+        for part in parts
+    ]
+    table = cost_table(changed).set_index(["run", "part"])
+    assert table.loc["puma", "score"]["forward_passes"] == table.loc["puma", "score"]["backward_passes"] == 0
+
+
 def test_a_benchmark_file_without_seconds_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "b.tsv"
     for text in ("", HEADER, "h:m:s\n0:00:01\n", f"{HEADER}-\t-\t-\n"):
