@@ -68,6 +68,22 @@ def scored_model(score, seed):
     return model_file(model.run, seed if model.seed is None else model.seed)
 
 
+def start_checkpoint(run):
+    """Return the user's own checkpoint that a training starts from."""
+    start = study.runs[run].start_from
+    return [start.checkpoint] if start is not None and start.checkpoint else []
+
+
+def start_model(run, seed):
+    """Return the weights that a training starts from, if any."""
+    start = study.runs[run].start_from
+    if start is None:
+        return []
+    return (
+        ancient(start.checkpoint) if start.checkpoint else model_file(start.run, seed)
+    )
+
+
 def run_files(runs):
     """Describe the files that results of some runs are read from, in the study's order."""
     return [
@@ -101,5 +117,6 @@ watch_at_the_start(
         *[path for name in study.settings.datasets for path in dataset_sources(name)],
         *[path for name in study.settings.pools for path in synthetic_files(name)],
         *[path for name in study.settings.scores for path in checkpoint_of(name)],
+        *[path for name in study.runs for path in start_checkpoint(name)],
     ]
 )

@@ -7,6 +7,7 @@ rule model:
         pool=lambda w: pool_file(study.runs[w.run].pool, int(w.seed)),
         sources=lambda w: pool_sources(study.runs[w.run].pool, int(w.seed)),
         selection=rules.selection.output[0],
+        start=lambda w: start_model(w.run, int(w.seed)),
     output:
         model=f"{RESULTS}/models/{{run}}/seed{{seed}}/model.safetensors",
         history=f"{RESULTS}/models/{{run}}/seed{{seed}}/history.csv",
@@ -26,6 +27,7 @@ rule model:
     params:
         settings=lambda w: slices.run_settings(study, w.run).model_dump(),
         threads=THREADS,
+        watched=lambda w: watched(*start_checkpoint(w.run)),
         code=lambda w: code_of("model.py", *slices.model_code(study, w.run)),
     message:
         "train {wildcards.run}, seed {wildcards.seed}"

@@ -9,7 +9,8 @@ from pumalib.training.run_settings import RunSettings
 from pumalib.training.task import RunPaths, TrainingTask
 
 with job(snakemake) as work:
-    named = {name: snakemake.input[name] for name in ("dataset", "pool", "selection")}
+    wanted = ("dataset", "pool", "selection", "start")
+    named = {name: path for name, path in snakemake.input.items() if name in wanted and path}
     paths = RunPaths(**{name: Path(path) for name, path in {**named, **dict(snakemake.output.items())}.items()})
     settings = RunSettings.model_validate(snakemake.params.settings)
     run, seed = snakemake.wildcards.run, int(snakemake.wildcards.seed)

@@ -13,6 +13,7 @@ from pumalib.scores.settings import ScoreSettings
 from pumalib.selection.settings import CutSettings, EpsilonSettings
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TrainingSettings
+from pumalib.training.start_settings import StartSettings
 
 
 class PoolView(Protocol):
@@ -49,6 +50,10 @@ class RunView(Protocol):
     @property
     def track(self) -> TrackSettings:
         """What it gathers about rows."""
+
+    @property
+    def start_from(self) -> StartSettings | None:
+        """The weights that it starts from; None: new ones."""
 
     @property
     def scores(self) -> tuple[str, ...]:

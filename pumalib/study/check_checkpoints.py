@@ -1,15 +1,28 @@
-"""Checks of checkpoints that scores look through: each is read once, which takes torch and seconds.
+"""Checks of checkpoints that scores look through and runs start from: each is read once, which takes torch and seconds.
 
 For `puma check`; a job reads the one that it needs anyway.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pumalib.errors import ArtifactError, ConfigError, DataError
-from pumalib.study.check_pools import Shapes, look_at_datasets
+from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
+from pumalib.study.check_pools import look_at_datasets
 from pumalib.study.study import Study
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint that a study names; without `architecture` it is a model of this library."""
+
+    path: Path
+    architecture: ArchitectureSettings | None
+    weights: CheckpointWeights | None
+    pool: str
+    where: str
 
 
 def check_checkpoints(study: Study) -> None:
@@ -18,23 +31,34 @@ def check_checkpoints(study: Study) -> None:
     Raises:
         ConfigError: the first one found.
     """
-    shapes: Shapes | None = None
-    for name, score in study.settings.scores.items():
-        reference = getattr(score, "model", None)
-        if reference is None or reference.checkpoint is None:
-            continue
-        shapes = shapes or look_at_datasets(study)
-        shape = shapes[study.dataset_of_pool(study.score_pool(name))]
+    named = list(checkpoints_of(study))
+    shapes = look_at_datasets(study) if named else {}
+    for path, architecture, weights, pool, where in named:
+        shape = shapes[study.dataset_of_pool(pool)]
         if shape.num_classes is None:
             continue
         from pumalib.models.imported import load_checkpoint
         from pumalib.models.trained import expect_images, load_trained
 
-        path = Path(reference.checkpoint)
         try:
-            if reference.architecture is None:
-                expect_images(load_trained(path, "cpu"), shape.image_shape, shape.num_classes, f"scores.{name}.pool")
+            if architecture is None:
+                expect_images(load_trained(path, "cpu"), shape.image_shape, shape.num_classes, f"pools.{pool}")
             else:
-                load_checkpoint(path, reference.architecture, shape.image_shape, shape.num_classes, reference.weights)
+                load_checkpoint(path, architecture, shape.image_shape, shape.num_classes, weights)
         except (ArtifactError, ConfigError, DataError) as error:
-            raise ConfigError(f"{error}, named at scores.{name}.model") from None
+            raise ConfigError(f"{error}, named at {where}") from None
+
+
+def checkpoints_of(study: Study) -> Iterator[Checkpoint]:
+    """Yield every checkpoint that a score looks through or a run starts from."""
+    for name, score in study.settings.scores.items():
+        model = getattr(score, "model", None)
+        if model is not None and model.checkpoint is not None:
+            where, pool = f"scores.{name}.model", study.score_pool(name)
+            yield Checkpoint(Path(model.checkpoint), model.architecture, model.weights, pool, where)
+    for name, run in study.runs.items():
+        start = run.start_from
+        if start is not None and start.checkpoint is not None:
+            yield Checkpoint(
+                Path(start.checkpoint), run.architecture, start.weights, run.pool, f"runs.{name}.start_from"
+            )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pumalib.errors import ConfigError
 from pumalib.scores.settings import MarginSettings
 from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin
@@ -24,6 +26,7 @@ def check_runs(study: Study) -> None:
             if cut.ties_by is not None:
                 _expect_score(study, name, cut.ties_by, f"{where}.prune[{index}].ties_by")
         _check_devices(study, name)
+        _check_start(study, name)
         _check_epsilon(study, name)
 
 
@@ -43,6 +46,26 @@ def _expect_score(study: Study, run: str, score: str, where: str, also: tuple[st
         raise ConfigError(
             f"expected a score of pool {study.runs[run].pool}, got {score}, a score of pool {study.score_pool(score)}, "
             f"at {where}"
+        )
+
+
+def _check_start(study: Study, name: str) -> None:
+    """Refuse weights that are not there, or of another network; a checkpoint is opened by the job, and `puma check`."""
+    run, where = study.runs[name], f"runs.{name}.start_from"
+    if run.start_from is None:
+        return
+    if run.start_from.checkpoint is not None:
+        if not Path(run.start_from.checkpoint).is_file():
+            raise ConfigError(
+                f"expected a file, found none at {run.start_from.checkpoint}, named at {where}.checkpoint"
+            )
+        return
+    expect_name(str(run.start_from.run), study.runs, "run", where)
+    other = study.runs[str(run.start_from.run)].architecture
+    if other != run.architecture:
+        raise ConfigError(
+            f"expected a run of the architecture of {name} ({run.architecture.name}), got {run.start_from.run} "
+            f"({other.name}{'' if other.name != run.architecture.name else ' with other settings'}) at {where}"
         )
 
 

@@ -98,6 +98,8 @@ def _check_cycles(study: Study) -> None:
     graph: dict[str, list[str]] = {}
     for name, run in study.runs.items():
         graph[f"runs.{name}"] = [f"pools.{run.pool}", *(f"scores.{score}" for score in run.scores)]
+        if run.start_from is not None and run.start_from.run is not None:
+            graph[f"runs.{name}"].append(f"runs.{run.start_from.run}")
     for name in study.settings.pools:
         graph[f"pools.{name}"] = [f"runs.{run}" for run in study.models_behind_pool(name)]
     for name in study.settings.scores:
@@ -107,7 +109,8 @@ def _check_cycles(study: Study) -> None:
     except CycleError as error:
         cycle = " -> ".join(reversed(error.args[1]))
         raise ConfigError(
-            f"expected runs, scores and pools without a cycle, got {cycle}; train the model they look through first"
+            f"expected runs, scores and pools without a cycle, got {cycle}; "
+            "train the model they look through, or start from, first"
         ) from None
 
 

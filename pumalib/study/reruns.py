@@ -38,6 +38,7 @@ NAMED: Mapping[str, tuple[str, ...]] = {
         *[f"models.{name}" for name in _NETWORKS],
         "training.quantities.*",
         *[f"training.online.{name}" for name in _ONLINE],
+        "training.starting_weights",
     ),
     "score_shard": (*[f"scores.{name}" for name in _LOOKING], *[f"models.{name}" for name in _NETWORKS]),
     "score": (),

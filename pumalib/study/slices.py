@@ -30,6 +30,7 @@ from pumalib.tracks.settings import quantity_module
 from pumalib.training.online.settings import OnlineEpsilonSettings, online_module
 from pumalib.training.run_settings import RunSettings
 from pumalib.training.settings import method_module
+from pumalib.training.start_settings import STARTING_WEIGHTS_MODULE
 
 Modules = tuple[str, ...]
 
@@ -44,6 +45,7 @@ def run_settings(study: Study, run: str) -> RunSettings:
         epsilon=resolved.epsilon if isinstance(resolved.epsilon, OnlineEpsilonSettings) else None,
         track=resolved.track,
         repetition=resolved.repetition,
+        start_from=resolved.start_from,
     )
 
 
@@ -124,12 +126,14 @@ def selection_code(study: Study, run: str) -> Modules:
 
 
 def model_code(study: Study, run: str) -> Modules:
-    """Return the modules that a training names: method, network, tracked quantities and online policy."""
+    """Return the modules that a training names: method, network, tracked quantities, online policy and start."""
     resolved = study.runs[run]
     named = [method_module(resolved.training.method), architecture_module(resolved.architecture.name)]
     named += map(quantity_module, passes_of(resolved.track))
     if isinstance(resolved.epsilon, OnlineEpsilonSettings):
         named.append(online_module(resolved.epsilon.policy))
+    if resolved.start_from is not None:
+        named.append(STARTING_WEIGHTS_MODULE)
     return tuple(named)
 
 

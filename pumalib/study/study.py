@@ -26,6 +26,7 @@ from pumalib.study.reports import AnyReportSettings
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TradesSettings, TrainingSettings, keys_of_other_methods
+from pumalib.training.start_settings import StartSettings
 
 
 class PoolSettings(Settings):
@@ -64,6 +65,8 @@ class RunOverrides(Settings):
     """What to gather about every row of the pool on the way, for scores."""
     repetition: int = Field(default=0, ge=0)
     """Another value gives other initial weights and another order within the same seed."""
+    start_from: StartSettings | None = None
+    """Weights to start from: the name of a run, or `{checkpoint: path}`; none: new ones."""
 
 
 class Run(Settings):
@@ -76,6 +79,7 @@ class Run(Settings):
     epsilon: EpsilonSettings = FixedEpsilon()
     track: TrackSettings = TrackSettings()
     repetition: int = Field(default=0, ge=0)
+    start_from: StartSettings | None = None
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -207,6 +211,8 @@ class Study:
         deeper: dict[tuple[str, int], None] = {}
         needed = [model for score, at in scores for model in self.runs_behind(score, at)]
         needed += [(model, seed) for model in self.models_behind_pool(self.runs[run].pool)]
+        start = self.runs[run].start_from
+        needed += [] if start is None or start.run is None else [(start.run, seed)]
         for model in needed:
             nested_models, nested_scores = self.behind_run(*model)
             models |= dict.fromkeys([model, *nested_models])

@@ -12,6 +12,7 @@ from pumalib.settings import Settings
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.online.settings import OnlineEpsilonSettings
 from pumalib.training.settings import TrainingSettings
+from pumalib.training.start_settings import StartSettings
 
 
 class RunSettings(Settings):
@@ -29,3 +30,5 @@ class RunSettings(Settings):
     """What to gather about every row of the pool."""
     repetition: int = Field(default=0, ge=0)
     """Another value gives other initial weights and another order within the seed."""
+    start_from: StartSettings | None = None
+    """The weights that it starts from; none: new ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pumalib.ranks import ALONE, Ranks
 from pumalib.tracks.file import write_track
 from pumalib.training.length import of_pool
 from pumalib.training.recipe import Execution, Recipe
+from pumalib.training.start_settings import STARTING_WEIGHTS_MODULE
 from pumalib.training.task import TrainingTask
 from pumalib.training.train import TrainingResult, train_on_rows
 from pumalib.training.trainer import TrainingRows
@@ -77,6 +79,8 @@ def _inputs(task: TrainingTask, pool: Pool, selection: StoredSelection) -> dict[
     if has_split(task.paths.dataset, "validation"):
         fingerprint = split_fingerprint(task.paths.dataset, "validation")
         inputs["dataset"] = Input(task.paths.dataset, fingerprint, "validation")
+    if task.settings.start_from is not None:
+        inputs |= importlib.import_module(STARTING_WEIGHTS_MODULE).input_of(task.settings.start_from, task.paths.start)
     return inputs
 
 
@@ -85,6 +89,10 @@ def _train(task: TrainingTask, pool: Pool, selection: StoredSelection, where: Ex
     seed = derive_seed(task.seed, "repetition", settings.repetition) if settings.repetition else task.seed
     initial = derive_seed(seed, "initial weights")
     network = build_model(settings.architecture, pool.image_shape, len(pool.class_names), initial)
+    if settings.start_from is not None:
+        load_start = importlib.import_module(STARTING_WEIGHTS_MODULE).load_start
+        start = (settings.start_from, task.paths.start, settings.architecture)
+        load_start(network, *start, pool.image_shape, pool.class_names)
     data = TrainingRows(pool.images, pool.labels, pool.source, selection.rows, selection.epsilons, pool.image_shape)
     recipe = Recipe(settings.training, settings.threat, settings.track, settings.epsilon, seed)
     return train_on_rows(network, data, recipe, _validation(task.paths.dataset), where)

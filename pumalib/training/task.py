@@ -21,6 +21,7 @@ class RunPaths:
         history: CSV to write.
         track: HDF5 file to write.
         settings: YAML to write.
+        start: weights to start from; None: new ones.
     """
 
     dataset: Path
@@ -30,6 +31,7 @@ class RunPaths:
     history: Path
     track: Path
     settings: Path
+    start: Path | None = None
 
     @property
     def outputs(self) -> tuple[Path, ...]:

@@ -13,6 +13,8 @@ from pumalib.data.pool import build_pool, open_pool
 from pumalib.data.selection import read_selection
 from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
 from pumalib.errors import ArtifactError
+from pumalib.files.artifacts import file_fingerprint
+from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained
 from pumalib.selection.settings import SelectionSettings
@@ -24,6 +26,7 @@ from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings,
 from pumalib.training.run_settings import RunSettings
 from pumalib.training.settings import TradesSettings, read_training
 from pumalib.training.stage import train_run
+from pumalib.training.start_settings import StartSettings
 from pumalib.training.task import RunPaths, TrainingTask
 
 THREAT = ThreatSettings(epsilon=0.1)
@@ -68,6 +71,7 @@ def run(
     selection: Path | None = None,
     repetition: int = 0,
     online: OnlineEpsilonSettings | None = None,
+    start: tuple[StartSettings, Path] | None = None,
     **changes: Any,
 ) -> Path:
     recipe = {"epochs": 3, "samples_per_epoch": 64, "batch_size": 32, "synthetic_fraction": 0.5, **changes}
@@ -78,6 +82,7 @@ def run(
         epsilon=online,
         track=TrackSettings.model_validate({"loss": {"every": 2}, "visits": {}}),
         repetition=repetition,
+        start_from=start and start[0],
     )
     paths = RunPaths(
         dataset=files / "dataset.h5",
@@ -87,6 +92,7 @@ def run(
         history=output / "history.csv",
         track=output / "track.h5",
         settings=output / "run.yaml",
+        start=start and start[1],
     )
     train_run(TrainingTask(settings, paths, "trades", seed), "cpu")
     return output
@@ -115,6 +121,43 @@ def test_a_repetition_is_another_training_of_the_same_seed_and_pool(files: Path,
     stored = [yaml.safe_load((folder / "run.yaml").read_text()) for folder in (first, other)]
     assert [(settings["seed"], settings["repetition"]) for settings in stored] == [(0, 0), (0, 1)]
     assert stored[0]["inputs"] == stored[1]["inputs"]
+
+
+STANDING_STILL = {"epochs": 1, "learning_rate": 1e-12, "schedule": "constant", "weight_decay": 0.0, "averaging": 0.0}
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_trained(folder / "model.safetensors", "cpu").model.state_dict()
+
+
+def test_a_training_can_start_from_the_weights_of_another_run(files: Path, tmp_path: Path) -> None:
+    first = run(files, tmp_path / "first")
+    start = (StartSettings(run="trades"), first / "model.safetensors")
+    tuned = run(files, tmp_path / "tuned", repetition=1, start=start, **STANDING_STILL)
+    for name, tensor in weights_of(first).items():
+        torch.testing.assert_close(weights_of(tuned)[name], tensor, rtol=0, atol=1e-7)
+    recorded = yaml.safe_load((tuned / "run.yaml").read_text())
+    assert recorded["start_from"] == {"run": "trades"}
+    assert recorded["inputs"]["model"] == file_fingerprint(first / "model.safetensors")
+    moved = run(files, tmp_path / "moved", start=start)  # goes on to learn
+    assert any(not torch.equal(weights_of(moved)[name], tensor) for name, tensor in weights_of(first).items())
+
+
+def test_a_training_can_start_from_a_checkpoint_of_another_code(files: Path, tmp_path: Path) -> None:
+    bare = build_model(ArchitectureSettings(name="mlp", width=8), (8, 8, 1), 10, seed=7)
+    checkpoint = tmp_path / "elsewhere.pt"
+    torch.save({"state_dict": torch.nn.DataParallel(bare).state_dict()}, checkpoint)
+    start = (StartSettings(checkpoint=str(checkpoint)), checkpoint)
+    tuned = weights_of(run(files, tmp_path / "tuned", start=start, **STANDING_STILL))
+    for name, tensor in bare.state_dict().items():
+        torch.testing.assert_close(tuned[f"model.{name}"], tensor, rtol=0, atol=1e-7)
+
+
+def test_a_start_of_another_network_is_refused(files: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.pt"
+    torch.save(build_model(ArchitectureSettings(name="mlp", width=9), (8, 8, 1), 10).state_dict(), other)
+    with pytest.raises(ArtifactError, match=r"other\.pt"):
+        run(files, tmp_path / "tuned", start=(StartSettings(checkpoint=str(other)), other))
 
 
 def test_track_is_stored_for_every_row_of_the_pool(files: Path, tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_the_papers_study_plans_every_training_of_every_seed(paper):
         ("table-2", {"trades", "random-22", "pd-12", "pe-22", "pe-pd"}),
         ("table-4", {"trades-real", "real-20", "gap-1"}),
         ("figure-9", {"trades"}),
+        ("margin-models", {"trades", "natural", "tuned"}),
     ],
 )
 def test_a_report_builds_only_what_it_needs(paper, report, needed):

@@ -19,7 +19,7 @@ PartKind = Literal["training", "margin model", "score", "learned pool", "evaluat
 TRAINING: PartKind = "training"
 """The run's own training."""
 MARGIN_MODEL: PartKind = "margin model"
-"""The training of a model that a score looks through, or that a pool was learned through."""
+"""The training of a model that a score looks through, a pool was learned through, or a training starts from."""
 SCORE: PartKind = "score"
 """The scoring of a pool."""
 LEARNED_POOL: PartKind = "learned pool"
@@ -104,6 +104,9 @@ def cost_parts(study: StudyView, files: StudyFiles, run: str, seed: int) -> Iter
     models, scores = study.behind_run(run, seed)
     for model in models:
         yield CostPart(run, seed, MARGIN_MODEL, **_training(study, files, *model))
+    for start in (study.runs[name].start_from for name, _ in [(run, seed), *models]):
+        if start is not None and start.checkpoint is not None:
+            yield CostPart(run, seed, MARGIN_MODEL, start.checkpoint)
     tracked: Tracked = {}
     for score in scores:
         yield CostPart(run, seed, SCORE, **_score(study, files, *score, tracked))
