@@ -19,6 +19,7 @@ from .selection.cuts import Cut as Cut
 from .selection.epsilons import adaptive_epsilons as adaptive_epsilons
 from .selection.select import select as select
 from .tracks.settings import TrackSettings as TrackSettings
+from .training.online.settings import CatEpsilon as CatEpsilon
 from .training.online.settings import IaatEpsilon as IaatEpsilon
 from .training.online.settings import OnlineMarginEpsilon as OnlineMarginEpsilon
 from .training.settings import NaturalSettings as NaturalSettings

@@ -9,7 +9,7 @@ from pumalib.scores.settings import MarginSettings
 from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin
 from pumalib.study.names import expect_name
 from pumalib.study.study import Study
-from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings
+from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineEpsilonSettings
 
 
 def check_runs(study: Study) -> None:
@@ -100,7 +100,11 @@ def _check_epsilon(study: Study, name: str) -> None:
 
 def _check_warmup(policy: OnlineEpsilonSettings, epochs: int, where: str) -> None:
     """Refuse a warm-up as long as the training: what should follow it would never come."""
-    if policy.warmup_epochs < epochs or (not isinstance(policy, IaatEpsilon) and policy.prune_above is None):
+    if (
+        isinstance(policy, CatEpsilon)
+        or policy.warmup_epochs < epochs
+        or (not isinstance(policy, IaatEpsilon) and policy.prune_above is None)
+    ):
         return
     what = "move no epsilon" if isinstance(policy, IaatEpsilon) else "drop no row"
     raise ConfigError(

@@ -27,11 +27,14 @@ class Perturbed:
         images: [B, C, H, W] float in [0, 1], detached.
         epsilons: [B] float, signed radius each row was given.
         kept: [B] bool, False for rows that an online policy drops; None: all are kept.
+        targets: [B, K] float, distributions over classes that an online policy trains toward in the place of smoothed
+            labels; None: it does not.
     """
 
     images: Tensor
     epsilons: Tensor
     kept: Tensor | None = None
+    targets: Tensor | None = None
 
 
 class OnlinePolicy(Protocol):
@@ -115,8 +118,17 @@ class BatchLoss:
     kept: Tensor | None = None
 
 
-def smoothed_cross_entropy(logits: Tensor, step: Step, kept: Tensor | None) -> Tensor:
-    """Return the mean cross-entropy with label smoothing over the rows that are kept, or the share's part of it."""
+def smoothed_cross_entropy(logits: Tensor, step: Step, kept: Tensor | None, targets: Tensor | None = None) -> Tensor:
+    """Return the mean cross-entropy over the rows that are kept, or the share's part of it.
+
+    Args:
+        logits: [B, K].
+        step: the batch.
+        kept: [B] bool; None: all.
+        targets: [B, K] distributions over classes; None: the labels, smoothed.
+    """
+    if targets is not None:
+        return mean_over(F.cross_entropy(logits, targets, reduction="none"), step, kept)
     if kept is None and step.ranks.is_alone:
         return F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing)
     rows = F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing, reduction="none")

@@ -64,7 +64,7 @@ class TrainOptions:
         validation: images for the history; None: some of the training rows.
         track: what to gather about every row on the way; changes nothing of the training.
         online: a policy that finds epsilons during training; the epsilons given are then where it starts: the caps of
-            `online_margin`, the warm-up of `iaat`.
+            `online_margin` and `cat`, the warm-up of `iaat`.
         seed: of order, augmentation and random starts (not of the initial weights).
         device: torch device.
     """

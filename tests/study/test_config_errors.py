@@ -18,7 +18,7 @@ KINDS = (
     "comparison, cost, epsilon_distribution, margin_classes, margin_histogram, nearest_neighbours, pruned_rows, "
     "ratio_curves, robustness_curves, score_agreement, trade_off or training_curves"
 )
-POLICIES = "fixed, margin, mean_of_margin, shuffled_margin, online_margin or iaat"
+POLICIES = "fixed, margin, mean_of_margin, shuffled_margin, online_margin, iaat or cat"
 
 UNKNOWN_KEYS = [
     ("sedes", [1], 'got "sedes"; did you mean "seeds"? at sedes'),
@@ -289,6 +289,7 @@ def test_unknown_key_is_told_before_the_problems_it_causes(study: dict[str, Any]
         {"policy": "online_margin", "prune_above": "4/255"},
         {"policy": "online_margin", "warmup_epochs": 10},
         {"policy": "iaat", "warmup_epochs": 0, "step": "1.9/255", "smoothing": 1, "cap": 0.5},
+        {"policy": "cat", "step": "1/255", "softening": 0, "toward": "uniform", "attack": "cw"},
         {"policy": "fixed", "epsilon": "1/255", "where": {"score": "margin", "below": 0}, "otherwise": 0},
     ],
 )

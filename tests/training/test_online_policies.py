@@ -16,8 +16,8 @@ from pumalib.attacks.threat_settings import Norm
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.losses import OnlinePolicy, Perturbed, Step
 from pumalib.training.methods import pgd_at, trades
-from pumalib.training.online import iaat, online_margin
-from pumalib.training.online.settings import IaatEpsilon, OnlineMarginEpsilon
+from pumalib.training.online import cat, iaat, online_margin
+from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.online.start import Start
 from pumalib.training.settings import PgdAtSettings, RecipeSettings, TradesSettings
 
@@ -225,3 +225,92 @@ def test_iaat_warns_where_rows_are_rarely_drawn(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.WARNING):
         iaat_policy(10, draws=draws)
     assert ("draws each row 0.4 times an epoch" in caplog.text) == warns
+
+
+def cat_policy(count: int, draws: int = 1000, **changes: Any) -> cat.Policy:
+    return cat.Policy(CatEpsilon.model_validate({"policy": "cat", **changes}), start(count, draws=draws))
+
+
+CAT_MARGINS = [0.3, 0.065, 0.045, 0.03, -0.02]
+CAT_LABELS = torch.tensor([0, 1, 0, 1, 1])
+
+
+@pytest.mark.parametrize("attack", ["cross_entropy", "cw"])
+def test_cat_lets_an_epsilon_grow_while_the_row_withstands_the_attack_one_step_further(attack: str) -> None:
+    policy, model = cat_policy(5, step=0.04, attack=attack), linear()
+    images = at_margins(CAT_MARGINS, CAT_LABELS)
+    tried = [[0.04] * 5, [0.08, 0.08, 0.08, 0.04, 0.04], [0.1, 0.08, 0.08, 0.04, 0.04], [0.1, 0.08, 0.08, 0.04, 0.04]]
+    kept = [[0.04, 0.04, 0.04, 0, 0], [0.08, 0.04, 0.04, 0, 0], [0.1, 0.04, 0.04, 0, 0], [0.1, 0.04, 0.04, 0, 0]]
+    for expected_tried, expected_kept in zip(tried, kept, strict=True):
+        found = perturb(a_step(model, images, CAT_LABELS, policy))
+        assert found.kept is None
+        assert found.epsilons.tolist() == pytest.approx(expected_tried)
+        assert policy.epsilons.tolist() == pytest.approx(expected_kept)
+        length = (found.images - images).flatten(1).abs().amax(1)  # of a linear model the attack fills the ball
+        torch.testing.assert_close(length, found.epsilons, atol=1e-6, rtol=0)
+
+
+def test_cat_takes_the_step_of_the_paper_in_proportion_to_the_threat() -> None:
+    policy = cat_policy(1)
+    perturb(a_step(linear(), at_margins([0.3], torch.tensor([0])), torch.tensor([0]), policy))
+    assert policy.epsilons.tolist() == pytest.approx([0.08 * 0.005 / (8 / 255)])  # the threat of these tests is 0.08
+
+
+def test_cat_softens_a_label_in_proportion_to_its_epsilon() -> None:
+    policy = cat_policy(5, step=0.04, softening=0.5, toward="uniform")
+    found = perturb(a_step(linear(), at_margins(CAT_MARGINS, CAT_LABELS), CAT_LABELS, policy))
+    shares = [0.5 * epsilon / CAP for epsilon in (0.04, 0.04, 0.04, 0.0, 0.0)]
+    assert found.targets is not None
+    for row, (share, label) in enumerate(zip(shares, CAT_LABELS.tolist(), strict=True)):
+        expected = [share / 2, share / 2]
+        expected[label] += 1 - share
+        assert found.targets[row].tolist() == pytest.approx(expected)
+
+
+def test_labels_that_cat_softens_by_dirichlet_are_spread_as_that_distribution() -> None:
+    count = 4000
+    labels = torch.zeros(count, dtype=torch.int64)
+    policy = cat_policy(count, step=CAP, softening=1.0)
+    found = perturb(a_step(linear(), at_margins([0.3] * count, labels), labels, policy))
+    assert found.targets is not None
+    torch.testing.assert_close(found.targets.sum(1), torch.ones(count))
+    # Of two classes Dirichlet(1, 1) is uniform: mean 1/2 and variance 1/12; five standard errors.
+    assert found.targets[:, 0].mean().item() == pytest.approx(0.5, abs=5 * (1 / 12 / count) ** 0.5)
+    assert found.targets[:, 0].var().item() == pytest.approx(1 / 12, abs=5 * (1 / 180 / count) ** 0.5)
+
+
+def test_training_by_cat_minimises_the_cross_entropy_toward_softened_labels() -> None:
+    step = partial(a_step, linear(), at_margins(CAT_MARGINS, CAT_LABELS), CAT_LABELS)
+    options = {"step": 0.04, "softening": 0.5, "toward": "uniform"}
+    found = perturb(step(cat_policy(5, **options)))
+    logits = (found.images.flatten(1) @ WEIGHT - 0.5 * WEIGHT.sum()).detach().numpy()
+    clean = (at_margins(CAT_MARGINS, CAT_LABELS).flatten(1) @ WEIGHT - 0.5 * WEIGHT.sum()).numpy()
+    assert found.targets is not None
+    first = found.targets[:, 0].numpy()
+
+    def by_hand(lead: Any) -> float:
+        """Cross-entropy of two classes whose logits are the lead and 0."""
+        return float(np.mean(first * np.log1p(np.exp(-lead)) + (1 - first) * np.log1p(np.exp(lead))))
+
+    at = pgd_at.batch_loss(step(cat_policy(5, **options)), PgdAtSettings())
+    assert at.total.item() == pytest.approx(by_hand(logits), rel=1e-5)
+    natural = trades.batch_loss(step(cat_policy(5, **options)), TradesSettings(beta=5.0)).natural
+    assert natural.item() == pytest.approx(by_hand(clean), rel=1e-5)
+
+
+def test_cat_remembers_rows_by_their_place_and_goes_on_from_what_it_remembered() -> None:
+    labels = torch.tensor([0, 1, 0])
+    images = at_margins([0.3, 0.02, 0.3], labels)
+    policy = cat_policy(5, step=0.04)
+    perturb(a_step(linear(), images, labels, policy, positions=[4, 1, 4]))
+    assert policy.epsilons.tolist() == pytest.approx([0, 0, 0, 0, 0.04])
+    resumed = cat_policy(5, step=0.04)
+    resumed.load_state_dict(policy.state_dict())
+    found = perturb(a_step(linear(), images, labels, resumed, positions=[4, 1, 4]))
+    assert found.epsilons.tolist() == pytest.approx([0.08, 0.04, 0.08])
+
+
+def test_cat_warns_where_rows_are_rarely_drawn(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        cat_policy(10, draws=4)
+    assert "policy cat draws each row 0.4 times an epoch" in caplog.text

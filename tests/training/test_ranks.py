@@ -22,7 +22,7 @@ from pumalib.models.settings import ArchitectureSettings
 from pumalib.ranks import ALONE, Ranks, joined_ranks
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.batch_norm import share_statistics
-from pumalib.training.online.settings import IaatEpsilon, OnlineMarginEpsilon
+from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.recipe import Execution, Recipe
 from pumalib.training.settings import read_training
 from pumalib.training.train import TrainingResult, train_on_rows
@@ -40,6 +40,7 @@ CASES: dict[str, dict[str, Any]] = {
     "natural": {"method": "natural", "attack_steps": None},
     "signed epsilons": {"method": "trades", "signed": True, "attack_precision": None},
     "iaat": {"method": "pgd_at", "online": IaatEpsilon(policy="iaat", warmup_epochs=1)},
+    "cat": {"method": "pgd_at", "online": CatEpsilon(policy="cat")},
     "pruned in the batch": {"online": online_margin(prune_above=0.02, warmup_epochs=1)},
     "shared statistics": {"architecture": "convnet", "norm": "l2", "schedule_unit": "step"},
     "whole batches dropped": {"online": online_margin(prune_above=0.0001), "batch_size": 2},

@@ -14,7 +14,7 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.jobs.states import NO_STATE, StateFile, StatePlace
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.online.settings import IaatEpsilon, OnlineMarginEpsilon
+from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.recipe import Execution, Recipe
 from pumalib.training.settings import read_training
 from pumalib.training.train import TrainingResult, train_on_rows
@@ -23,6 +23,7 @@ from pumalib.training.trainer import TrainingRows
 CASES: dict[str, dict[str, Any]] = {
     "trades": {"method": "trades", "schedule_unit": "step"},
     "pgd_at, iaat": {"method": "pgd_at", "online": IaatEpsilon(policy="iaat", warmup_epochs=1)},
+    "pgd_at, cat": {"method": "pgd_at", "online": CatEpsilon(policy="cat")},
     "trades, online margin": {
         "online": OnlineMarginEpsilon(policy="online_margin", prune_above=0.05),
         "averaging": 0.0,

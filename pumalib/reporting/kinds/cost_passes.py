@@ -11,7 +11,7 @@ from pumalib.scores.table import ScoreTable
 from pumalib.tracks.passes import epochs_of, kind_of, passes_of
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.length import num_draws, steps_per_epoch
-from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings
+from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineEpsilonSettings
 from pumalib.training.settings import AttackedRecipeSettings, RecipeSettings
 
 _WITH_GRADIENTS = ("aign", "grand")
@@ -58,9 +58,11 @@ def training_passes(
 
 def _online_passes(training: RecipeSettings, online: OnlineEpsilonSettings) -> Passes:
     """Return what a policy adds to the one attack of each draw; rows that it drops go through the networks as well."""
-    epochs_after_warmup = max(0, training.epochs - online.warmup_epochs)
     draws_per_epoch = steps_per_epoch(training) * training.batch_size
-    draws, late_draws = training.epochs * draws_per_epoch, epochs_after_warmup * draws_per_epoch
+    draws = training.epochs * draws_per_epoch
+    if isinstance(online, CatEpsilon):
+        return Passes(draws, 0)
+    late_draws = max(0, training.epochs - online.warmup_epochs) * draws_per_epoch
     if not isinstance(online, IaatEpsilon):
         tries_to_drop = late_draws if online.prune_above is not None else 0
         return Passes(draws * (1 + online.bisection_steps) + tries_to_drop, 0)

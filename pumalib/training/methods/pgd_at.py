@@ -17,7 +17,7 @@ def batch_loss(step: Step, settings: PgdAtSettings) -> BatchLoss:
     """Return the cross-entropy at the perturbed images; anti-adversarial ones where epsilon is negative."""
     perturbed = step.perturb(attack_objective(None, step.labels))
     logits = step.model(perturbed.images)
-    robust = smoothed_cross_entropy(logits, step, perturbed.kept)
+    robust = smoothed_cross_entropy(logits, step, perturbed.kept, perturbed.targets)
     natural = torch.full_like(robust.detach(), torch.nan)
     wrong = logits.argmax(1) != step.labels
     return BatchLoss(robust, natural, robust.detach(), wrong, perturbed.epsilons, perturbed.kept)

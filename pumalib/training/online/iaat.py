@@ -10,25 +10,20 @@ choice of ours that they differ. A row that is rarely drawn hardly moves: this n
 
 from __future__ import annotations
 
-import logging
 import math
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.training.losses import Objective, Perturbed, Step
+from pumalib.training.online.memory import own_epsilons, remember, warn_of_few_visits
 from pumalib.training.online.settings import IaatEpsilon
 from pumalib.training.online.start import Start
 
-log = logging.getLogger(__name__)
-
 STEP_SHARE = 1.9 / 8
 """The authors' step over their epsilon: 1.9/255 at 8/255."""
-FEWEST_VISITS = 0.5
-"""Mean draws of a row in an epoch below which the log warns; a choice of ours."""
 
 
 class Policy:
@@ -47,21 +42,16 @@ class Policy:
         self._settings = settings
         self._step = settings.step or STEP_SHARE * start.threat_epsilon
         self._cap = settings.cap or math.inf
-        _warn_of_few_visits(start.draws_per_epoch / len(start.epsilons))
+        warn_of_few_visits(settings.policy, start)
 
     def perturb(self, step: Step, objective: Objective) -> Perturbed:
         """Move the epsilons of a batch's rows, and attack at them with the method's own objective.
 
         Predictions use the statistics of the batch, unrecorded. A row that stands twice in a batch moves once.
         """
-        positions = torch.from_numpy(step.positions).to(self.epsilons.device)
-        own = positions[step.ranks.share(step.num_rows)]
         if step.epoch >= self._settings.warmup_epochs:
-            _, first = np.unique(step.positions, return_index=True)
-            chosen = torch.from_numpy(first).to(self.epsilons.device)
-            moved = step.ranks.whole(self._moved(step, self.epsilons[own]), step.num_rows)
-            self.epsilons[positions[chosen]] = moved[chosen]
-        epsilons = self.epsilons[own]
+            remember(self.epsilons, step, self._moved(step, own_epsilons(self.epsilons, step)))
+        epsilons = own_epsilons(self.epsilons, step)
         return Perturbed(step.attacked(epsilons, objective), epsilons)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -87,13 +77,3 @@ def _is_right(step: Step, images: Tensor) -> Tensor:
     with step.attack.looking_at(step.model):
         right: Tensor = step.model(images).argmax(1) == step.labels
     return right
-
-
-def _warn_of_few_visits(visits: float) -> None:
-    if visits < FEWEST_VISITS:
-        log.warning(
-            "policy iaat draws each row %.2g times an epoch on average; epsilons hardly move with fewer than %g: "
-            "use a smaller pool, a larger samples_per_epoch or another policy",
-            visits,
-            FEWEST_VISITS,
-        )

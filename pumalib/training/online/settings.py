@@ -38,7 +38,23 @@ class IaatEpsilon(Settings):
     """Bound on a row's epsilon, pixel scale; none: unbounded, as in the paper."""
 
 
-OnlineEpsilonSettings = OnlineMarginEpsilon | IaatEpsilon
+class CatEpsilon(Settings):
+    """Customized adversarial training (Cheng et al. 2020): a row's epsilon grows while it withstands attacks at it."""
+
+    policy: Literal["cat"] = "cat"
+    step: PixelAmount | None = None
+    """What a row's epsilon grows by, pixel scale; none: 0.16 of the threat's epsilon (0.005 at 8/255)."""
+    cap: PixelAmount | None = None
+    """Bound on a row's epsilon, pixel scale; none: the threat's epsilon."""
+    softening: float = Field(default=80 / 255, ge=0, le=1)
+    """Share of its label that a row at the cap gives away, in proportion below; default: the paper's 10 x 8/255."""
+    toward: Literal["dirichlet", "uniform"] = "dirichlet"
+    """What is given away goes to classes drawn from Dirichlet(1, ..., 1), or to all alike."""
+    attack: Literal["cross_entropy", "cw"] = "cross_entropy"
+    """What the inner attack ascends: the cross-entropy toward the softened label, or the margin loss."""
+
+
+OnlineEpsilonSettings = OnlineMarginEpsilon | IaatEpsilon | CatEpsilon
 """Policies that find epsilons during training; the selection holds where they start."""
 
 

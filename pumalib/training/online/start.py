@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.training.online.settings import OnlineEpsilonSettings, OnlineMarginEpsilon
+from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,6 @@ class Start:
 
 
 def starting_epsilon(policy: OnlineEpsilonSettings, threat_epsilon: float) -> float:
-    """Return the epsilon of every row at first: the cap of `online_margin`, that of the warm-up of `iaat`."""
+    """Return the epsilon of every row at first: the cap of `online_margin` and `cat`, that of the warm-up of `iaat`."""
     cap = policy.cap or threat_epsilon
-    return cap if isinstance(policy, OnlineMarginEpsilon) else min(cap, threat_epsilon)
+    return min(cap, threat_epsilon) if isinstance(policy, IaatEpsilon) else cap

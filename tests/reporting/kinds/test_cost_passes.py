@@ -76,6 +76,8 @@ def test_passes_of_a_training_are_those_that_a_network_counts(method: str, stati
         {"policy": "online_margin", "prune_above": 0.2, "warmup_epochs": 2, "bisection_steps": 4},
         {"policy": "iaat", "warmup_epochs": 1},
         {"policy": "iaat", "warmup_epochs": 9},
+        {"policy": "cat"},
+        {"policy": "cat", "attack": "cw"},
     ],
 )
 def test_passes_of_a_training_that_looks_for_its_epsilons_are_those_that_a_network_counts(
