@@ -76,17 +76,26 @@ class MarginSettings(_ScoreSettings):
 
     norm: Norm | None = None
     """`linf` or `l2`; none: the threat's norm."""
+
+
+class _BisectedMarginSettings(MarginSettings):
     bisection_steps: int = Field(default=10, ge=0)
     """The crossing is enclosed as narrowly as by so many halvings of the segment from the image to the point found."""
 
 
-class DeepfoolSettings(MarginSettings, DeepfoolOptions):
+class DeepfoolSettings(_BisectedMarginSettings, DeepfoolOptions):
     """Signed DeepFool margins."""
 
     method: Literal["deepfool"] = "deepfool"
 
 
-class FastMarginSettings(MarginSettings):
+class DeepfoolPublishedSettings(MarginSettings, DeepfoolOptions):
+    """DeepFool as Moosavi-Dezfooli et al. (2016) published it: nothing added, and 0 where a row is misclassified."""
+
+    method: Literal["deepfool_published"] = "deepfool_published"
+
+
+class FastMarginSettings(_BisectedMarginSettings):
     """PUMA's Algorithm 1, errata mended."""
 
     method: Literal["fast_margin"] = "fast_margin"
@@ -96,7 +105,7 @@ class FastMarginSettings(MarginSettings):
     """Gradient steps a sample."""
 
 
-class RefinedMarginSettings(MarginSettings, DeepfoolOptions):
+class RefinedMarginSettings(_BisectedMarginSettings, DeepfoolOptions):
     """DeepFool's crossing, moved along the boundary toward the image: tighter, at less than twice the cost."""
 
     method: Literal["refined_margin"] = "refined_margin"
@@ -225,6 +234,7 @@ class RandomSettings(Settings):
 
 MeasuredScoreSettings = (
     Annotated[DeepfoolSettings, Tag("deepfool")]
+    | Annotated[DeepfoolPublishedSettings, Tag("deepfool_published")]
     | Annotated[FastMarginSettings, Tag("fast_margin")]
     | Annotated[RefinedMarginSettings, Tag("refined_margin")]
 )

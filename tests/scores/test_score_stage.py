@@ -29,6 +29,7 @@ from pumalib.training.train import train
 RUN: dict[str, Any] = {"model": "margin-model", "batch_size": 7}
 DEEPFOOL = {**RUN, "method": "deepfool", "max_iterations": 20, "num_candidates": 9}
 FAST = {**RUN, "method": "fast_margin", "step_size": 0.01, "max_iterations": 60}
+PUBLISHED = {**DEEPFOOL, "method": "deepfool_published"}
 REFINED = {**DEEPFOOL, "method": "refined_margin", "refinement_steps": 3}
 OWN = {**RUN, "higher_is": "harder"}
 
@@ -158,7 +159,7 @@ def test_deepfool_score_is_the_margin_of_every_row_in_pool_order(
     assert table.valid.all()
 
 
-@pytest.mark.parametrize("values", [DEEPFOOL, FAST, REFINED], ids=["deepfool", "fast_margin", "refined_margin"])
+@pytest.mark.parametrize("values", [DEEPFOOL, PUBLISHED, FAST, REFINED], ids=lambda values: values["method"])
 def test_joined_shards_equal_the_score_in_one_piece(
     pool: Path, model: Path, tmp_path: Path, values: dict[str, Any]
 ) -> None:

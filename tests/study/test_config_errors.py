@@ -202,7 +202,7 @@ IMPOSSIBLE_VALUES = [
     ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd, square, minimum_norm, autoattack or clean, got none at attacks.cw"),
     ("attacks|cw", "pgd", "expected cw to be a mapping, got 'pgd' at attacks.cw"),
     ("scores|margin|method", "deepfol",
-     "expected method deepfool, fast_margin, refined_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
+     "expected method deepfool, deepfool_published, fast_margin, refined_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),
     ("scores|margin|method", "mine:score", "expected a value for higher_is, got none at scores.margin.higher_is"),
     ("defaults|training|epochs", "many", "expected epochs to be a whole number, got 'many' at defaults.training.epochs"),
     ("defaults|training|epochs", True,
@@ -287,7 +287,7 @@ def test_unknown_key_is_told_before_the_problems_it_causes(study: dict[str, Any]
     [
         {"policy": "online_margin", "prune_above": "26/255", "warmup_epochs": 1, "cap": "6/255"},
         {"policy": "online_margin", "prune_above": "4/255"},
-        {"policy": "online_margin", "warmup_epochs": 10},
+        {"policy": "online_margin", "warmup_epochs": 10, "attack": "objective"},
         {"policy": "iaat", "warmup_epochs": 0, "step": "1.9/255", "smoothing": 1, "cap": 0.5},
         {"policy": "cat", "step": "1/255", "softening": 0, "toward": "uniform", "attack": "cw"},
         {"policy": "fixed", "epsilon": "1/255", "where": {"score": "margin", "below": 0}, "otherwise": 0},

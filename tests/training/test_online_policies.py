@@ -88,6 +88,26 @@ def test_online_epsilon_is_the_bounded_margin_up_to_the_bisection(
     torch.testing.assert_close(found.images.flatten(1), images.flatten(1) + moved, atol=1e-6, rtol=0)
 
 
+def test_the_one_attack_can_ascend_the_objective_of_the_method() -> None:
+    labels = torch.tensor([0, 0, 1])
+    images = at_margins([0.05, 0.05, 0.05], labels)
+
+    def toward_the_label(logits: Tensor) -> Tensor:
+        """Ascend the label's lead: the opposite of the cross-entropy, so that the line shows which was followed."""
+        return -cross_entropy(logits, labels)
+
+    found = {
+        attack: a_step(linear(), images, labels, margin_policy(attack=attack)).perturb(toward_the_label)
+        for attack in ("cross_entropy", "objective")
+    }
+    assert found["cross_entropy"].epsilons.tolist() == pytest.approx([0.05] * 3, abs=2 * CAP / 2**8)
+    assert found["objective"].epsilons.tolist() == pytest.approx([CAP] * 3)  # right all along
+    away = torch.where(labels == 0, -1.0, 1.0)[:, None] * WEIGHT.sign()
+    for name, sign in (("cross_entropy", 1.0), ("objective", -1.0)):
+        moved = (found[name].images - images).flatten(1)
+        torch.testing.assert_close(moved, sign * found[name].epsilons[:, None] * away, atol=1e-6, rtol=0)
+
+
 def test_rows_with_negative_margins_train_at_an_easier_point() -> None:
     labels = torch.tensor([0, 1])
     step = a_step(linear(), at_margins([-0.05, -0.2], labels), labels, margin_policy())

@@ -22,6 +22,8 @@ class OnlineMarginEpsilon(Settings):
     """Epochs before rows are dropped: a fresh model that drops from the start may not converge (PUMA Table 6)."""
     bisection_steps: int = Field(default=8, gt=0)
     """Halvings of [-cap, cap] in the search for a row's epsilon; each costs a forward."""
+    attack: Literal["cross_entropy", "objective"] = "cross_entropy"
+    """What the one attack ascends: the cross-entropy, or what the training method's own does (TRADES: the KL)."""
 
 
 class IaatEpsilon(Settings):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pumalib.attacks.deepfool import deepfool_margins
+from pumalib.attacks.deepfool_published import published_deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
 from pumalib.attacks.margins import MarginTable
 from pumalib.attacks.refined_margin import refined_margins
@@ -141,6 +142,7 @@ def table_of(margins: MarginTable) -> ScoreTable:
         (deepfool_margins, {}),
         (deepfool_margins, {"num_candidates": 2}),
         (deepfool_margins, {"max_iterations": 1, "norm": "l2", "batch_size": 7}),
+        (published_deepfool_margins, {"num_candidates": 2, "batch_size": 20}),
         (refined_margins, {"refinement_steps": 3, "batch_size": 20}),
         (fast_margins, {"step_size": 0.02}),
         (fast_margins, {"step_size": 0.02, "max_iterations": 4, "bisection_steps": 0}),
