@@ -111,8 +111,8 @@ MUTATIONS = {
     ),
     "ties of a cut": Mutation(
         "selection/cuts.py",
-        "np.argpartition(tie_break()[tied]",
-        "np.argpartition(-tie_break()[tied]",
+        "np.argpartition(draw()[rows]",
+        "np.argpartition(-draw()[rows]",
         "golden/selection/ties",
     ),
     "seed of shuffled epsilons": Mutation(
