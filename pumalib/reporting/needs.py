@@ -16,11 +16,53 @@ def styles_of(study: StudyView, runs: Sequence[str]) -> dict[str, list[str]]:
     return {run: list(styles[run]) for run in runs}
 
 
-def needs_of_results(report: ReportSettings, study: StudyView, files: StudyFiles) -> Needs:
-    """Return the results of a report's runs: `study`, `files` and `styles`."""
+def needs_of_results(report: ReportSettings, study: StudyView, files: StudyFiles, **others: Any) -> Needs:
+    """Return the results of a report's runs: `study`, `files`, `styles`, `test_to_train`, and others as they are."""
     runs = report.runs_needed(study)
-    arguments = {"study": study.name, "files": files.results(runs), "styles": styles_of(study, runs)}
+    arguments = {
+        "study": study.name,
+        "files": files.results(runs),
+        "styles": styles_of(study, runs),
+        "test_to_train": overlap_of_splits(study, runs[0]),
+        **others,
+    }
     return Needs(files.result_inputs(runs), arguments)
+
+
+def overlap_of_splits(study: StudyView, run: str) -> float | None:
+    """Return the rows of the test split over those of the train split where each seed draws them anew; else None.
+
+    Rows are those before `train_count` and `test_count` leave some out: these counts change how many rows there are,
+    but not how much the splits of two seeds overlap (a choice of ours).
+    """
+    settings = study.settings.datasets[study.dataset_of_run(run)]
+    if not settings.is_seeded:
+        return None
+    train = (1 - settings.test_fraction) * (1 - settings.validation_fraction - settings.held_out_fraction)
+    return settings.test_fraction / train
+
+
+def primary_contrast(study: StudyView) -> dict[str, Any] | None:
+    """Return the primary contrast with its attack spelled out, as `primary.Contrast` has it; None: there is none."""
+    primary = study.settings.primary
+    if primary is None:
+        return None
+    attack = "none"
+    if primary.metric == "robust_accuracy":
+        attack = primary.attack or common_attacks(study, primary.run, primary.against)[0]
+    return {
+        "run": primary.run,
+        "against": primary.against,
+        "metric": primary.metric,
+        "attack": attack,
+        "margin": primary.margin / 100,
+    }
+
+
+def common_attacks(study: StudyView, run: str, other: str) -> list[str]:
+    """Return the attacks on both runs that perturb."""
+    attacks = [name for name in study.attacks_of(run) if name in study.attacks_of(other)]
+    return [name for name in attacks if study.settings.attacks[name].method != "clean"]
 
 
 def needs_of_runs(report: ReportSettings, study: StudyView, file: Callable[[str, int], str], **others: Any) -> Needs:

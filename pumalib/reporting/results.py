@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from pumalib.data.selection import read_selection
 from pumalib.errors import DataError
 from pumalib.files.frames import read_frame
-from pumalib.results.collect import RunFiles, collect_results
+from pumalib.results.collect import RunTables
 from pumalib.setting_errors import nearest
 
 _TEXT_COLUMNS = ("study", "run", "pool", "attack", "metric")
@@ -69,13 +68,6 @@ def read_results(path: Path) -> pd.DataFrame:
     results = read_frame(path, "results", dtype=types, keep_default_na=False, na_values=missing)
     check_results(results)
     return results
-
-
-def read_runs(study: str, files: Sequence[RunFiles]) -> tuple[pd.DataFrame, list[str]]:
-    """Read the results of some runs, and warnings that a page over them needs."""
-    results = collect_results(study, files)
-    check_results(results)
-    return results, negative_epsilon_warnings(files)
 
 
 def check_results(results: pd.DataFrame) -> None:
@@ -150,12 +142,12 @@ def values_by_seed(results: pd.DataFrame, run: str, metric: Metric) -> dict[int,
     return {int(seed): float(value) for seed, value in zip(rows["seed"], rows["value"], strict=True)}
 
 
-def negative_epsilon_warnings(files: Sequence[RunFiles]) -> list[str]:
+def negative_epsilon_warnings(tables: Sequence[RunTables]) -> list[str]:
     """Return a warning that names the runs, with the largest share over seeds; none: nothing to warn of."""
     shares: dict[str, float] = {}
-    for entry in files:
-        epsilons = read_selection(entry.selection).epsilons
-        shares[entry.run] = max(shares.get(entry.run, 0.0), float((epsilons < 0).mean()))
+    for found in tables:
+        share = float((found.selection.epsilons < 0).mean())
+        shares[found.entry.run] = max(shares.get(found.entry.run, 0.0), share)
     many = [f"`{run}` ({100 * share:.1f} %)" for run, share in shares.items() if share > MANY_NEGATIVE]
     if not many:
         return []

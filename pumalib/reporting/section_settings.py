@@ -7,7 +7,14 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pumalib.settings import Settings
 
-Section = Literal["Accuracy", "Errors of students", "Accuracy of students", "Margins and images", "Training and cost"]
+Section = Literal[
+    "Primary contrast",
+    "Accuracy",
+    "Errors of students",
+    "Accuracy of students",
+    "Margins and images",
+    "Training and cost",
+]
 """A section of the page of a study."""
 
 SECTIONS: tuple[Section, ...] = get_args(Section)

@@ -1,9 +1,9 @@
-"""Means over seeds and differences paired by seed, with what may and may not be claimed from them."""
+"""Means and correlations over seeds, with intervals where seeds are independent."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import mean, stdev
 from typing import NamedTuple
 
@@ -19,6 +19,11 @@ NON_INFERIORITY_MARGIN = 0.005
 MIN_SEEDS_FOR_CLAIM = 5
 """Seeds below which an interval supports no claim. A choice of ours."""
 
+MIN_SEEDS_FOR_INTERVAL = 3
+"""Seeds below which there is no interval: one from two seeds is 12.7 standard errors wide on each side."""
+
+NO_INTERVAL = "no interval: fewer than 3 seeds"
+"""Words where an interval would stand."""
 
 FEW_SEEDS_WARNING = (
     f"**Warning:** fewer than {MIN_SEEDS_FOR_CLAIM} seeds: too few seeds for a claim. "
@@ -36,7 +41,7 @@ class Summary(NamedTuple):
 
 
 class PairedDifference(NamedTuple):
-    """Mean over seeds, mostly of a difference to a baseline, and its interval (nan for fewer than two seeds)."""
+    """Mean over seeds, mostly of a difference to a baseline, and its interval (nan for fewer than three seeds)."""
 
     mean: float
     low: float
@@ -58,41 +63,22 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def half_width(values: Sequence[float], left_out: float = 0.05) -> float:
-    """Return half the two-sided t-interval of a mean over seeds that leaves out this share; nan for one seed."""
+    """Return half the two-sided t-interval of a mean over independent seeds that leaves out this share.
+
+    nan below three seeds: there is no interval. Seeds that share test images, or splits that overlap, are not
+    independent: `estimates` has what holds there.
+    """
     _, deviation, num_seeds = summarise(values)
-    if num_seeds < 2:
+    if num_seeds < MIN_SEEDS_FOR_INTERVAL:
         return math.nan
     return float(stats.t.isf(left_out / 2, num_seeds - 1)) * deviation / math.sqrt(num_seeds)
 
 
-def paired_difference(
-    values_by_seed: Mapping[int, float],
-    baseline_by_seed: Mapping[int, float],
-    num_comparisons: int = 1,
-    confidence: float = 0.95,
-) -> PairedDifference:
-    """Return the mean of value minus baseline, paired by seed, with a Student t interval.
-
-    The interval is two-sided. Bonferroni: each of `num_comparisons` intervals leaves out
-    (1 - confidence) / num_comparisons, so that all of them hold together with at least `confidence`.
-
-    Args:
-        values_by_seed: One value per seed.
-        baseline_by_seed: The baseline's value for the same seeds.
-        num_comparisons: Number of intervals that are to hold together.
-        confidence: Joint confidence in (0, 1).
-
-    Raises:
-        DataError: If a seed is on one side only.
-        ValueError: If `num_comparisons` or `confidence` is out of range.
-    """
-    _refuse_unpaired_seeds(values_by_seed, baseline_by_seed)
-    differences = [values_by_seed[seed] - baseline_by_seed[seed] for seed in sorted(values_by_seed)]
-    return mean_with_interval(differences, num_comparisons, confidence)
-
-
 def mean_with_interval(values: Sequence[float], num_comparisons: int = 1, confidence: float = 0.95) -> PairedDifference:
-    """Return the mean of one value per seed with a Student t interval, as `paired_difference` does.
+    """Return the mean of one value per independent seed with a two-sided Student t interval.
+
+    Bonferroni: each of `num_comparisons` intervals leaves out (1 - confidence) / num_comparisons, so that all of them
+    hold together with at least `confidence`.
 
     Raises:
         DataError: If there is no value.
@@ -123,33 +109,22 @@ def linear_correlation(first: ArrayLike, second: ArrayLike) -> float:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def _refuse_unpaired_seeds(values: Mapping[int, float], baseline: Mapping[int, float]) -> None:
-    for seeds, side in (
-        (baseline.keys() - values.keys(), "run"),
-        (values.keys() - baseline.keys(), "baseline"),
-    ):
-        if seeds:
-            raise DataError(
-                f"expected the same seeds on both sides, but the {side} lacks seed "
-                f"{', '.join(map(str, sorted(seeds)))}; train and attack it with these seeds too"
-            )
+def mean_correlation(correlations: Sequence[float], num_comparisons: int = 1) -> PairedDifference:
+    """Return the mean over seeds of a correlation, and its 95 % interval, both by Fisher's z, hence within (-1, 1).
 
+    The t interval is that of atanh(r) over seeds, turned back by tanh; Bonferroni as in `mean_with_interval`. A
+    correlation of exactly 1 or -1 has no z: the mean is then the plain one, and there is no interval.
 
-def is_non_inferior(interval_low: float, margin: float = NON_INFERIORITY_MARGIN) -> bool:
-    """Tell whether the interval rules out a loss of `margin` or more; a nan interval rules out nothing."""
-    return interval_low > -margin
+    Raises:
+        DataError: If there is no value.
 
-
-def verdict(difference: PairedDifference, margin: float = NON_INFERIORITY_MARGIN) -> str:
-    """Return "yes", "no" or "cannot be told" for: not worse than the baseline by `margin` or more.
-
-    "no" needs an interval that lies wholly below -margin. Fewer than five seeds tell nothing, either way.
+    Source: Fisher 1921 (Metron 1).
     """
-    if difference.num_seeds < MIN_SEEDS_FOR_CLAIM:
-        return "cannot be told"
-    if is_non_inferior(difference.low, margin):
-        return "yes"
-    return "no" if difference.high < -margin else "cannot be told"
+    numbers = np.asarray(correlations, np.float64)
+    if not len(numbers) or not (np.abs(numbers) < 1).all():
+        return PairedDifference(summarise(correlations).mean, math.nan, math.nan, len(numbers))
+    found = mean_with_interval(np.arctanh(numbers).tolist(), num_comparisons)
+    return PairedDifference(math.tanh(found.mean), math.tanh(found.low), math.tanh(found.high), found.num_seeds)
 
 
 def spread(counts: Iterable[int]) -> str:

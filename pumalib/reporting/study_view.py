@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pumalib.attacks.settings import AttackSettings
 from pumalib.attacks.threat_settings import ThreatSettings
-from pumalib.data.settings import SyntheticSettings
+from pumalib.data.settings import DatasetSettings, SyntheticSettings
 from pumalib.scores.settings import ScoreSettings
 from pumalib.selection.settings import CutSettings, EpsilonSettings
 from pumalib.tracks.settings import TrackSettings
@@ -60,6 +60,30 @@ class RunView(Protocol):
         """Names of the scores that its selection reads."""
 
 
+class ContrastView(Protocol):
+    """The primary contrast of the study."""
+
+    @property
+    def run(self) -> str:
+        """Run that the question is about."""
+
+    @property
+    def against(self) -> str:
+        """Run that it is compared with."""
+
+    @property
+    def metric(self) -> str:
+        """`clean_accuracy` or `robust_accuracy`."""
+
+    @property
+    def attack(self) -> str | None:
+        """Attack behind robust accuracy; None: the only one, or clean accuracy."""
+
+    @property
+    def margin(self) -> float:
+        """Points that count as no difference."""
+
+
 class SettingsView(Protocol):
     """The settings of the study."""
 
@@ -70,6 +94,14 @@ class SettingsView(Protocol):
     @property
     def threat(self) -> ThreatSettings:
         """The perturbations that models should withstand."""
+
+    @property
+    def primary(self) -> ContrastView | None:
+        """The one comparison that was chosen beforehand."""
+
+    @property
+    def datasets(self) -> Mapping[str, DatasetSettings]:
+        """Datasets by name."""
 
     @property
     def pools(self) -> Mapping[str, PoolView]:

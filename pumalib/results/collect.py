@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pumalib.data.selection import read_selection
+from pumalib.data.selection import StoredSelection, read_selection
 from pumalib.errors import ArtifactError
 from pumalib.evaluation.table import StoredAttack, read_attack
 from pumalib.files.tables import write_table
@@ -71,7 +71,12 @@ class RunFiles:
 
 def collect_results(study: str, files: Sequence[RunFiles]) -> pd.DataFrame:
     """Read results, one line a run, seed and metric, in the order of the files."""
-    rows = [row for entry in files for row in _rows(study, entry)]
+    return tidy_results(study, map(read_tables, files))
+
+
+def tidy_results(study: str, tables: Iterable[RunTables]) -> pd.DataFrame:
+    """Return results, one line a run, seed and metric, in the order of the tables."""
+    rows = [row for found in tables for row in _rows_of_tables(study, found)]
     return pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(ResultRow)])
 
 
@@ -80,7 +85,32 @@ def write_results(study: str, files: Sequence[RunFiles], output: Path) -> None:
     write_table(output, collect_results(study, files).to_csv(index=False, lineterminator="\n"))
 
 
-def _rows(study: str, entry: RunFiles) -> Iterator[ResultRow]:
+@dataclass(frozen=True)
+class RunTables:
+    """What the files of one run and seed hold.
+
+    Attributes:
+        entry: the files.
+        selection: its rows and epsilons.
+        attacks: its attack tables, by name, in the study's order.
+    """
+
+    entry: RunFiles
+    selection: StoredSelection
+    attacks: dict[str, StoredAttack]
+
+    @property
+    def clean(self) -> StoredAttack:
+        """The table that clean accuracy is read off: the largest, of the test split where there is one."""
+        return max(self.attacks.values(), key=lambda table: (table.split == "test", len(table.label)))
+
+
+def read_tables(entry: RunFiles) -> RunTables:
+    """Read the files of one run and seed.
+
+    Raises:
+        ArtifactError: damaged files, or tables of other models, selections or test sets than each other.
+    """
     selection = read_selection(entry.selection)
     tables = {name: read_attack(path) for name, path in entry.attacks.items()}
     for name, table in tables.items():
@@ -89,6 +119,14 @@ def _rows(study: str, entry: RunFiles) -> Iterator[ResultRow]:
                 f"expected attack {name} on the model of {entry.run}/seed{entry.seed}, got one on a model that was "
                 f"trained on another selection at {entry.attacks[name]}; delete it and run again"
             )
+    found = RunTables(entry, selection, tables)
+    _expect_one_clean_answer(found)
+    return found
+
+
+def _rows_of_tables(study: str, found: RunTables) -> Iterator[ResultRow]:
+    """Yield the results of one run and seed: clean accuracy, then robust accuracy under each attack."""
+    entry, selection = found.entry, found.selection
     shared = {
         "study": study,
         "run": entry.run,
@@ -98,8 +136,14 @@ def _rows(study: str, entry: RunFiles) -> Iterator[ResultRow]:
         "pruned_fraction": selection.pruned_fraction,
         "mean_epsilon": selection.mean_epsilon,
     }
-    yield _clean_row(shared, tables, entry)
-    for name, table in tables.items():
+    yield ResultRow(
+        **shared,  # type: ignore[arg-type]
+        attack=CLEAN_ATTACK,
+        metric="clean_accuracy",
+        value=found.clean.clean_accuracy,
+        num_samples=len(found.clean.label),
+    )
+    for name, table in found.attacks.items():
         if table.method != "clean":
             yield ResultRow(
                 **shared,  # type: ignore[arg-type]
@@ -110,10 +154,10 @@ def _rows(study: str, entry: RunFiles) -> Iterator[ResultRow]:
             )
 
 
-def _clean_row(shared: dict[str, object], tables: dict[str, StoredAttack], entry: RunFiles) -> ResultRow:
-    """Read clean accuracy off the largest table, of the test split where there is one."""
-    largest = max(tables.values(), key=lambda table: (table.split == "test", len(table.label)))
-    for name, table in tables.items():
+def _expect_one_clean_answer(found: RunTables) -> None:
+    """Refuse tables that say different things of one image."""
+    largest, entry = found.clean, found.entry
+    for name, table in found.attacks.items():
         if table.split == largest.split:
             where = f"attack {name} of {entry.run}/seed{entry.seed} differs"
             _, here, there = np.intersect1d(table.row, largest.row, assume_unique=True, return_indices=True)
@@ -125,10 +169,3 @@ def _clean_row(shared: dict[str, object], tables: dict[str, StoredAttack], entry
                 raise ArtifactError(
                     f"expected one clean prediction an image, {where}: it was made with another model; make it again"
                 )
-    return ResultRow(
-        **shared,  # type: ignore[arg-type]
-        attack=CLEAN_ATTACK,
-        metric="clean_accuracy",
-        value=largest.clean_accuracy,
-        num_samples=len(largest.label),
-    )

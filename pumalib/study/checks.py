@@ -68,6 +68,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         check_tracks(study)
         _check_cycles(study)
         _check_attacks(study)
+        _check_primary(study)
         check_reports(study, study.settings.reports)
     except ConfigError as error:
         raise ConfigError(f"{error} ({origin})") from None
@@ -134,6 +135,17 @@ def _check_attacks(study: Study) -> None:
             raise ConfigError(
                 f"expected each run under an attack at least, got {run} under none; add it to attacks.<attack>.runs"
             )
+
+
+def _check_primary(study: Study) -> None:
+    """Refuse names of the primary contrast that are not there, at the key where they stand."""
+    primary = study.settings.primary
+    if primary is None:
+        return
+    for key in ("run", "against"):
+        study.expect("run", getattr(primary, key), f"primary.{key}")
+    if primary.attack is not None:
+        study.expect("attack", primary.attack, "primary.attack")
 
 
 def _check_packages(study: Study) -> None:

@@ -17,6 +17,7 @@ from pumalib.errors import ConfigError
 from pumalib.learning.settings import LearnedSettings
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.perceptron.study import PerceptronStudySettings
+from pumalib.reporting.settings.primary import PrimaryContrast
 from pumalib.scores.settings import ScoreSettings, TrackedScore
 from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon, scores_read
 from pumalib.setting_errors import describe
@@ -118,8 +119,25 @@ class StudySettings(Settings):
     """Trainings, by name."""
     attacks: dict[Name, AttackSettings] = Field(min_length=1)
     """Attacks that runs are evaluated with, by name."""
+    primary: PrimaryContrast | None = None
+    """The one comparison that the study was made for; it gets a report of its own, `primary`. None: all explore."""
     reports: dict[Name, AnyReportSettings] = Field(default_factory=dict)
     """Tables and figures, by name; each is a target of its own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _report_the_primary_contrast(cls, values: Any) -> Any:
+        """Add the report of the primary contrast, the first of all."""
+        if not isinstance(values, dict) or not isinstance(values.get("primary"), dict):
+            return values
+        reports = values.get("reports") or {}
+        if not isinstance(reports, dict):
+            return values
+        if "primary" in reports:
+            raise ValueError(
+                'expected another name than "primary" under reports, which the key primary makes a report of'
+            )
+        return {**values, "reports": {"primary": {"kind": "primary", "contrast": values["primary"]}, **reports}}
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from pumalib.reporting.figures import FigurePaths
+from pumalib.reporting.outcomes import Answers, Measured, Outcomes
 from pumalib.reporting.parts import ReportFiles, ReportParts, write_parts
+from pumalib.reporting.results import Metric
 
 Accuracies = dict[str, dict[str, list[float]]]
 
@@ -27,6 +30,30 @@ def tidy() -> Callable[..., pd.DataFrame]:
         return pd.DataFrame(rows, columns=columns.split())
 
     return make
+
+
+@pytest.fixture
+def answers() -> Callable[..., Outcomes]:
+    """Return a maker of answers whose accuracies are those of tidy results: the first images are right."""
+
+    def make(results: pd.DataFrame, test_to_train: float | None = None) -> Outcomes:
+        found: dict[tuple[str, Metric], dict[int, Answers]] = {}
+        clean = results[results["attack"] == "none"].set_index(["run", "seed"])["value"]
+        for row in results.sort_values("seed").to_dict("records"):
+            image = np.arange(row["num_samples"])
+            correct = image < round(row["value"] * len(image))
+            clean_correct = image < round(float(clean[row["run"], row["seed"]]) * len(image))
+            key = (row["run"], Metric(row["metric"], row["attack"]))
+            found.setdefault(key, {})[row["seed"]] = Answers(image, image % 3, correct, clean_correct)
+        return Outcomes(found, test_to_train)
+
+    return make
+
+
+@pytest.fixture
+def measured(answers: Callable[..., Outcomes]) -> Callable[..., Measured]:
+    """Return a maker of what a report reads, from tidy results."""
+    return lambda results, test_to_train=None: Measured(results, answers(results, test_to_train), [])
 
 
 @pytest.fixture

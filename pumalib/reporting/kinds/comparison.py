@@ -1,4 +1,4 @@
-"""The table of a comparison: means over seeds, and differences paired by seed with honest intervals."""
+"""The table of a comparison: means over seeds, and differences paired by seed and image with joint intervals."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pumalib.errors import DataError
 from pumalib.reporting.colours import RunStyles
+from pumalib.reporting.estimates import Estimate
+from pumalib.reporting.families import Compared, compare_family
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure
-from pumalib.reporting.kinds.comparison_page import PUBLISHED, comparison_page
+from pumalib.reporting.kinds.comparison_page import PUBLISHED, Family, comparison_page
+from pumalib.reporting.outcomes import Measured, Outcomes, read_runs
 from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.primary import Contrast, elsewhere_sentence, tested_contrast, verdict_sentence
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
     Metric,
     check_results,
     chosen_attacks,
     chosen_runs,
-    read_runs,
     refuse_unequal_test_sets,
     robust_accuracy,
     rows_of,
     values_by_seed,
 )
 from pumalib.reporting.settings.comparison import ComparisonSettings, PublishedNumbers
-from pumalib.reporting.statistics import NON_INFERIORITY_MARGIN, PairedDifference, paired_difference, summarise
+from pumalib.reporting.statistics import NON_INFERIORITY_MARGIN, summarise
 from pumalib.results.collect import RunFiles
-
-CONFIDENCE = 0.95
-"""Joint confidence of all intervals of one table."""
 
 FIGURE_NOTE = f"Dashed line: the loss of {100 * NON_INFERIORITY_MARGIN:g} points that non-inferiority rules out."
 """What the figure cannot say by itself."""
@@ -43,11 +42,26 @@ def comparison_metrics(results: pd.DataFrame, settings: ComparisonSettings) -> l
     return [CLEAN_ACCURACY, *map(robust_accuracy, chosen_attacks(results, settings.attacks))]
 
 
-def num_comparisons(runs: Sequence[str], settings: ComparisonSettings, num_metrics: int) -> int:
-    """Count the intervals of a table: the distinct pairs of a run and a reference, times the metrics."""
-    references = _references(settings).values()
-    pairs = {frozenset((run, reference)) for run in runs for reference in references if run != reference}
-    return len(pairs) * num_metrics
+def compare(outcomes: Outcomes, runs: Sequence[str], settings: ComparisonSettings, metrics: Sequence[Metric]) -> Family:
+    """Compare each run with each reference under each metric, as one family.
+
+    Raises:
+        DataError: If a run or a seed is missing, or compared runs had different test sets.
+    """
+    asked = [
+        (run, reference, metric)
+        for metric in metrics
+        for run in runs
+        for reference in _references(settings).values()
+        if run != reference
+    ]
+    estimates: dict[tuple[str, str, Metric], Estimate] = {}
+    for run, reference, metric in asked:
+        if (reference, run, metric) not in estimates:
+            estimates[run, reference, metric] = outcomes.difference(run, reference, metric)
+    family = compare_family(estimates)
+    others = [each for each in asked if each not in family]
+    return family | {each: family[each[1], each[0], each[2]].mirrored() for each in others}
 
 
 def _references(settings: ComparisonSettings) -> dict[str, str]:
@@ -55,32 +69,51 @@ def _references(settings: ComparisonSettings) -> dict[str, str]:
     return {"baseline": settings.baseline, **control}
 
 
-def comparison_table(results: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFrame:
+def comparison_table(results: pd.DataFrame, outcomes: Outcomes, settings: ComparisonSettings) -> pd.DataFrame:
     """Return one row per run, in the order of the settings or, without `runs`, of the file.
 
     Columns: run, pruned_fraction, num_kept, mean_epsilon (means over seeds; the last is nan for a run that finds its
     epsilons during training); then for each metric, with the prefix `clean_accuracy` or `robust_accuracy_<attack>`:
-    `_mean`, `_sd`, `_minus_baseline`, `_minus_baseline_low`, `_minus_baseline_high`, the same three for
-    `_minus_control` if there is a control, `_num_seeds`, `_num_samples` (test images per seed; the smallest number if
-    seeds differ); last, if the settings hold published numbers, `published_clean_accuracy` and
-    `published_robust_accuracy`. Accuracies are shares in [0, 1]. A run's difference to itself is nan. Intervals are
-    corrected for the number of distinct intervals in the table (a choice of ours).
+    `_mean`, `_low`, `_high` (95 % interval of the mean, each alone), `_sd`, `_minus_baseline`, `_minus_baseline_low`,
+    `_minus_baseline_high`, `_minus_baseline_p` (Holm), the same four for `_minus_control` if there is a control,
+    `_num_seeds`, `_num_samples` (test images per seed; the smallest number if seeds differ); last, if the settings
+    hold published numbers, `published_clean_accuracy` and `published_robust_accuracy`. Accuracies are shares in
+    [0, 1]. A run's difference to itself is nan, and so is each interval and p-value below three seeds.
 
     Args:
         results: Tidy results of one study.
+        outcomes: Their answers to each test image.
         settings: Runs, references and attacks.
 
     Raises:
         DataError: If a run, an attack or a seed is missing, or compared runs had different test sets.
     """
+    runs, metrics = _runs_and_metrics(results, settings)
+    return _table(results, outcomes, settings, compare(outcomes, runs, settings, metrics))
+
+
+def _runs_and_metrics(results: pd.DataFrame, settings: ComparisonSettings) -> tuple[list[str], list[Metric]]:
     check_results(results)
     runs = chosen_runs(results, settings.runs, settings.baseline, settings.control)
-    references = _references(settings)
-    refuse_unequal_test_sets(results, [*runs, *references.values()])
-    metrics = comparison_metrics(results, settings)
-    count = max(1, num_comparisons(runs, settings, len(metrics)))
-    table = pd.DataFrame([_table_row(results, run, references, metrics, count) for run in runs])
-    return pd.concat([table, published_columns(runs, settings)], axis=1)
+    refuse_unequal_test_sets(results, [*runs, *_references(settings).values()])
+    return runs, comparison_metrics(results, settings)
+
+
+def _table(results: pd.DataFrame, outcomes: Outcomes, settings: ComparisonSettings, family: Family) -> pd.DataFrame:
+    runs, metrics = _runs_and_metrics(results, settings)
+    rows = []
+    for run in runs:
+        row: dict[str, str | float | int] = {"run": run}
+        per_seed = results[results["run"] == run].drop_duplicates("seed")
+        for column in ("pruned_fraction", "num_kept", "mean_epsilon"):
+            row[column] = mean(per_seed[column].astype(float).tolist())
+        for metric in metrics:
+            row |= _mean_columns(results, outcomes, run, metric)
+            for word, reference in _references(settings).items():
+                row |= _difference_columns(f"{metric.column}_minus_{word}", family.get((run, reference, metric)))
+            row |= _counts(results, run, metric)
+        rows.append(row)
+    return pd.concat([pd.DataFrame(rows), published_columns(runs, settings)], axis=1)
 
 
 def published_columns(runs: Sequence[str], settings: ComparisonSettings) -> pd.DataFrame:
@@ -98,49 +131,28 @@ def published_columns(runs: Sequence[str], settings: ComparisonSettings) -> pd.D
     )
 
 
-def _table_row(
-    results: pd.DataFrame, run: str, references: dict[str, str], metrics: Sequence[Metric], count: int
-) -> dict[str, str | float | int]:
-    row: dict[str, str | float | int] = {"run": run}
-    per_seed = results[results["run"] == run].drop_duplicates("seed")
-    for column in ("pruned_fraction", "num_kept", "mean_epsilon"):
-        row[column] = mean(per_seed[column].astype(float).tolist())
-    for metric in metrics:
-        row.update(_metric_columns(results, run, references, metric, count))
-    return row
+def _mean_columns(results: pd.DataFrame, outcomes: Outcomes, run: str, metric: Metric) -> dict[str, float]:
+    summary = summarise(list(values_by_seed(results, run, metric).values()))
+    low, high = outcomes.mean(run, metric).interval()
+    names = ("mean", "low", "high", "sd")
+    numbers = (summary.mean, low, high, summary.standard_deviation)
+    return {f"{metric.column}_{name}": number for name, number in zip(names, numbers, strict=True)}
 
 
-def _metric_columns(
-    results: pd.DataFrame, run: str, references: dict[str, str], metric: Metric, count: int
-) -> dict[str, float | int]:
-    values = values_by_seed(results, run, metric)
-    summary = summarise(list(values.values()))
-    columns: dict[str, float | int] = {
-        f"{metric.column}_mean": summary.mean,
-        f"{metric.column}_sd": summary.standard_deviation,
+def _difference_columns(prefix: str, compared: Compared | None) -> dict[str, float]:
+    """Return a difference, its interval and its p-value; nan for that of a run to itself."""
+    numbers = (math.nan,) * 4
+    if compared is not None:
+        numbers = (compared.estimate.value, *compared.interval, compared.p_value)
+    return dict(zip((prefix, f"{prefix}_low", f"{prefix}_high", f"{prefix}_p"), numbers, strict=True))
+
+
+def _counts(results: pd.DataFrame, run: str, metric: Metric) -> dict[str, int]:
+    rows = rows_of(results, run, metric)
+    return {
+        f"{metric.column}_num_seeds": rows["seed"].nunique(),
+        f"{metric.column}_num_samples": int(rows["num_samples"].min()),
     }
-    for word, reference in references.items():
-        prefix = f"{metric.column}_minus_{word}"
-        difference = _difference(results, run, reference, metric, count)
-        columns |= {
-            prefix: difference.mean,
-            f"{prefix}_low": difference.low,
-            f"{prefix}_high": difference.high,
-        }
-    columns[f"{metric.column}_num_seeds"] = summary.num_seeds
-    columns[f"{metric.column}_num_samples"] = int(rows_of(results, run, metric)["num_samples"].min())
-    return columns
-
-
-def _difference(results: pd.DataFrame, run: str, reference: str, metric: Metric, count: int) -> PairedDifference:
-    nan = float("nan")
-    if run == reference:
-        return PairedDifference(nan, nan, nan, 0)
-    values, others = (values_by_seed(results, name, metric) for name in (run, reference))
-    try:
-        return paired_difference(values, others, count, CONFIDENCE)
-    except DataError as error:
-        raise DataError(f'run "{run}" against "{reference}", {metric.title}: {error}') from error
 
 
 def draw_differences(table: pd.DataFrame, metrics: Sequence[Metric], baseline: str, styles: RunStyles) -> Figure:
@@ -180,22 +192,41 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, metric: Metric, baseline: str, s
     axes.tick_params(axis="y", length=0)
 
 
-def make(settings: ComparisonSettings, *, study: str, files: Sequence[RunFiles], styles: RunStyles) -> ReportParts:
+def make(
+    settings: ComparisonSettings,
+    *,
+    study: str,
+    files: Sequence[RunFiles],
+    styles: RunStyles,
+    test_to_train: float | None,
+    primary: Contrast | None = None,
+) -> ReportParts:
     """Make the table and its figure from the files of each run and seed."""
-    return comparison_parts(*read_runs(study, files), settings, styles)
+    return comparison_parts(read_runs(study, files, test_to_train), settings, styles, primary)
 
 
 def comparison_parts(
-    results: pd.DataFrame, warnings: Sequence[str], settings: ComparisonSettings, styles: RunStyles
+    measured: Measured, settings: ComparisonSettings, styles: RunStyles, primary: Contrast | None = None
 ) -> ReportParts:
     """Return the table in full precision and to be read, and a figure of the intervals."""
-    table = comparison_table(results, settings)
-    metrics = comparison_metrics(results, settings)
-    count = num_comparisons(table["run"].tolist(), settings, len(metrics))
+    results, outcomes, warnings = measured
+    runs, metrics = _runs_and_metrics(results, settings)
+    family = compare(outcomes, runs, settings, metrics)
+    table = _table(results, outcomes, settings, family)
+    page = comparison_page(table, metrics, settings, family, outcomes.test_to_train)
     return ReportParts(
         table,
         draw_differences(table, metrics, settings.baseline, styles),
         f"Differences to {settings.baseline}",
         "\n\n".join([f"The same differences and intervals. {FIGURE_NOTE}", *warnings]),
-        text_above=comparison_page(table, metrics, settings, count, CONFIDENCE),
+        text_above="\n\n".join([*_primary_lines(primary, outcomes), page]),
     )
+
+
+def _primary_lines(primary: Contrast | None, outcomes: Outcomes) -> list[str]:
+    """Return the verdict of the primary contrast, or where it stands if its runs are not all here."""
+    if primary is None:
+        return ["Every comparison here is exploratory: the study names no primary contrast."]
+    if any((run, primary.measured) not in outcomes.answers for run in (primary.run, primary.against)):
+        return [elsewhere_sentence(primary)]
+    return [verdict_sentence(primary, tested_contrast(primary, outcomes))]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from pumalib.reporting.families import LEFT_OUT, UNDECIDED, Compared, non_inferior
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.results import CLEAN_ACCURACY, Metric
 from pumalib.reporting.settings.comparison import ComparisonSettings
@@ -15,10 +16,9 @@ from pumalib.reporting.statistics import (
     FEW_SEEDS_WARNING,
     MIN_SEEDS_FOR_CLAIM,
     NON_INFERIORITY_MARGIN,
-    PairedDifference,
     spread,
-    verdict,
 )
+from pumalib.reporting.words import design_sentence, difference_cell
 
 PUBLISHED = ("clean_accuracy", "robust_accuracy")
 """Numbers that may have been published for a run."""
@@ -26,13 +26,21 @@ PUBLISHED = ("clean_accuracy", "robust_accuracy")
 Row = dict[str, Any]
 """One row of the comparison table, by column."""
 
+Family = dict[tuple[str, str, Metric], Compared]
+"""Every comparison of a table, by run, reference and metric; a pair that stands there both ways is one comparison."""
+
+
+def num_comparisons(family: Family) -> int:
+    """Count the comparisons that are corrected for: each pair of runs once, whichever way it stands."""
+    return len({(frozenset((run, reference)), metric) for run, reference, metric in family})
+
 
 def comparison_page(
     table: pd.DataFrame,
     metrics: Sequence[Metric],
     settings: ComparisonSettings,
-    num_comparisons: int,
-    confidence: float,
+    family: Family,
+    test_to_train: float | None,
 ) -> str:
     """Return table and caption.
 
@@ -40,8 +48,8 @@ def comparison_page(
         table: Of `comparison_table`.
         metrics: Its metrics.
         settings: Its settings.
-        num_comparisons: Number of intervals that hold together.
-        confidence: Joint confidence of its intervals.
+        family: Its comparisons, by run, reference and metric.
+        test_to_train: As in `Outcomes`.
     """
     rows: list[Row] = [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
     header = ["run", "pruned (%)", "rows kept", "mean epsilon"]
@@ -50,12 +58,11 @@ def comparison_page(
         header += [f"vs `{settings.control}`"] if settings.control else []
     header += [f"non-inferior, {metric.attack}" for metric in metrics if metric != CLEAN_ACCURACY]
     header += [f"published (PUMA): {name.replace('_', ' ')} (%)" for name in PUBLISHED if settings.published]
-    cells = [_cells(row, metrics, settings) for row in rows]
-    intervals = _interval_sentence(num_comparisons, confidence)
-    return f"{markdown_table(header, cells)}\n\n{_caption(table, metrics, settings, intervals)}"
+    cells = [_cells(row, metrics, settings, family) for row in rows]
+    return f"{markdown_table(header, cells)}\n\n{_caption(table, metrics, settings, family, test_to_train)}"
 
 
-def _cells(row: Row, metrics: Sequence[Metric], settings: ComparisonSettings) -> list[str]:
+def _cells(row: Row, metrics: Sequence[Metric], settings: ComparisonSettings, family: Family) -> list[str]:
     cells = [
         f"`{row['run']}`",
         f"{100 * row['pruned_fraction']:.1f}",
@@ -64,12 +71,13 @@ def _cells(row: Row, metrics: Sequence[Metric], settings: ComparisonSettings) ->
     ]
     for metric in metrics:
         cells.append(_mean_cell(row, metric))
-        cells.append(_difference_cell(difference_of(row, metric, "baseline")))
+        cells.append(_difference_cell(family.get((row["run"], settings.baseline, metric))))
         if settings.control:
-            cells.append(_difference_cell(difference_of(row, metric, "control")))
-    is_baseline = row["run"] == settings.baseline
-    verdicts = [verdict(difference_of(row, metric, "baseline")) for metric in metrics if metric != CLEAN_ACCURACY]
-    cells += ["-"] * len(verdicts) if is_baseline else verdicts
+            cells.append(_difference_cell(family.get((row["run"], settings.control, metric))))
+    to_baseline = [
+        family.get((row["run"], settings.baseline, metric)) for metric in metrics if metric != CLEAN_ACCURACY
+    ]
+    cells += ["-" if each is None else non_inferior(each.estimate, each.interval) for each in to_baseline]
     return cells + [_published_cell(row[f"published_{name}"]) for name in PUBLISHED if settings.published]
 
 
@@ -77,31 +85,29 @@ def _published_cell(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.2f}"
 
 
-def difference_of(row: Row, metric: Metric, reference: str) -> PairedDifference:
-    """Read the difference to "baseline" or "control" off a row of the table."""
-    prefix = f"{metric.column}_minus_{reference}"
-    num_seeds = row[f"{metric.column}_num_seeds"]
-    return PairedDifference(row[prefix], row[f"{prefix}_low"], row[f"{prefix}_high"], num_seeds)
-
-
 def _mean_cell(row: Row, metric: Metric) -> str:
     mean, deviation = 100 * row[f"{metric.column}_mean"], 100 * row[f"{metric.column}_sd"]
     return f"{mean:.2f} (one seed)" if math.isnan(deviation) else f"{mean:.2f} ± {deviation:.2f}"
 
 
-def _difference_cell(difference: PairedDifference) -> str:
-    if math.isnan(difference.mean):
+def _difference_cell(compared: Compared | None) -> str:
+    if compared is None:
         return "-"
-    if math.isnan(difference.low):
-        return f"{100 * difference.mean:+z.2f} [no interval: one seed]"
-    return f"{100 * difference.mean:+z.2f} [{100 * difference.low:z.2f}, {100 * difference.high:z.2f}]"
+    mark = "" if compared.direction == UNDECIDED else "*"
+    return difference_cell(compared.estimate.value, compared.interval, mark)
 
 
-def _caption(table: pd.DataFrame, metrics: Sequence[Metric], settings: ComparisonSettings, intervals: str) -> str:
+def _caption(
+    table: pd.DataFrame,
+    metrics: Sequence[Metric],
+    settings: ComparisonSettings,
+    family: Family,
+    test_to_train: float | None,
+) -> str:
     num_seeds = pd.concat([table[f"{metric.column}_num_seeds"] for metric in metrics])
     lines = [
         "Accuracies in per cent of the test images, mean ± one standard deviation over seeds (n - 1).",
-        intervals,
+        *_interval_sentences(family, test_to_train),
         f"Seeds: {spread(num_seeds)}. Test images: {_test_images(table, metrics)}. "
         "Pruned fraction, rows kept and mean epsilon (signed, over rows as drawn, pixel scale) are means "
         "over seeds.",
@@ -128,14 +134,24 @@ def _caption(table: pd.DataFrame, metrics: Sequence[Metric], settings: Compariso
     return "\n\n".join(lines)
 
 
-def _interval_sentence(num_comparisons: int, confidence: float) -> str:
-    if num_comparisons == 0:
-        return "There is nothing to compare, hence no interval."
-    return (
-        "Differences in percentage points, paired by seed, with Student t intervals at a joint "
-        f"{100 * confidence:g} % level: Bonferroni over {num_comparisons} comparisons, so each interval "
-        f"stands at {100 * (1 - (1 - confidence) / num_comparisons):.4g} %."
-    )
+def _interval_sentences(family: Family, test_to_train: float | None) -> list[str]:
+    if not family:
+        return ["There is nothing to compare, hence no interval."]
+    count = num_comparisons(family)
+    by_step = ""
+    if any(each.is_of_step for each in family.values()):
+        by_step = (
+            " Where the joint interval holds 0 although Holm's test tells a difference, the interval shown is that of "
+            "the test's step."
+        )
+    return [
+        "Differences in percentage points, paired by seed and test image, with intervals at a joint "
+        f"{100 * (1 - LEFT_OUT):g} % level: Bonferroni over {count} comparisons, so each interval stands at "
+        f"{100 * (1 - LEFT_OUT / count):.4g} %. {design_sentence(test_to_train)}",
+        f"`*`: Holm's step-down test over the {count} comparisons tells a difference at {100 * LEFT_OUT:g} %, with at "
+        f"least {MIN_SEEDS_FOR_CLAIM} seeds.{by_step} No star means that a difference cannot be told. It does not mean "
+        "that the runs are the same: the interval says how far apart they may be.",
+    ]
 
 
 def _test_images(table: pd.DataFrame, metrics: Sequence[Metric]) -> str:

@@ -16,6 +16,7 @@ from pumalib.reporting.figures import (
     new_stack,
 )
 from pumalib.reporting.files import markdown_table
+from pumalib.reporting.outcomes import Measured, Outcomes, read_runs
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
@@ -23,7 +24,6 @@ from pumalib.reporting.results import (
     check_results,
     chosen_attacks,
     chosen_runs,
-    read_runs,
     refuse_unequal_test_sets,
     robust_accuracy,
     rows_of,
@@ -36,11 +36,12 @@ from pumalib.results.collect import RunFiles
 _NAMES = ("clean_accuracy", "robust_accuracy")
 
 
-def ratio_table(results: pd.DataFrame, settings: RatioCurvesSettings) -> pd.DataFrame:
+def ratio_table(results: pd.DataFrame, outcomes: Outcomes, settings: RatioCurvesSettings) -> pd.DataFrame:
     """Return a row per label and run, each line by its pruned fraction, its baseline last.
 
-    Columns: label, run, is_baseline, pruned_fraction (mean over seeds), then `_mean` and `_sd` (n - 1; nan for one
-    seed) of clean_accuracy and robust_accuracy, num_seeds, num_samples (images behind robust accuracy, the fewest).
+    Columns: label, run, is_baseline, pruned_fraction (mean over seeds), then `_mean`, `_low`, `_high` (95 %
+    interval, each alone; nan below three seeds) and `_sd` (n - 1; nan for one seed) of clean_accuracy and
+    robust_accuracy, num_seeds, num_samples (images behind robust accuracy, the fewest).
 
     Raises:
         DataError: If a run or the attack is missing, or runs had different test sets.
@@ -52,7 +53,12 @@ def ratio_table(results: pd.DataFrame, settings: RatioCurvesSettings) -> pd.Data
     refuse_unequal_test_sets(results, [run for _, run, _ in named])
     table = pd.DataFrame(
         [
-            {"label": label, "run": run, "is_baseline": is_baseline, **_numbers(results, run, settings.attack)}
+            {
+                "label": label,
+                "run": run,
+                "is_baseline": is_baseline,
+                **_numbers(results, outcomes, run, settings.attack),
+            }
             for label, run, is_baseline in named
         ]
     )
@@ -68,17 +74,21 @@ def _named_runs(settings: RatioCurvesSettings) -> Iterator[tuple[str, str, bool]
             yield label, settings.baselines[label], True
 
 
-def _numbers(results: pd.DataFrame, run: str, attack: str) -> dict[str, float | int]:
+def _numbers(results: pd.DataFrame, outcomes: Outcomes, run: str, attack: str) -> dict[str, float | int]:
     rows = rows_of(results, run, robust_accuracy(attack))
     numbers: dict[str, float | int] = {"pruned_fraction": summarise(rows["pruned_fraction"].tolist()).mean}
     for name, metric in zip(_NAMES, (CLEAN_ACCURACY, robust_accuracy(attack)), strict=True):
-        numbers |= _summary_columns(results, run, name, metric)
+        numbers |= _summary_columns(results, outcomes, run, name, metric)
     return {**numbers, "num_seeds": len(rows), "num_samples": int(rows["num_samples"].min())}
 
 
-def _summary_columns(results: pd.DataFrame, run: str, name: str, metric: Metric) -> dict[str, float | int]:
+def _summary_columns(
+    results: pd.DataFrame, outcomes: Outcomes, run: str, name: str, metric: Metric
+) -> dict[str, float | int]:
     summary = summarise(list(values_by_seed(results, run, metric).values()))
-    return {f"{name}_mean": summary.mean, f"{name}_sd": summary.standard_deviation}
+    low, high = outcomes.mean(run, metric).interval()
+    ends = {f"{name}_low": low, f"{name}_high": high}
+    return {f"{name}_mean": summary.mean, **ends, f"{name}_sd": summary.standard_deviation}
 
 
 def draw_ratio_curves(table: pd.DataFrame, settings: RatioCurvesSettings, styles: RunStyles) -> Figure:
@@ -139,7 +149,8 @@ def ratio_page(table: pd.DataFrame, settings: RatioCurvesSettings, warnings: Seq
         f"rows that are pruned.{dashed}",
         "Points are means over seeds; error bars, and ± in the table, one standard deviation over seeds (n - 1; none "
         f"for a single seed). Seeds per run: {spread(table['num_seeds'])}. "
-        f"Test images: {spread(table['num_samples'])}.",
+        f"Test images: {spread(table['num_samples'])}. The CSV has a 95 % interval of each mean, each alone. Lines "
+        "that lie near each other are not thereby the same: a report of kind `comparison` tests differences.",
     ]
     few = [FEW_SEEDS_WARNING] if table["num_seeds"].min() < MIN_SEEDS_FOR_CLAIM else []
     return "\n\n".join([*lines, *few, *warnings])
@@ -149,15 +160,21 @@ def _cell(mean: float, deviation: float) -> str:
     return f"{100 * mean:.2f}" if pd.isna(deviation) else f"{100 * mean:.2f} ± {100 * deviation:.2f}"
 
 
-def make(settings: RatioCurvesSettings, *, study: str, files: Sequence[RunFiles], styles: RunStyles) -> ReportParts:
-    """Make the curves from the files of each run and seed."""
-    return ratio_parts(*read_runs(study, files), settings, styles)
-
-
-def ratio_parts(
-    results: pd.DataFrame, warnings: Sequence[str], settings: RatioCurvesSettings, styles: RunStyles
+def make(
+    settings: RatioCurvesSettings,
+    *,
+    study: str,
+    files: Sequence[RunFiles],
+    styles: RunStyles,
+    test_to_train: float | None,
 ) -> ReportParts:
+    """Make the curves from the files of each run and seed."""
+    return ratio_parts(read_runs(study, files, test_to_train), settings, styles)
+
+
+def ratio_parts(measured: Measured, settings: RatioCurvesSettings, styles: RunStyles) -> ReportParts:
     """Return the figure, its numbers and its page."""
-    table = ratio_table(results, settings)
+    table = ratio_table(measured.results, measured.outcomes, settings)
     figure = draw_ratio_curves(table, settings, styles)
-    return ReportParts(table, figure, "Accuracy against the pruned fraction", ratio_page(table, settings, warnings))
+    page = ratio_page(table, settings, measured.warnings)
+    return ReportParts(table, figure, "Accuracy against the pruned fraction", page)

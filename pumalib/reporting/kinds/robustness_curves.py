@@ -15,6 +15,7 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.evaluation.table import StoredNorms, read_shortest_norms
 from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
+from pumalib.reporting.estimates import Estimate, crossed_mean, resampled_mean
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
@@ -27,7 +28,8 @@ from pumalib.reporting.files import markdown_table
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.run_files import RunFile
 from pumalib.reporting.settings.robustness_curves import RobustnessCurvesSettings
-from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, half_width, spread
+from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, spread
+from pumalib.reporting.words import design_sentence
 
 _POINTS_PER_THREAT = 50
 """Epsilons between 0 and the threat's; so the threat's is one of them."""
@@ -38,17 +40,20 @@ _TABLED_SHARES = (0.0, 0.5, 1.0, 1.5, 2.0)
 _BAND_ALPHA = 0.2
 
 
-def robustness_table(files: Sequence[RunFile], epsilon: float, up_to: float) -> pd.DataFrame:
+def robustness_table(
+    files: Sequence[RunFile], epsilon: float, up_to: float, test_to_train: float | None
+) -> pd.DataFrame:
     """Return a row per run and epsilon; runs keep their order.
 
     Columns: run, epsilon (pixel scale, from 0), mean over seeds of the accuracy at that epsilon (a share in [0, 1];
-    at 0 the clean accuracy), low and high of its 95 % t-interval (nan for one seed), num_seeds, num_samples (images
+    at 0 the clean accuracy), low and high of its 95 % interval (nan below three seeds), num_seeds, num_samples (images
     a seed).
 
     Args:
         files: tables of a minimum-norm attack, one a run and seed.
         epsilon: the threat's.
         up_to: largest epsilon, in the threat's.
+        test_to_train: as in `Outcomes`.
 
     Raises:
         ArtifactError: a file that is no table of such an attack.
@@ -60,15 +65,25 @@ def robustness_table(files: Sequence[RunFile], epsilon: float, up_to: float) -> 
     groups: dict[str, list[StoredNorms]] = {}
     for (run, _), table in tables.items():
         groups.setdefault(run, []).append(table)
-    return pd.concat([_run_rows(run, group, epsilons) for run, group in groups.items()], ignore_index=True)
+    return pd.concat(
+        [_run_rows(run, group, epsilons, test_to_train) for run, group in groups.items()], ignore_index=True
+    )
 
 
-def _run_rows(run: str, tables: Sequence[StoredNorms], epsilons: NDArray[np.float64]) -> pd.DataFrame:
-    accuracies = np.stack([table.accuracies(epsilons) for table in tables])
-    means = accuracies.mean(0)
-    halves = np.array([half_width(column.tolist()) for column in accuracies.T])
-    rows = {"run": run, "epsilon": epsilons, "mean": means, "low": means - halves, "high": means + halves}
+def _run_rows(
+    run: str, tables: Sequence[StoredNorms], epsilons: NDArray[np.float64], test_to_train: float | None
+) -> pd.DataFrame:
+    found = [_accuracy(tables, np.float32(epsilon), test_to_train) for epsilon in epsilons]
+    low, high = np.array([each.interval() for each in found]).T
+    rows = {"run": run, "epsilon": epsilons, "mean": [each.value for each in found], "low": low, "high": high}
     return pd.DataFrame({**rows, "num_seeds": len(tables), "num_samples": min(len(table.label) for table in tables)})
+
+
+def _accuracy(tables: Sequence[StoredNorms], epsilon: np.float32, test_to_train: float | None) -> Estimate:
+    is_robust = [table.radius >= epsilon for table in tables]
+    if test_to_train is None:
+        return crossed_mean(np.stack(is_robust))
+    return resampled_mean([each.mean() for each in is_robust], test_to_train, min(map(len, is_robust)))
 
 
 def _refuse_other_images(tables: Mapping[tuple[str, int], StoredNorms]) -> None:
@@ -86,7 +101,7 @@ def _refuse_other_images(tables: Mapping[tuple[str, int], StoredNorms]) -> None:
 def draw_robustness(
     table: pd.DataFrame, settings: RobustnessCurvesSettings, threat: ThreatSettings, styles: RunStyles
 ) -> Figure:
-    """Draw `robustness_table` in per cent, a band a t-interval; a dotted line stands at the threat's epsilon."""
+    """Draw `robustness_table` in per cent, a band an interval; a dotted line stands at the threat's epsilon."""
     runs = list(dict.fromkeys(table["run"]))
     lines = run_line_styles(runs, styles, settings.baseline)
     with figure_style():
@@ -111,7 +126,9 @@ def _draw_line(axes: Axes, run: str, rows: pd.DataFrame, style: LineStyle) -> No
     draw_line(axes, rows["epsilon"], 100 * rows["mean"], style, run)
 
 
-def robustness_page(table: pd.DataFrame, settings: RobustnessCurvesSettings, threat: ThreatSettings) -> str:
+def robustness_page(
+    table: pd.DataFrame, settings: RobustnessCurvesSettings, threat: ThreatSettings, test_to_train: float | None
+) -> str:
     """Return accuracies at a few epsilons, what the figure shows, over how many seeds and images."""
     places = [round(_POINTS_PER_THREAT * share) for share in _TABLED_SHARES if share <= settings.up_to]
     groups = [(str(run), rows.iloc[places]) for run, rows in table.groupby("run", sort=False)]
@@ -124,8 +141,10 @@ def robustness_page(table: pd.DataFrame, settings: RobustnessCurvesSettings, thr
         f"{NORM_NAMES[threat.norm]}) is at least epsilon long; at 0 the clean accuracy. Dotted line: the threat's "
         f"epsilon, {threat.epsilon:.4g}.{dashed} What is found is never shorter than the shortest, so that the lines "
         "are upper bounds; a model that masks its gradient looks robust here, which the attack `square` would show.",
-        "Lines are means over seeds; bands, and brackets in the table, 95 % t-intervals, each alone (none for a single "
-        f"seed). Seeds per run: {spread(table['num_seeds'])}. Test images: {spread(table['num_samples'])}.",
+        "Lines are means over seeds; bands, and brackets in the table, 95 % intervals, each alone (none below three "
+        "seeds). Bands that overlap do not show that runs are the same. "
+        f"{design_sentence(test_to_train)} Seeds per run: {spread(table['num_seeds'])}. "
+        f"Test images: {spread(table['num_samples'])}.",
     ]
     few = [FEW_SEEDS_WARNING] if table["num_seeds"].min() < MIN_SEEDS_FOR_CLAIM else []
     return "\n\n".join([*lines, *few])
@@ -137,9 +156,15 @@ def _cell(row: Mapping[Any, Any]) -> str:
 
 
 def make(
-    settings: RobustnessCurvesSettings, *, files: Sequence[RunFile], threat: ThreatSettings, styles: RunStyles
+    settings: RobustnessCurvesSettings,
+    *,
+    files: Sequence[RunFile],
+    threat: ThreatSettings,
+    styles: RunStyles,
+    test_to_train: float | None,
 ) -> ReportParts:
     """Make the curves from the attack table of each run and seed."""
-    table = robustness_table(files, threat.epsilon, settings.up_to)
+    table = robustness_table(files, threat.epsilon, settings.up_to, test_to_train)
     figure = draw_robustness(table, settings, threat, styles)
-    return ReportParts(table, figure, "Accuracy against epsilon", robustness_page(table, settings, threat))
+    page = robustness_page(table, settings, threat, test_to_train)
+    return ReportParts(table, figure, "Accuracy against epsilon", page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -26,8 +27,10 @@ from pumalib.reporting.settings.score_agreement import ScoreAgreementSettings
 from pumalib.reporting.statistics import (
     FEW_SEEDS_WARNING,
     MIN_SEEDS_FOR_CLAIM,
+    MIN_SEEDS_FOR_INTERVAL,
+    NO_INTERVAL,
     PairedDifference,
-    mean_with_interval,
+    mean_correlation,
     rank_correlation,
     spread,
 )
@@ -168,7 +171,7 @@ def _percent_ranks(score: NDArray[np.float32]) -> NDArray[np.float64]:
 def agreement_page(table: pd.DataFrame, scores: SeedScores, settings: ScoreAgreementSettings) -> str:
     """Return the rank correlations and overlaps as tables, what they are of, and a warning of few seeds."""
     groups = table.groupby(["score", "beside", "source"], sort=False)
-    means = {name: mean_with_interval(group["rank_correlation"].tolist(), len(groups)) for name, group in groups}
+    means = {name: mean_correlation(group["rank_correlation"].tolist(), len(groups)) for name, group in groups}
     correlations = [
         [*_names(name), spread(group["num_rows"]), _interval(means[name]), _list_of(group["rank_correlation"])]
         for name, group in groups
@@ -177,8 +180,9 @@ def agreement_page(table: pd.DataFrame, scores: SeedScores, settings: ScoreAgree
     overlaps = [[*_names(name), *(f"{100 * group[column].mean():.1f}" for column in columns)] for name, group in groups]
     kept = [f"{100 * fraction:g} % kept" for fraction in settings.fractions]
     lines = [
-        "Rank correlation (Spearman), mean over seeds and t interval at a joint 95 % level over the rows of the table, "
-        "and of each seed:",
+        "Rank correlation (Spearman): mean over seeds, interval at a joint 95 % level over the rows of the table, both "
+        "by Fisher's z, and the value of each seed. Intervals cover what changes from seed to seed. They do not cover "
+        "other images: the seeds share their rows, or many of them.",
         markdown_table(["score", "against", "rows of", "rows", "rank correlation", "by seed"], correlations),
         f"Share (%) of the rows kept by one score that the other keeps too, mean over seeds, where each keeps its "
         f"{settings.keep} rows; two cuts that know nothing of each other share the fraction that is kept:",
@@ -199,8 +203,10 @@ def _names(group: Any) -> list[str]:
 
 
 def _interval(difference: PairedDifference) -> str:
-    if difference.num_seeds < 2:
-        return f"{difference.mean:.3f}"
+    if math.isnan(difference.low):
+        return (
+            f"{difference.mean:.3f} [{NO_INTERVAL if difference.num_seeds < MIN_SEEDS_FOR_INTERVAL else 'no interval'}]"
+        )
     return f"{difference.mean:.3f} [{difference.low:.3f}, {difference.high:.3f}]"
 
 

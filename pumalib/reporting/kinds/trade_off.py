@@ -20,13 +20,13 @@ from pumalib.reporting.figures import (
 )
 from pumalib.reporting.kinds.trade_off_frontiers import distances_by_seed, frontier_distances, frontier_section
 from pumalib.reporting.labels import LabelledPoint, place_labels
+from pumalib.reporting.outcomes import Measured, Outcomes, read_runs
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
     check_results,
     chosen_attacks,
     chosen_runs,
-    read_runs,
     robust_accuracy,
     rows_of,
     values_by_seed,
@@ -171,7 +171,7 @@ def trade_off_table(points: pd.DataFrame, settings: TradeOffSettings) -> pd.Data
     return table
 
 
-def trade_off_caption(points: pd.DataFrame, settings: TradeOffSettings) -> str:
+def trade_off_caption(points: pd.DataFrame, outcomes: Outcomes, settings: TradeOffSettings) -> str:
     """Return what the figure shows, over how many seeds and test images."""
     num_seeds = points.groupby("run")["seed"].nunique()
     lines = [
@@ -183,25 +183,32 @@ def trade_off_caption(points: pd.DataFrame, settings: TradeOffSettings) -> str:
         f"Seeds per run: {spread(num_seeds)}. Test images: {spread(points['num_samples'])}.",
     ]
     if settings.frontiers:
-        lines.append(frontier_section(frontier_distances(points, settings.frontiers)))
+        distances = frontier_distances(points, outcomes, settings.frontiers, settings.attack)
+        lines.append(frontier_section(distances, outcomes.test_to_train))
     if num_seeds.min() < MIN_SEEDS_FOR_CLAIM:
         lines.append(FEW_SEEDS_WARNING)
     return "\n\n".join(lines)
 
 
-def make(settings: TradeOffSettings, *, study: str, files: Sequence[RunFiles], styles: RunStyles) -> ReportParts:
-    """Make the figure from the files of each run and seed."""
-    return trade_off_parts(*read_runs(study, files), settings, styles)
-
-
-def trade_off_parts(
-    results: pd.DataFrame, warnings: Sequence[str], settings: TradeOffSettings, styles: RunStyles
+def make(
+    settings: TradeOffSettings,
+    *,
+    study: str,
+    files: Sequence[RunFiles],
+    styles: RunStyles,
+    test_to_train: float | None,
 ) -> ReportParts:
+    """Make the figure from the files of each run and seed."""
+    return trade_off_parts(read_runs(study, files, test_to_train), settings, styles)
+
+
+def trade_off_parts(measured: Measured, settings: TradeOffSettings, styles: RunStyles) -> ReportParts:
     """Return the figure, its numbers, and its caption with further warnings."""
+    results, outcomes, warnings = measured
     points = trade_off_points(results, settings)
     return ReportParts(
         trade_off_table(points, settings),
         draw_trade_off(points, settings, styles),
         "Clean accuracy against robust accuracy",
-        "\n\n".join([trade_off_caption(points, settings), *warnings]),
+        "\n\n".join([trade_off_caption(points, outcomes, settings), *warnings]),
     )

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pumalib.errors import ConfigError
 from pumalib.reporting.checks import expect_one_dataset, expect_perturbing
-from pumalib.reporting.needs import needs_of_results
+from pumalib.reporting.needs import needs_of_results, primary_contrast
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
@@ -63,5 +63,5 @@ class ComparisonSettings(ReportSettings):
         expect_one_dataset(self, study, where)
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
-        """Return the results of its runs."""
-        return needs_of_results(self, study, files)
+        """Return the results of its runs, and the study's primary contrast."""
+        return needs_of_results(self, study, files, primary=primary_contrast(study))

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pumalib.errors import ConfigError
 from pumalib.reporting.checks import expect_on_every_run, expect_one_dataset
-from pumalib.reporting.needs import needs_of_runs
+from pumalib.reporting.needs import needs_of_runs, overlap_of_splits
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
@@ -43,9 +43,10 @@ class RobustnessCurvesSettings(ReportSettings):
         expect_one_dataset(self, study, where)
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
-        """Return the attack table of each run and seed, and the threat."""
+        """Return the attack table of each run and seed, the threat, and how far splits overlap."""
 
         def table(run: str, seed: int) -> str:
             return files.attack(run, seed, self.attack)
 
-        return needs_of_runs(self, study, table, threat=study.settings.threat.model_dump())
+        overlap = overlap_of_splits(study, self.runs[0])
+        return needs_of_runs(self, study, table, threat=study.settings.threat.model_dump(), test_to_train=overlap)
