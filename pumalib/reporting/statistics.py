@@ -113,7 +113,7 @@ def mean_correlation(correlations: Sequence[float], num_comparisons: int = 1) ->
     """Return the mean over seeds of a correlation, and its 95 % interval, both by Fisher's z, hence within (-1, 1).
 
     The t interval is that of atanh(r) over seeds, turned back by tanh; Bonferroni as in `mean_with_interval`. A
-    correlation of exactly 1 or -1 has no z: the mean is then the plain one, and there is no interval.
+    correlation of exactly 1 or -1, or nan, has no z: the mean is then the plain one, and there is no interval.
 
     Raises:
         DataError: If there is no value.
@@ -121,8 +121,10 @@ def mean_correlation(correlations: Sequence[float], num_comparisons: int = 1) ->
     Source: Fisher 1921 (Metron 1).
     """
     numbers = np.asarray(correlations, np.float64)
-    if not len(numbers) or not (np.abs(numbers) < 1).all():
-        return PairedDifference(summarise(correlations).mean, math.nan, math.nan, len(numbers))
+    if not len(numbers):
+        raise DataError("expected the correlation of at least one seed, got none")
+    if not (np.abs(numbers) < 1).all():
+        return PairedDifference(float(numbers.mean()), math.nan, math.nan, len(numbers))
     found = mean_with_interval(np.arctanh(numbers).tolist(), num_comparisons)
     return PairedDifference(math.tanh(found.mean), math.tanh(found.low), math.tanh(found.high), found.num_seeds)
 

@@ -21,7 +21,7 @@ from pumalib.reporting.statistics import MIN_SEEDS_FOR_CLAIM
 from pumalib.reporting.words import design_sentence, difference_cell
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where on a frontier a clean accuracy is: between two runs, or at one."""
 
     runs: tuple[str, str]
@@ -48,18 +48,18 @@ def height_at(clean: float, frontier: pd.DataFrame) -> float:
     return float(np.interp(clean, places, line.to_numpy(np.float64), right=math.nan))
 
 
-def _place_at(clean: float, frontier: pd.DataFrame) -> _Place:
+def place_at(clean: float, frontier: pd.DataFrame) -> Place:
     """Return the runs between which `height_at` interpolates, for a clean accuracy that is not above all of them."""
     order = frontier.sort_values(["clean_accuracy", "robust_accuracy"]).drop_duplicates("clean_accuracy", keep="last")
     runs = order["run"].tolist()
     places, heights = (order[name].to_numpy(np.float64) for name in ("clean_accuracy", "robust_accuracy"))
     right = int(np.searchsorted(places, clean))
     if right == 0:
-        return _Place((runs[0], runs[0]), (1.0, 0.0), 0.0)
+        return Place((runs[0], runs[0]), (1.0, 0.0), 0.0)
     left, width = right - 1, places[right] - places[right - 1]
     share = float((clean - places[left]) / width)
     slope = float((heights[right] - heights[left]) / width)
-    return _Place((runs[left], runs[right]), (1 - share, share), slope)
+    return Place((runs[left], runs[right]), (1 - share, share), slope)
 
 
 def frontier_distances(
@@ -116,14 +116,14 @@ def _distance(
         return Estimate(math.nan, math.nan, math.nan, len(distances), 0)
     run = str(own["run"].iloc[0])
     values = {
-        int(seed): _influences(run, int(seed), _place_at(float(clean), line[line["seed"] == seed]), outcomes, metric)
+        int(seed): influences(run, int(seed), place_at(float(clean), line[line["seed"] == seed]), outcomes, metric)
         for seed, clean in zip(own["seed"], own["clean_accuracy"], strict=True)
     }
     estimate = outcomes.estimate(values, f'run "{run}" against a frontier', -1)
     return replace(estimate, value=float(np.mean(distances)))
 
 
-def _influences(run: str, seed: int, place: _Place, outcomes: Outcomes, metric: Metric) -> NDArray[np.float64]:
+def influences(run: str, seed: int, place: Place, outcomes: Outcomes, metric: Metric) -> NDArray[np.float64]:
     """Return what each image [I] adds to a distance, whose mean is the distance itself.
 
     The line's height moves with the answers of the two runs it passes through, and the run along the line with its own
@@ -196,10 +196,10 @@ def frontier_section(distances: pd.DataFrame, test_to_train: float | None) -> st
         "Grey lines: frontiers, through the mean points of the runs of one knob. The table holds each other run "
         "against the runs of the knob that no other one beats in both mean accuracies: its robust accuracy minus "
         "theirs at the same clean accuracy, by linear interpolation, for each seed on its own. Means over seeds, with "
-        f"intervals at a joint {100 * (1 - LEFT_OUT):g} % level (Bonferroni over {len(rows)} distances, each interval "
-        f"at {level:.4g} %). {design_sentence(test_to_train)} `*`: Holm's step-down test tells a distance, with at least "
-        f"{MIN_SEEDS_FOR_CLAIM} seeds; no star means that none can be told. A run less accurate than the whole "
-        "frontier is held against its least accurate run. nan: with some seed the run is more accurate than the whole "
+        f"intervals at a joint {100 * (1 - LEFT_OUT):g} % level (Bonferroni over {len(rows)} distances, each "
+        f"interval at {level:.4g} %). {design_sentence(test_to_train)} `*`: Holm's step-down test tells a "
+        f"distance, with at least {MIN_SEEDS_FOR_CLAIM} seeds; no star means that none can be told. A run less "
+        "accurate than the whole frontier is held against its least accurate run. nan: with some seed the run is more accurate than the whole "
         "frontier, so that there is nothing to compare it with; add runs to the frontier. Each seed's distance stands "
         "in the CSV. The distances are exploratory."
     )

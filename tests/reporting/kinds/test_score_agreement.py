@@ -97,7 +97,7 @@ def test_scores_without_a_common_row_or_of_other_lengths_are_refused() -> None:
         agreement_table(seeds_of({"a": table_of([1, 2]), "b": table_of([1, 2, 3])}), settings_of("a", "b"))
 
 
-def test_the_page_gives_the_mean_its_t_interval_and_each_seed() -> None:
+def test_the_page_gives_the_mean_its_interval_by_fishers_z_and_each_seed() -> None:
     """Five seeds: 2.776 is the t quantile of four degrees of freedom at 97.5 %."""
     generator = np.random.default_rng(0)
     aign = [generator.random(60) for _ in range(5)]
@@ -107,9 +107,11 @@ def test_the_page_gives_the_mean_its_t_interval_and_each_seed() -> None:
     settings = settings_of("aign", "margin", fractions=[0.5])
     table = agreement_table(seeds, settings)
     values = table["rank_correlation"]
-    half = 2.7764 * values.std() / math.sqrt(5)
+    z = np.arctanh(values)
+    half = 2.7764 * z.std() / math.sqrt(5)
+    mean, low, high = np.tanh([z.mean(), z.mean() - half, z.mean() + half])
     page = agreement_page(table, seeds[0], settings)
-    assert f"{values.mean():.3f} [{values.mean() - half:.3f}, {values.mean() + half:.3f}]" in page
+    assert f"{mean:.3f} [{low:.3f}, {high:.3f}]" in page
     assert ", ".join(f"{value:.3f}" for value in values) in page
     assert "A higher value means an easier row for `margin`. A higher value means a harder row for `aign`." in page
     assert "too few seeds" not in page

@@ -14,6 +14,7 @@ from pumalib.reporting.kinds.trade_off import (
     trade_off_points,
     trade_off_table,
 )
+from pumalib.reporting.outcomes import Measured, Outcomes
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.trade_off import TradeOffSettings
 
@@ -58,20 +59,24 @@ def test_labels_of_seven_runs_do_not_cover_each_other_and_stay_inside(seven_runs
 
 
 def test_all_files_are_equal_over_two_draws(
-    seven_runs: pd.DataFrame, drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]]
+    seven_runs: pd.DataFrame,
+    measured: Callable[..., Measured],
+    drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]],
 ) -> None:
-    drawn_twice(lambda: trade_off_parts(seven_runs, (), SETTINGS, STYLES))
+    drawn_twice(lambda: trade_off_parts(measured(seven_runs), SETTINGS, STYLES))
 
 
-def test_caption_warns_of_few_seeds_only(tidy: Callable[..., pd.DataFrame]) -> None:
+def test_caption_warns_of_few_seeds_only(tidy: Callable[..., pd.DataFrame], answers: Callable[..., Outcomes]) -> None:
     for num_seeds, warns in ((1, True), (4, True), (5, False)):
         results = tidy({"trades": {"clean": [0.9] * num_seeds, "cw": [0.6] * num_seeds}})
         points = trade_off_points(results, SETTINGS)
-        assert ("too few seeds for a claim" in trade_off_caption(points, SETTINGS)) == warns
+        assert ("too few seeds for a claim" in trade_off_caption(points, answers(results), SETTINGS)) == warns
 
 
 def test_a_single_run_of_a_single_seed_can_be_drawn(
-    tidy: Callable[..., pd.DataFrame], drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]]
+    tidy: Callable[..., pd.DataFrame],
+    measured: Callable[..., Measured],
+    drawn_twice: Callable[[Callable[[], ReportParts]], dict[str, bytes]],
 ) -> None:
     results = tidy({"trades": {"clean": [0.9], "cw": [0.6]}})
-    drawn_twice(lambda: trade_off_parts(results, (), SETTINGS, STYLES))
+    drawn_twice(lambda: trade_off_parts(measured(results), SETTINGS, STYLES))
