@@ -18,12 +18,24 @@ def sections():
     }
 
 
+def told_primary():
+    """Return the verdict of the primary contrast once it is made; the overview is written long after that."""
+    contrast = getattr(study.settings, "primary", None)
+    if contrast is None:
+        return "Every comparison is exploratory: the study names no primary contrast."
+    page = Path(report_files("primary")[1])
+    if not page.is_file():
+        return f"Primary contrast: ``{contrast.run}`` against ``{contrast.against}``. Its report is not made yet."
+    return page.read_text(encoding="utf-8").split("\n\n", 1)[0].replace("`", "``")
+
+
 REPORTS_BY_SECTION = sections()
 NUMBERS = f"{len(REPORTS_BY_SECTION) + 1} Numbers"
 SETTINGS = f"{len(REPORTS_BY_SECTION) + 2} Settings"
 
 config["told"] = {  # what the captions say of this study
     "about": describe_study(study).replace("`", "``"),
+    "primary": told_primary(),
     "folder": RESULTS,
     "sections": REPORTS_BY_SECTION,
     "numbers_section": NUMBERS,

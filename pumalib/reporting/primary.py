@@ -38,7 +38,7 @@ class Contrast:
         return f"`{self.run}` against `{self.against}`, {self.measured.title}"
 
 
-def tested_contrast(contrast: Contrast, outcomes: Outcomes) -> Equivalence:
+def settle(contrast: Contrast, outcomes: Outcomes) -> Equivalence:
     """Test the contrast for equivalence and for non-inferiority."""
     return equivalence(outcomes.difference(contrast.run, contrast.against, contrast.measured), contrast.margin)
 

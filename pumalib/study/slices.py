@@ -69,6 +69,8 @@ def settings_used(study: Study | PerceptronStudy | AbstractionStudy) -> dict[str
     if not isinstance(study, Study):
         return used
     used.pop("defaults")
+    if study.settings.primary is not None:
+        used["reports"].pop("primary")  # which says the same as the key
     threat = {"norm": study.settings.threat.norm, "epsilon": study.settings.threat.epsilon}
     used["runs"] = {name: _run_used(run, study.settings.threat.epsilon) for name, run in study.runs.items()}
     used["attacks"] = {name: {**threat, **attack} for name, attack in used["attacks"].items()}

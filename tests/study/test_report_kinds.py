@@ -27,6 +27,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "margin_classes": {"score": "margin", "seed": 1},
     "margin_histogram": {"score": "margin", "beside": "fast", "run": "pruned"},
     "nearest_neighbours": {"pool": "digits+100"},
+    "primary": {"run": "puma", "against": "trades", "metric": "robust_accuracy", "attack": "cw"},
     "pruned_rows": {"run": "pruned"},
     "ratio_curves": {"lines": {"all": ["puma", "pruned"]}, "attack": "cw"},
     "robustness_curves": {"runs": ["puma"], "baseline": "trades", "attack": "shortest"},
@@ -81,11 +82,13 @@ def test_every_kind_has_an_example_here_and_every_module_is_of_a_kind() -> None:
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_what_a_report_needs_is_what_its_module_takes_and_its_rule_waits_for(
-    kind: str, read: Callable[[dict[str, Any]], Study], files: StudyFiles
+    kind: str, study: dict[str, Any], read: Callable[[dict[str, Any]], Study], files: StudyFiles
 ) -> None:
-    study = read({"kind": kind, **EXAMPLES[kind]})
-    report = study.settings.reports["r"]
-    needs = report.needs(study, files)
+    if kind == "primary":  # a key of the study, and its report is made by itself
+        study["primary"] = EXAMPLES[kind]
+    loaded = read({"kind": kind, **EXAMPLES[kind]} if kind != "primary" else {"kind": "cost"})
+    report = loaded.settings.reports["primary" if kind == "primary" else "r"]
+    needs = report.needs(loaded, files)
     made, *arguments = inspect.signature(import_module(f"{KINDS}.{kind}").make, eval_str=True).parameters.values()
     assert made.annotation is type(report)
     assert {each.name for each in arguments} == set(needs.arguments)
@@ -192,7 +195,7 @@ class PieSettings(ReportSettings):
     [
         (MODULE.format(section=SECTIONS[0], kind="pie"), r"expected a module pumalib\.reporting\.kinds\.pie"),
         (MODULE.format(section=SECTIONS[0], kind="pies"), r'its kind Literal\["pie"\]'),
-        (MODULE.format(section="Pies", kind="pie"), "expected a section of PieSettings among Accuracy, .*, got Pies"),
+        (MODULE.format(section="Pies", kind="pie"), "expected a section of PieSettings among Primary .*, got Pies"),
         (MODULE.replace("    section", "    place").format(section="", kind="pie"), "got none"),
         (MODULE.replace("    def needs", "    def reads").format(section=SECTIONS[0], kind="pie"), "without needs"),
         ("", r"expected one class of ReportSettings, .* in pumalib\.reporting\.settings\.pie"),

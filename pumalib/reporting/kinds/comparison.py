@@ -17,7 +17,7 @@ from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figur
 from pumalib.reporting.kinds.comparison_page import PUBLISHED, Family, comparison_page
 from pumalib.reporting.outcomes import Measured, Outcomes, read_runs
 from pumalib.reporting.parts import ReportParts
-from pumalib.reporting.primary import Contrast, elsewhere_sentence, tested_contrast, verdict_sentence
+from pumalib.reporting.primary import Contrast, elsewhere_sentence, settle, verdict_sentence
 from pumalib.reporting.results import (
     CLEAN_ACCURACY,
     Metric,
@@ -229,4 +229,4 @@ def _primary_lines(primary: Contrast | None, outcomes: Outcomes) -> list[str]:
         return ["Every comparison here is exploratory: the study names no primary contrast."]
     if any((run, primary.measured) not in outcomes.answers for run in (primary.run, primary.against)):
         return [elsewhere_sentence(primary)]
-    return [verdict_sentence(primary, tested_contrast(primary, outcomes))]
+    return [verdict_sentence(primary, settle(primary, outcomes))]

@@ -13,7 +13,7 @@ from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_fig
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.outcomes import Outcomes, read_runs
 from pumalib.reporting.parts import ReportParts
-from pumalib.reporting.primary import Contrast, tested_contrast, verdict, verdict_sentence
+from pumalib.reporting.primary import Contrast, settle, verdict, verdict_sentence
 from pumalib.reporting.settings.primary import PrimarySettings
 from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM
 from pumalib.reporting.words import design_sentence
@@ -105,7 +105,7 @@ def make(
 ) -> ReportParts:
     """Test the contrast on the files of both runs."""
     _, outcomes, warnings = read_runs(study, files, test_to_train)
-    tested = tested_contrast(primary, outcomes)
+    tested = settle(primary, outcomes)
     return ReportParts(
         primary_table(primary, tested),
         draw_primary(primary, tested, styles),

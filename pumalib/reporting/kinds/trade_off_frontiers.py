@@ -191,15 +191,16 @@ def frontier_section(distances: pd.DataFrame, test_to_train: float | None) -> st
     if not rows:
         return "Grey lines: frontiers, through the mean points of the runs of one knob. Every run drawn is on one."
     level = 100 * (1 - LEFT_OUT / len(rows))
+    joint = 100 * (1 - LEFT_OUT)
     return (
         f"{markdown_table(header, rows)}\n\n"
         "Grey lines: frontiers, through the mean points of the runs of one knob. The table holds each other run "
         "against the runs of the knob that no other one beats in both mean accuracies: its robust accuracy minus "
         "theirs at the same clean accuracy, by linear interpolation, for each seed on its own. Means over seeds, with "
-        f"intervals at a joint {100 * (1 - LEFT_OUT):g} % level (Bonferroni over {len(rows)} distances, each "
-        f"interval at {level:.4g} %). {design_sentence(test_to_train)} `*`: Holm's step-down test tells a "
-        f"distance, with at least {MIN_SEEDS_FOR_CLAIM} seeds; no star means that none can be told. A run less "
-        "accurate than the whole frontier is held against its least accurate run. nan: with some seed the run is more accurate than the whole "
+        f"intervals at a joint {joint:g} % level (Bonferroni over {len(rows)} distances, each at {level:.4g} %). "
+        f"{design_sentence(test_to_train)} `*`: Holm's step-down test tells a distance, with at least "
+        f"{MIN_SEEDS_FOR_CLAIM} seeds; no star means that none can be told. A run less accurate than the whole "
+        "frontier is held against its least accurate run. nan: with some seed the run is more accurate than the whole "
         "frontier, so that there is nothing to compare it with; add runs to the frontier. Each seed's distance stands "
         "in the CSV. The distances are exploratory."
     )
