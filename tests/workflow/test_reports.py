@@ -95,3 +95,38 @@ def test_robustness_curves_attack_their_runs_and_a_study_can_name_attacks_agains
     assert curve["mean"].iloc[50] == attacked["shortest"].robust_accuracy
     assert attacked["square"].robust_accuracy <= attacked["square"].clean_accuracy
     assert finished.planned() == set()
+
+
+@pytest.fixture
+def contrasted(finished):
+    """The finished checkout and a study with a primary contrast; the reports of before are put back afterwards."""
+
+    def add(raw):
+        raw["primary"] = {"run": "puma", "against": "trades", "metric": "robust_accuracy", "attack": "cw", "margin": 1}
+
+    yield finished, finished.study("primary.yaml", add)
+    for path in (finished.folder / "results/tiny/reports").glob("*primary.*"):
+        path.unlink()
+    assert finished.run().returncode == 0
+    assert finished.planned() == set()
+
+
+def test_a_primary_contrast_remakes_pages_alone_and_its_verdict_heads_them(contrasted, tmp_path):
+    checkout, study = contrasted
+    assert checkout.planned(study) == {"report primary", "report table", "page of tiny"}
+    result = checkout.run(study=study)
+    assert result.returncode == 0, result.stdout + result.stderr
+    results = checkout.folder / "results/tiny"
+    row = pd.read_csv(results / "reports/primary.csv").iloc[0]
+    tables = [read_attack(results / f"attacks/{run}/seed0/cw.h5") for run in ("puma", "trades")]
+    puma, trades = ((table.adversarial_prediction == table.label).mean() for table in tables)
+    assert row["difference"] == pytest.approx(puma - trades)
+    verdict = "**Primary contrast: cannot be told.** `puma` against `trades`, robust accuracy (cw):"
+    for page in ("README.md", "reports/primary.md", "reports/table.md"):
+        assert verdict in (results / page).read_text()
+    assert "fewer than 5 seeds support no claim" in (results / "README.md").read_text()
+    result = checkout.run("--report", str(tmp_path / "report.html"), study=study)
+    assert result.returncode == 0, result.stdout + result.stderr
+    page = (tmp_path / "report.html").read_text()
+    assert "1 Primary contrast" in page
+    assert "Primary contrast: cannot be told." in page
