@@ -15,6 +15,9 @@ from .models.build import build_model as build_model
 from .models.imported import load_checkpoint as load_checkpoint
 from .models.settings import ArchitectureSettings as ArchitectureSettings
 from .models.trained import load_trained as load_trained
+from .reporting.estimates import crossed_difference as crossed_difference
+from .reporting.estimates import crossed_mean as crossed_mean
+from .reporting.estimates import resampled_mean as resampled_mean
 from .scores.table import read_scores as read_scores
 from .selection.cuts import Cut as Cut
 from .selection.epsilons import adaptive_epsilons as adaptive_epsilons

@@ -17,6 +17,7 @@ COMMANDS = {
     "faster_options": ["--nets", "small-cnn", "--count", "50", "--epochs", "1", "--seeds", "1"],
     "misclassified_margins": [],
     "freed_memory": ["--processes", "1"],
+    "coverage": ["--trials", "5"],
     "scale": ["select", "join", "pool", "--rows", "300000", "--folder", "."],
     "watched": ["--files", "200", "--folders", "4", "--cold"],
 }
