@@ -31,8 +31,8 @@ _LABELS = {
 def summarise_students(table: pd.DataFrame) -> pd.DataFrame:
     """Return a row per training, student, whom its data were learned for, and epsilon, in the table's order.
 
-    Columns: these four, then `_mean`, `_low` and `_high` (95 % t-interval over seeds; nan for one) of each measure, and
-    num_seeds.
+    Columns: these four, then `_mean`, `_low` and `_high` (95 % t-interval over seeds; nan below three) of each measure,
+    and num_seeds.
     """
     rows = []
     for key, group in table.groupby([*_NAMES, "epsilon"], sort=False):

@@ -18,7 +18,7 @@ from pumalib.perceptron.settings import ErrorCurvesSettings, Metric
 from pumalib.perceptron.table import Line, envelope, lines_of
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
-from pumalib.reporting.statistics import half_width
+from pumalib.reporting.statistics import NO_INTERVAL, half_width
 
 UNPRUNED_COLOUR = "#e69f00"
 METRIC_NAMES: dict[Metric, str] = {"one_minus_overlap": "1 - R", "angle_error": "arccos(R) / pi"}
@@ -156,6 +156,8 @@ def fit_cells(fit: Decay | None) -> list[str]:
 
 
 def _slope(slope: Slope) -> str:
+    if np.isnan(slope.low):
+        return f"{slope.value:.3f} [{NO_INTERVAL}]"
     return f"{slope.value:.3f} [{slope.low:.3f}, {slope.high:.3f}]"
 
 

@@ -17,7 +17,7 @@ class Slope:
 
     Attributes:
         value: mean slope over seeds.
-        low, high: 95 % t-interval over seeds; nan for one seed.
+        low, high: 95 % t-interval over seeds; nan below three seeds.
         residual: root mean square, in units of log error, of the line through the mean log errors.
     """
 

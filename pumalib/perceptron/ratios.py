@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from pumalib.perceptron.table import Line
-from pumalib.reporting.statistics import PairedDifference, mean_with_interval
+from pumalib.reporting.statistics import NO_INTERVAL, PairedDifference, mean_with_interval
 
 
 def error_ratios(line: Line, reference: Line) -> list[PairedDifference]:
@@ -39,4 +39,8 @@ def ratio_cell(ratio: PairedDifference) -> str:
 
 def interval_cell(ratio: PairedDifference) -> str:
     """Return a ratio and its interval as a cell; a dash for none."""
-    return "-" if math.isnan(ratio.mean) else f"{ratio.mean:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+    if math.isnan(ratio.mean):
+        return "-"
+    if math.isnan(ratio.low):
+        return f"{ratio.mean:.3f} [{NO_INTERVAL}]"
+    return f"{ratio.mean:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"

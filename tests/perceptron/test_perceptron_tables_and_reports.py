@@ -146,9 +146,11 @@ def line_of(errors: list[list[float]]) -> Line:
 
 
 def test_ratios_are_paired_by_seed_and_their_mean_is_geometric():
-    halved, mixed = error_ratios(line_of([[0.1, 0.1], [0.3, 0.4]]), line_of([[0.2, 0.2], [0.6, 0.2]]))
+    halved, mixed = error_ratios(
+        line_of([[0.1, 0.1], [0.3, 0.4], [0.5, 0.3]]), line_of([[0.2, 0.2], [0.6, 0.2], [1.0, 0.3]])
+    )
     assert halved[:3] == pytest.approx((0.5, 0.5, 0.5))
-    half = 12.706 * np.log(4) / 2  # t quantile at one degree of freedom, of log ratios log 1/2 and log 2
+    half = 4.302653 * np.log(2) / 3**0.5  # t quantile at two degrees of freedom, of log ratios log 1/2, log 2 and 0
     assert mixed[:3] == pytest.approx((1.0, np.exp(-half), np.exp(half)), rel=1e-3)
     assert (ratio_cell(halved), ratio_cell(mixed)) == ("0.50*", "1.00")
 
