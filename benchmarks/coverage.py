@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -24,6 +24,9 @@ from pumalib.reporting.estimates import Estimate, crossed_difference, crossed_me
 SEEDS, DEVIATIONS = (3, 5, 10), (0.2, 1.0, 3.0)
 SHARED_DIFFICULTY, OWN_DIFFICULTY = 4.0, 1.0
 """Standard deviations of the logit over images: common to all runs, and each run's own."""
+
+TRAIN_SHARES = (0.1, 0.5, 1.0)
+"""Shares of the variance over seeds that come from which rows are trained on."""
 
 ROWS, TEST_FRACTION = 1797, 0.33
 """Of scikit-learn's digits, as the studies split them."""
@@ -170,8 +173,10 @@ def main() -> None:
     kinds = ("ours", "satterthwaite", "plain t")
     print(table("Difference of two runs, one test set for all seeds", coverage_of_differences, shared, trials, kinds))
     print(table("Accuracy of one run, one test set for all seeds", coverage_of_means, shared, trials, ("ours",)))
-    splits = _cases((round(TEST_FRACTION * ROWS),))
-    print(table("Difference of two runs, overlapping splits", coverage_of_splits, splits, trials, kinds[::2]))
+    for share in TRAIN_SHARES:
+        splits = [replace(case, train_share=share) for case in _cases((round(TEST_FRACTION * ROWS),))]
+        title = f"Difference of two runs, overlapping splits; {100 * share:g} % of the seed variance from train rows"
+        print(table(title, coverage_of_splits, splits, trials, kinds[::2]))
 
 
 if __name__ == "__main__":

@@ -189,9 +189,10 @@ def resampled_mean(
     """Estimate the mean of one value a seed where every seed draws train and test images anew from the same ones.
 
     Splits of one set overlap, so that their values go together and the plain t interval is too narrow. The variance
-    of the mean is s^2 (1 / S + test_to_train) instead of s^2 / S. The correction is a heuristic: it assumes that
-    what is learned depends little on which rows were drawn, and no unbiased variance exists (Bengio and Grandvalet
-    2004). It is never below 1 / I^2, as in `crossed`.
+    of the mean is s^2 (1 / S + test_to_train) instead of s^2 / S. The correction is a heuristic, because no unbiased
+    variance exists (Bengio and Grandvalet 2004). It assumes that what is learned depends little on which rows were
+    drawn: simulated coverage stays above 0.93 until half of the variance over seeds comes from the train rows, and
+    falls to 0.8 where all of it does. The variance is never below 1 / I^2, as in `crossed`.
 
     Args:
         values: [S], an accuracy, or a difference of two, with each seed.

@@ -49,6 +49,16 @@ def test_intervals_cover_the_truth_at_least_93_times_of_100(
 
 
 @pytest.mark.slow
+def test_overlapping_splits_are_covered_up_to_half_of_the_seed_variance_from_train_rows_and_not_beyond(
+    coverage: ModuleType,
+) -> None:
+    for share, covers in ((0.5, True), (1.0, False)):
+        case = coverage.Case(5, 593, 3.0, train_share=share)
+        found = coverage.coverage_of_splits(case, 2000, np.random.default_rng(2026))
+        assert (found["ours"][0] >= LEAST) == covers
+
+
+@pytest.mark.slow
 def test_satterthwaites_interval_covers_less_where_seeds_outweigh_images(coverage: ModuleType) -> None:
     found = coverage.coverage_of_differences(coverage.Case(3, 500, 3.0), 4000, np.random.default_rng(2026))
     assert found["satterthwaite"][0] < LEAST <= found["ours"][0]
