@@ -29,8 +29,8 @@ def needs_of_results(report: ReportSettings, study: StudyView, files: StudyFiles
     return Needs(files.result_inputs(runs), arguments)
 
 
-def overlap_of_splits(study: StudyView, run: str) -> float | None:
-    """Return the rows of the test split over those of the train split where each seed draws them anew; else None.
+def overlap_of_splits(study: StudyView, run: str, split: str = "test") -> float | None:
+    """Return the rows of a split over those of the train split where each seed draws them anew; else None.
 
     Rows are those before `train_count` and `test_count` leave some out: these counts change how many rows there are,
     but not how much the splits of two seeds overlap (a choice of ours).
@@ -38,8 +38,9 @@ def overlap_of_splits(study: StudyView, run: str) -> float | None:
     settings = study.settings.datasets[study.dataset_of_run(run)]
     if not settings.is_seeded:
         return None
-    train = (1 - settings.test_fraction) * (1 - settings.validation_fraction - settings.held_out_fraction)
-    return settings.test_fraction / train
+    others = 1 - settings.test_fraction
+    train = others * (1 - settings.validation_fraction - settings.held_out_fraction)
+    return (settings.test_fraction if split == "test" else others * settings.validation_fraction) / train
 
 
 def primary_contrast(study: StudyView) -> dict[str, Any] | None:

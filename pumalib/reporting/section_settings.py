@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 from pumalib.settings import Settings
 
 Section = Literal[
+    "Gate",
     "Primary contrast",
     "Accuracy",
     "Errors of students",

@@ -10,11 +10,15 @@ from pumalib.reporting.files import write_text
 
 _RELATIVE_LINK = re.compile(r"\]\((?!\w+:|/|#)([^)]+)\)")
 _WARNING = "**Warning:**"
+_ALARM = "**Gate failed.**"
+"""How a paragraph begins that stands at the head of the page as well."""
 _FORMS = ("csv", "md", "png", "svg")
 
 
 def write_study_page(about: str, table: Path, reports: Sequence[Path], folders: Sequence[str], output: Path) -> None:
     """Write the page: what the study is, every report with its figure, each warning once, and where the files are.
+
+    The verdict of a gate that failed stands above all.
 
     Args:
         about: a paragraph of Markdown.
@@ -32,7 +36,8 @@ def write_study_page(about: str, table: Path, reports: Sequence[Path], folders: 
         "* [settings.html](settings.html): every setting, defaults too; for a browser",
         *(f"* [{folder}/]({folder}/)" for folder in folders),
     ]
-    parts = [f"# {output.parent.name}", about, *sections, "## Files", "\n".join(links)]
+    alarms = [paragraph for section in sections for paragraph in section.split("\n\n") if paragraph.startswith(_ALARM)]
+    parts = [f"# {output.parent.name}", *alarms, about, *sections, "## Files", "\n".join(links)]
     write_text(output, "\n\n".join(parts))
 
 

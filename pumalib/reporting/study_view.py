@@ -96,6 +96,10 @@ class SettingsView(Protocol):
         """The perturbations that models should withstand."""
 
     @property
+    def gate(self) -> object | None:
+        """What is asked first, on validation rows."""
+
+    @property
     def primary(self) -> ContrastView | None:
         """The one comparison that was chosen beforehand."""
 

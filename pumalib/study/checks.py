@@ -68,6 +68,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         check_tracks(study)
         _check_cycles(study)
         _check_attacks(study)
+        _check_gate(study)
         _check_primary(study)
         check_reports(study, study.settings.reports)
     except ConfigError as error:
@@ -135,6 +136,19 @@ def _check_attacks(study: Study) -> None:
             raise ConfigError(
                 f"expected each run under an attack at least, got {run} under none; add it to attacks.<attack>.runs"
             )
+
+
+def _check_gate(study: Study) -> None:
+    """Refuse names of the gate that are not there, at the key where they stand."""
+    gate = study.settings.gate
+    if gate is None:
+        return
+    study.expect("run", gate.run, "gate.run")
+    for index, run in enumerate(gate.weaker):
+        study.expect("run", run, f"gate.weaker[{index}]")
+    study.expect("attack", gate.attack, "gate.attack")
+    if gate.score is not None:
+        study.expect("score", gate.score, "gate.score")
 
 
 def _check_primary(study: Study) -> None:

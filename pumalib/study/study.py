@@ -17,6 +17,7 @@ from pumalib.errors import ConfigError
 from pumalib.learning.settings import LearnedSettings
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.perceptron.study import PerceptronStudySettings
+from pumalib.reporting.settings.gate import Gate
 from pumalib.reporting.settings.primary import PrimaryContrast
 from pumalib.scores.settings import ScoreSettings, TrackedScore
 from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon, scores_read
@@ -88,6 +89,10 @@ class Run(Settings):
         return scores_read(self.prune, self.epsilon)
 
 
+_OWN_REPORTS = {"gate": "question", "primary": "contrast"}
+"""Keys of a study that make a report of their name, and the key of the report that holds their settings."""
+
+
 class StudySettings(Settings):
     """A study as its config file spells it."""
 
@@ -119,6 +124,8 @@ class StudySettings(Settings):
     """Trainings, by name."""
     attacks: dict[Name, AttackSettings] = Field(min_length=1)
     """Attacks that runs are evaluated with, by name."""
+    gate: Gate | None = None
+    """What is asked first, on validation rows; it gets a report of its own, `gate`. None: nothing is."""
     primary: PrimaryContrast | None = None
     """The one comparison that the study was made for; it gets a report of its own, `primary`. None: all explore."""
     reports: dict[Name, AnyReportSettings] = Field(default_factory=dict)
@@ -126,18 +133,19 @@ class StudySettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _report_the_primary_contrast(cls, values: Any) -> Any:
-        """Add the report of the primary contrast, the first of all."""
-        if not isinstance(values, dict) or not isinstance(values.get("primary"), dict):
-            return values
-        reports = values.get("reports") or {}
+    def _report_what_has_a_key_of_its_own(cls, values: Any) -> Any:
+        """Add the reports of the gate and of the primary contrast, the first of all."""
+        reports = values.get("reports") or {} if isinstance(values, dict) else None
         if not isinstance(reports, dict):
             return values
-        if "primary" in reports:
-            raise ValueError(
-                'expected another name than "primary" under reports, which the key primary makes a report of'
-            )
-        return {**values, "reports": {"primary": {"kind": "primary", "contrast": values["primary"]}, **reports}}
+        keys = {key: part for key, part in _OWN_REPORTS.items() if isinstance(values.get(key), dict)}
+        for key in keys:
+            if key in reports:
+                raise ValueError(
+                    f'expected another name than "{key}" under reports, which the key {key} makes a report of'
+                )
+        own = {key: {"kind": key, part: values[key]} for key, part in keys.items()}
+        return {**values, "reports": {**own, **reports}} if own else values
 
 
 @dataclass(frozen=True)
