@@ -1,4 +1,4 @@
-"""Attacks: each model evaluated, one row an image."""
+"""Attacks: each model evaluated, one row an image; and the kept epochs that reports ask for."""
 
 
 rule attack:
@@ -26,3 +26,17 @@ rule attack:
         "attack {wildcards.run}, seed {wildcards.seed}, with {wildcards.attack}"
     script:
         "../workflow_scripts/attack.py"
+
+
+use rule attack as attack_kept with:
+    input:
+        dataset=lambda w: dataset_file(study.dataset_of_run(w.run), int(w.seed)),
+        model=KEPT_WEIGHTS,
+    output:
+        f"{RESULTS}/attacks/{{run}}/seed{{seed}}/{{attack}}/epoch{{epoch}}.h5",
+    log:
+        f"{RESULTS}/logs/attacks/{{run}}/seed{{seed}}/{{attack}}/epoch{{epoch}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/attacks/{{run}}/seed{{seed}}/{{attack}}/epoch{{epoch}}.tsv"
+    message:
+        "attack {wildcards.run} after epoch {wildcards.epoch}, seed {wildcards.seed}, with {wildcards.attack}"

@@ -13,6 +13,7 @@ from pumalib.jobs.frame import ERRORS_FILE, reach_user_modules
 from pumalib.jobs.watch import Watch
 from pumalib.files.provenance import code_fingerprint
 from pumalib.study.file import load_merged_study
+from pumalib.training.kept_epochs import kept_epochs
 
 reach_user_modules()
 
@@ -44,6 +45,7 @@ config["job"] = {  # what every job reads of the study
 }
 SEEDS = study.settings.seeds
 THREADS = study.settings.threads
+KEPT_WEIGHTS = f"{RESULTS}/models/{{run}}/seed{{seed}}/epoch{{epoch}}.safetensors"
 REPORT_SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
 GPUS = (
     count_devices(os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -71,6 +73,7 @@ wildcard_constraints:
     report=r"[^/]+",
     seed=r"\d+",
     shard=r"\d+",
+    epoch=r"\d+",
     at=r"(/seed\d+)?",
 
 
@@ -204,9 +207,29 @@ def model_file(run, seed):
     return rules.model.output.model.format(run=run, seed=seed)
 
 
+def kept_patterns(epochs):
+    """Return where the weights of kept epochs lie, for each run and seed."""
+    return [KEPT_WEIGHTS.replace("{epoch}", str(epoch)) for epoch in epochs]
+
+
+def model_files(run, seed):
+    """Return all that a training makes."""
+    patterns = [
+        *rules.model.output,
+        *kept_patterns(kept_epochs(study.runs[run].training)),
+    ]
+    return expand(patterns, run=run, seed=seed)
+
+
 def history_file(run, seed):
     return rules.model.output.history.format(run=run, seed=seed)
 
 
 def attack_file(run, seed, attack):
     return rules.attack.output[0].format(run=run, seed=seed, attack=attack)
+
+
+def kept_attack_file(run, seed, attack, epoch):
+    return rules.attack_kept.output[0].format(
+        run=run, seed=seed, attack=attack, epoch=epoch
+    )

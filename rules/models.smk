@@ -1,35 +1,55 @@
 """Models: one training a run and seed. A margin model is a run like any other."""
 
 
-rule model:
-    input:
-        dataset=lambda w: dataset_file(study.dataset_of_run(w.run), int(w.seed)),
-        pool=lambda w: pool_file(study.runs[w.run].pool, int(w.seed)),
-        sources=lambda w: pool_sources(study.runs[w.run].pool, int(w.seed)),
-        selection=rules.selection.output[0],
-        start=lambda w: start_model(w.run, int(w.seed)),
-    output:
-        model=f"{RESULTS}/models/{{run}}/seed{{seed}}/model.safetensors",
-        history=f"{RESULTS}/models/{{run}}/seed{{seed}}/history.csv",
-        track=f"{RESULTS}/models/{{run}}/seed{{seed}}/track.h5",
-        settings=f"{RESULTS}/models/{{run}}/seed{{seed}}/run.yaml",
-    log:
-        f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/models/{{run}}/seed{{seed}}.tsv"
-    threads: lambda w: THREADS * devices_of(w)
-    resources:
-        gpu=lambda w: devices_of(w) if GPUS_A_JOB or sends_gpu_jobs() else 0,
-        nodes=1,  # all devices of a training are in one machine
-        cpus_per_task=lambda w, threads: threads,
-        mem_mb=lambda w, attempt: memory(w, attempt) * devices_of(w),
-        runtime=24 * 60,
-    params:
-        settings=lambda w: slices.run_settings(study, w.run).model_dump(),
-        threads=THREADS,
-        watched=lambda w: watched(*start_checkpoint(w.run)),
-        code=lambda w: code_of("model.py", *slices.model_code(study, w.run)),
-    message:
-        "train {wildcards.run}, seed {wildcards.seed}"
-    script:
-        "../workflow_scripts/model.py"
+def training_rules():
+    """Return name, kept epochs and runs of each rule that trains: all jobs of a rule have equally many outputs.
+
+    No report can be called as the rules after the second are.
+    """
+    runs_by_epochs = {(): []}
+    for name, settings in study.runs.items():
+        runs_by_epochs.setdefault(kept_epochs(settings.training), []).append(name)
+    names = ["model", "model_keeping"]
+    names += [f"_model_keeping_{place}" for place in range(2, len(runs_by_epochs))]
+    return [(name, *group) for name, group in zip(names, runs_by_epochs.items())]
+
+
+for rule_name, epochs_kept, runs_trained in training_rules():
+
+    rule:
+        name:
+            rule_name
+        input:
+            dataset=lambda w: dataset_file(study.dataset_of_run(w.run), int(w.seed)),
+            pool=lambda w: pool_file(study.runs[w.run].pool, int(w.seed)),
+            sources=lambda w: pool_sources(study.runs[w.run].pool, int(w.seed)),
+            selection=rules.selection.output[0],
+            start=lambda w: start_model(w.run, int(w.seed)),
+        output:
+            **({"kept": kept_patterns(epochs_kept)} if epochs_kept else {}),
+            model=f"{RESULTS}/models/{{run}}/seed{{seed}}/model.safetensors",
+            history=f"{RESULTS}/models/{{run}}/seed{{seed}}/history.csv",
+            track=f"{RESULTS}/models/{{run}}/seed{{seed}}/track.h5",
+            settings=f"{RESULTS}/models/{{run}}/seed{{seed}}/run.yaml",
+        log:
+            f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/models/{{run}}/seed{{seed}}.tsv"
+        wildcard_constraints:
+            run=any_of(runs_trained),
+        threads: lambda w: THREADS * devices_of(w)
+        resources:
+            gpu=lambda w: devices_of(w) if GPUS_A_JOB or sends_gpu_jobs() else 0,
+            nodes=1,  # all devices of a training are in one machine
+            cpus_per_task=lambda w, threads: threads,
+            mem_mb=lambda w, attempt: memory(w, attempt) * devices_of(w),
+            runtime=24 * 60,
+        params:
+            settings=lambda w: slices.run_settings(study, w.run).model_dump(),
+            threads=THREADS,
+            watched=lambda w: watched(*start_checkpoint(w.run)),
+            code=lambda w: code_of("model.py", *slices.model_code(study, w.run)),
+        message:
+            "train {wildcards.run}, seed {wildcards.seed}"
+        script:
+            "../workflow_scripts/model.py"

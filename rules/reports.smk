@@ -34,6 +34,7 @@ FILES = StudyFiles(
     selection=selection_file,
     history=history_file,
     attack=attack_file,
+    kept_attack=kept_attack_file,
     results=run_files,
     result_inputs=result_inputs,
     training_benchmark=training_benchmark,
@@ -42,8 +43,11 @@ FILES = StudyFiles(
     score_benchmarks=score_benchmarks,
 )
 
+REPORT_INPUTS = []
+
 for report_name, report_settings in study.settings.reports.items():
     report_needs = report_settings.needs(study, FILES)
+    REPORT_INPUTS += report_needs.inputs
 
     rule:
         name:
@@ -73,10 +77,11 @@ def every_file():
     files = [*rules.results.output]
     for name in study.settings.reports:
         files += report_files(name)
+    files += [path for path in REPORT_INPUTS if path.startswith(f"{RESULTS}/attacks/")]
     for seed in SEEDS:
         for run in study.runs:
             files.append(selection_file(run, seed))
-            files += expand(rules.model.output, run=run, seed=seed)
+            files += model_files(run, seed)
             files += [attack_file(run, seed, name) for name in study.attacks_of(run)]
         for pool in pools_of_runs():
             files += [pool_file(pool, seed), *pool_sources(pool, seed)]

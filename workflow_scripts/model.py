@@ -9,9 +9,9 @@ from pumalib.training.run_settings import RunSettings
 from pumalib.training.task import RunPaths, TrainingTask
 
 with job(snakemake) as work:
-    wanted = ("dataset", "pool", "selection", "start")
-    named = {name: path for name, path in snakemake.input.items() if name in wanted and path}
-    paths = RunPaths(**{name: Path(path) for name, path in {**named, **dict(snakemake.output.items())}.items()})
+    inputs = {name: Path(path) for name, path in snakemake.input.items() if name != "sources" and path}
+    outputs = {name: Path(snakemake.output[name]) for name in ("model", "history", "track", "settings")}
+    paths = RunPaths(**inputs, **outputs, kept=tuple(map(Path, snakemake.output.get("kept", ()))))
     settings = RunSettings.model_validate(snakemake.params.settings)
     run, seed = snakemake.wildcards.run, int(snakemake.wildcards.seed)
     train_on_devices(work, TrainingTask(settings, paths, run, seed, StatePlace.of_job(work)))

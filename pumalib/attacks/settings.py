@@ -16,8 +16,9 @@ class _AttackSettings(Settings):
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     """Norms that the attack is made for."""
 
-    runs: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """Runs that are attacked so; none: all. No part of the attack itself."""
+    runs: tuple[Name, ...] | None = None
+    """Runs whose models are attacked so; none: all; `[]`: no model, only kept epochs that a report asks for. No part of
+    the attack itself."""
     norm: Norm | None = None
     """Must be the threat's norm; none: the threat's."""
     epsilon: PixelAmount | None = None

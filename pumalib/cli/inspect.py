@@ -116,7 +116,8 @@ def _origin(path: Path, header: Header) -> Iterator[str]:
     pairs: dict[str, Any] = {}
     if place is not None:
         attack = f", attack {place.attack}" if place.attack else ""
-        pairs["from"] = f"study {place.study}, {place.group}/{place.name}{attack}"
+        epoch = f", epoch {place.epoch}" if place.epoch is not None else ""
+        pairs["from"] = f"study {place.study}, {place.group}/{place.name}{attack}{epoch}"
         if place.seed is not None:
             pairs["seed"] = place.seed
     pairs["settings"] = "  ".join(flat(header.settings))

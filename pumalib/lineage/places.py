@@ -10,10 +10,11 @@ from pumalib.errors import ArtifactError
 
 _AT_SEED = r"(?P<name>[^/]+)/seed(?P<seed>\d+)"
 _LAYOUTS = (
-    rf"(?P<group>models)/{_AT_SEED}/(?:model\.safetensors|track\.h5|history\.csv|run\.yaml)",
+    rf"(?P<group>models)/{_AT_SEED}/(?:(?:model|epoch(?P<epoch>\d+))\.safetensors|track\.h5|history\.csv|run\.yaml)",
     rf"(?P<group>generators)/{_AT_SEED}/model\.safetensors",
     rf"(?P<group>scores)/{_AT_SEED}/shard\d+\.h5",
     rf"(?P<group>attacks)/{_AT_SEED}/(?P<attack>[^/]+)\.h5",
+    rf"(?P<group>attacks)/{_AT_SEED}/(?P<attack>[^/]+)/epoch(?P<epoch>\d+)\.h5",
     rf"(?P<group>datasets|synthetic|pools|learned|scores|selections)/{_AT_SEED}\.h5",
     r"(?P<group>datasets|synthetic|pools)/(?P<name>[^/]+)\.h5",
 )
@@ -30,6 +31,7 @@ class Place:
         name: of the dataset, pool, score, run or generator.
         seed: None where the file does not differ from seed to seed.
         attack: name of the attack, for attack tables.
+        epoch: of weights that are kept beside a model, and of attack tables on them.
     """
 
     folder: Path
@@ -37,6 +39,7 @@ class Place:
     name: str
     seed: int | None
     attack: str | None = None
+    epoch: int | None = None
 
     @property
     def study(self) -> str:
@@ -62,9 +65,9 @@ def place_of(path: str | Path) -> Place:
 
 def _place(match: re.Match[str]) -> Place:
     found = match.groupdict()
-    seed = found.get("seed")
+    seed, epoch = (None if found.get(key) is None else int(found[key]) for key in ("seed", "epoch"))
     folder = Path(found["folder"] or ".")
-    return Place(folder, found["group"], found["name"], None if seed is None else int(seed), found.get("attack"))
+    return Place(folder, found["group"], found["name"], seed, found.get("attack"), epoch)
 
 
 def model_path(folder: Path, run: str, seed: int) -> Path:

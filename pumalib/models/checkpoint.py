@@ -27,18 +27,20 @@ _NUM_NAMED = 3
 """How many tensors an error message names."""
 
 
-def save_weights(model: nn.Module, path: str | os.PathLike[str], metadata: Mapping[str, Any]) -> None:
+def save_weights(
+    model: nn.Module | Mapping[str, Tensor], path: str | os.PathLike[str], metadata: Mapping[str, Any]
+) -> None:
     """Write the state dict of a model; equal weights and metadata give equal bytes.
 
     Args:
-        model: Its parameters and persistent buffers are written, wherever they live.
+        model: Its parameters and persistent buffers are written, wherever they live; or a state dict itself.
         path: The file, put in place by a rename once it is complete; missing folders are made.
         metadata: What JSON can hold, without NaN and infinity; its order does not matter.
     """
     # Copies, because safetensors refuses tensors that share memory (tied weights) or are not contiguous.
     tensors = {
         name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
-        for name, tensor in model.state_dict().items()
+        for name, tensor in (model.state_dict() if isinstance(model, nn.Module) else model).items()
     }
     text = json.dumps({**metadata, DIGEST: _digest(metadata, tensors)}, sort_keys=True, allow_nan=False)
     with writing(path) as temporary:
@@ -46,7 +48,11 @@ def save_weights(model: nn.Module, path: str | os.PathLike[str], metadata: Mappi
 
 
 def write_weights(
-    model: nn.Module, path: str | os.PathLike[str], kind: str, origin: Origin, described: Mapping[str, Any]
+    model: nn.Module | Mapping[str, Tensor],
+    path: str | os.PathLike[str],
+    kind: str,
+    origin: Origin,
+    described: Mapping[str, Any],
 ) -> None:
     """Write the state dict of a model of this library, with what made it.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import file_fingerprint
@@ -31,6 +32,7 @@ class TrainedModel:
         class_names: names in label order.
         fingerprint: hash of the weight file.
         selection: fingerprint of the selection it was trained on; "": trained elsewhere.
+        epoch: after which it has these weights, counted from 1; None: the file does not say.
     """
 
     model: nn.Module
@@ -38,21 +40,24 @@ class TrainedModel:
     class_names: tuple[str, ...]
     fingerprint: str
     selection: str = ""
+    epoch: int | None = None
 
 
 def save_trained(
-    model: nn.Module,
+    model: nn.Module | Mapping[str, Tensor],
     output: Path,
     architecture: ArchitectureSettings,
     image_shape: tuple[int, int, int],
     class_names: tuple[str, ...],
     origin: Origin = NO_ORIGIN,
+    epoch: int | None = None,
 ) -> None:
-    """Store weights with their architecture, image shape, classes and origin."""
+    """Store weights, or a state dict of them, with their architecture, image shape, classes, origin and epoch."""
     described = {
         "architecture": architecture.model_dump(),
         "image_shape": list(image_shape),
         "class_names": list(class_names),
+        **({} if epoch is None else {"epoch": epoch}),
     }
     write_weights(model, output, "model", origin, described)
 
@@ -74,6 +79,7 @@ def load_trained(path: str | Path, device: str, architecture: ArchitectureSettin
         class_names = tuple(map(str, metadata["class_names"]))
         described = ArchitectureSettings.model_validate(metadata["architecture"])
         selection = fingerprint_in(metadata["inputs"], "selection")
+        epoch = None if "epoch" not in metadata else operator.index(metadata["epoch"])
     except ValidationError as error:
         problem = describe(error, ArchitectureSettings, ("architecture",), str(path))
         raise ArtifactError(f"{problem}; train the model again") from None
@@ -85,7 +91,7 @@ def load_trained(path: str | Path, device: str, architecture: ArchitectureSettin
     model = build_model(described, (height, width, channels), len(class_names))
     load_weights(model, path)
     shape, fingerprint = (height, width, channels), file_fingerprint(path)
-    return TrainedModel(model.to(device).eval(), shape, class_names, fingerprint, selection)
+    return TrainedModel(model.to(device).eval(), shape, class_names, fingerprint, selection, epoch)
 
 
 def _read_side(value: object) -> int:

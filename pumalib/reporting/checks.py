@@ -10,12 +10,17 @@ from pumalib.scores.settings import MarginSettings
 
 def expect_perturbing(report: ReportSettings, study: StudyView, attack: str, where: str) -> None:
     """Refuse an attack that measures clean accuracy alone, or leaves out a run of the report."""
+    refuse_clean(study, attack, where)
+    expect_on_every_run(report, study, attack, where)
+
+
+def refuse_clean(study: StudyView, attack: str, where: str) -> None:
+    """Refuse an attack that is not there, or measures clean accuracy alone."""
     study.expect("attack", attack, where)
     if study.settings.attacks[attack].method == "clean":
         raise ConfigError(
             f"expected an attack that perturbs, got {attack}, which measures clean accuracy alone, at {where}"
         )
-    expect_on_every_run(report, study, attack, where)
 
 
 def expect_on_every_run(report: ReportSettings, study: StudyView, attack: str, where: str) -> None:

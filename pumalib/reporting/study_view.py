@@ -167,6 +167,7 @@ class StudyFiles:
         pool_sources: the files that a pool holds rows of; what reads a pool reads these too.
         selection, history: of a run and a seed.
         attack: table of a run, a seed and an attack.
+        kept_attack: table of a run, a seed, an attack and an epoch that the run keeps.
         results: what results of some runs are read from: mappings as in `RunFiles`, in the study's order.
         result_inputs: the paths in these.
         training_benchmark: seconds of a run's training; of a run and a seed.
@@ -182,6 +183,7 @@ class StudyFiles:
     selection: OfSeed
     history: OfSeed
     attack: Callable[[str, int, str], str]
+    kept_attack: Callable[[str, int, str, int], str]
     results: Callable[[Collection[str]], list[dict[str, Any]]]
     result_inputs: Callable[[Collection[str]], list[str]]
     training_benchmark: OfSeed

@@ -8,6 +8,7 @@ from pumalib.attacks.settings import expect_attack_packages
 from pumalib.errors import ConfigError
 from pumalib.selection.settings import RANDOM
 from pumalib.study.check_amounts import check_amounts
+from pumalib.study.check_kept_epochs import check_kept_epochs
 from pumalib.study.check_modules import check_modules
 from pumalib.study.check_networks import check_networks
 from pumalib.study.check_pools import check_learned_pools, check_pools, look_at_datasets
@@ -28,10 +29,12 @@ TARGETS = frozenset(
         "pool",
         "selection",
         "model",
+        "model_keeping",
         "score_shard",
         "score",
         "tracked_score",
         "attack",
+        "attack_kept",
         "results",
         "page",
     }
@@ -63,6 +66,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         expect_pools(study)
         check_networks(study, shapes)
         check_runs(study)
+        check_kept_epochs(study)
         check_learned_pools(study)
         check_scores(study, shapes)
         check_tracks(study)
@@ -129,7 +133,7 @@ def _check_attacks(study: Study) -> None:
         for index, run in enumerate(attack.runs or ()):
             expect_name(run, study.runs, "run", f"attacks.{name}.runs[{index}]")
         if attack.split == "validation":
-            _expect_validation(study, name, attack.runs or tuple(study.runs))
+            _expect_validation(study, name, tuple(study.runs) if attack.runs is None else attack.runs)
     _check_packages(study)
     for run in study.runs:
         if not study.attacks_of(run):

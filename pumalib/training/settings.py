@@ -61,6 +61,9 @@ class RecipeSettings(Settings):
     """Images for the accuracies in the history (validation rows where the dataset has them, else train rows)."""
     history_every: int = Field(default=1, gt=0)
     """Epochs between measurements for the history."""
+    keep_every: int | None = Field(default=None, gt=0)
+    """Keep the averaged weights after every so many epochs, and after the last; none: those of the model alone. Changes
+    no bit of the model."""
     devices: int = Field(default=1, gt=0)
     """Devices of one machine that share each batch; on a CPU, processes. The result is the same up to rounding."""
     device_images_gib: float = Field(default=4.0, ge=0)
@@ -119,6 +122,9 @@ class AttackedRecipeSettings(RecipeSettings):
     """Of the network's passes in the inner attack. Weights, losses and the outer step stay float32."""
     attack_statistics: Literal["batch", "running"] = "batch"
     """BatchNorm's in the inner attack: of the batch (Wang et al. 2023), or the running ones (TRADES' authors)."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Epoch whose averaged weights the model is: the last, or the best: that with the highest robust accuracy on
+    validation rows in the history, the earliest of equals (Rice et al. 2020)."""
 
 
 class PgdAtSettings(AttackedRecipeSettings):

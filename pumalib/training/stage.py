@@ -47,7 +47,8 @@ def train_run(task: TrainingTask, device: str, maker: Maker = NOBODY, ranks: Ran
     selection = read_selection(task.paths.selection, pool.fingerprint)
     task = _with_length(task, len(pool))
     origin = maker.origin(_resolved(task), _inputs(task, pool, selection))
-    facts = {**origin.settings, "device": device, "code": dict(maker.code)}
+    asked = {"keep_every": task.settings.training.keep_every}
+    facts = {**origin.settings, **asked, "device": device, "code": dict(maker.code)}
     key = state_key(**facts, inputs=origin.inputs_seen_from(task.paths.model))
     state_file, kept = StateFile(task.state_place, key, ranks), KeptResult(task.state_place, key, task.paths.outputs)
     (is_kept,) = ranks.any(ranks.is_first and kept.take_back())
@@ -67,8 +68,9 @@ def _with_length(task: TrainingTask, num_rows: int) -> TrainingTask:
 
 
 def _resolved(task: TrainingTask) -> dict[str, Any]:
-    """Return the settings that the training used, and nothing else."""
-    return {"run": task.name, "seed": task.seed, **task.settings.model_dump(exclude_none=True)}
+    """Return the settings that made the model; which epochs are kept beside it changes none of its bytes."""
+    settings = task.settings.model_dump(exclude_none=True, exclude={"training": {"keep_every"}})
+    return {"run": task.name, "seed": task.seed, **settings}
 
 
 def _inputs(task: TrainingTask, pool: Pool, selection: StoredSelection) -> dict[str, Input]:
@@ -104,8 +106,12 @@ def _validation(dataset: Path) -> LabelledImages | None:
 
 def _store(result: TrainingResult, task: TrainingTask, pool: Pool, origin: Origin) -> None:
     architecture, paths = task.settings.architecture, task.paths
-    save_trained(result.model, paths.model, architecture, pool.image_shape, pool.class_names, origin)
+    about = (architecture, pool.image_shape, pool.class_names, origin)
+    save_trained(result.model, paths.model, *about, result.epoch)
+    for path, (epoch, weights) in zip(paths.kept, result.kept.items(), strict=True):
+        save_trained(weights, path, *about, epoch)
     write_table(paths.history, result.history.to_csv(index=False, lineterminator="\n"))
     write_track(result.track, paths.track, pool.fingerprint, origin)
-    described = {**origin.settings, "inputs": origin.fingerprints}
+    settings = task.settings.model_dump(exclude_none=True)
+    described = {**origin.settings, **settings, "inputs": origin.fingerprints}
     write_text(paths.settings, yaml.safe_dump(described, sort_keys=False))

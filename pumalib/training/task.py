@@ -22,6 +22,7 @@ class RunPaths:
         track: HDF5 file to write.
         settings: YAML to write.
         start: weights to start from; None: new ones.
+        kept: weights to write of each epoch that is kept, ascending.
     """
 
     dataset: Path
@@ -32,11 +33,12 @@ class RunPaths:
     track: Path
     settings: Path
     start: Path | None = None
+    kept: tuple[Path, ...] = ()
 
     @property
     def outputs(self) -> tuple[Path, ...]:
         """What is written."""
-        return self.model, self.history, self.track, self.settings
+        return self.model, self.history, self.track, self.settings, *self.kept
 
 
 @dataclass(frozen=True)

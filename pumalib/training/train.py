@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from pumalib.randomness import derive_seed
 from pumalib.tracks.file import Track
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.batch_norm import share_statistics
+from pumalib.training.checkpoints import Checkpoints, Weights, expect_validation
 from pumalib.training.history import EpochRecord, Probe, make_probe, to_frame
 from pumalib.training.length import num_draws, of_pool
 from pumalib.training.online.settings import OnlineEpsilonSettings
@@ -47,11 +48,15 @@ class TrainingResult:
         model: the averaged model, in eval mode.
         history: one line an epoch, see `history.EpochRecord`.
         track: what was gathered about every row.
+        epoch: whose weights the model has, counted from 1: the last, or with `checkpoint: best` the best.
+        kept: averaged weights after the epochs of `keep_every`, by epoch.
     """
 
     model: nn.Module
     history: pd.DataFrame
     track: Track
+    epoch: int
+    kept: Mapping[int, Weights]
 
 
 @dataclass(frozen=True)
@@ -163,23 +168,25 @@ def train_on_rows(
 
     Raises:
         ConfigError: settings for another number of ranks.
+        DataError: as `train`, or no validation images to choose the best epoch by.
     """
     recipe = replace(recipe, training=of_pool(recipe.training, len(data.labels)))
     _expect_ranks(recipe.training, where)
     check_rows(data, recipe)
+    expect_validation(recipe.training, validation)
     _check_network(model, data, torch.device(where.device))
     share_statistics(model, where.ranks)
     torch.manual_seed(derive_seed(recipe.seed, "torch"))
     device = torch.device(where.device)
     trainer = Trainer(model.to(device), data, recipe, device, where.ranks)
     tracker = Tracker(data, recipe, device, where.ranks)
-    training = _Training(trainer, tracker, [])
+    training = _Training(trainer, tracker, [], Checkpoints(recipe.training))
     saved = where.state_file.load()
     if saved is not None:
         with where.state_file.putting_back():
             training.load_state_dict(saved)
     _run_epochs(training, recipe.training, _probe(data, recipe, validation, device), where)
-    return TrainingResult(trainer.average.model, to_frame(training.records), tracker.track())
+    return _finished(training)
 
 
 def _check_network(model: nn.Module, data: TrainingRows, device: torch.device) -> None:
@@ -227,17 +234,34 @@ class _Training:
     trainer: Trainer
     tracker: Tracker
     records: list[EpochRecord]
+    checkpoints: Checkpoints
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the steps to come and the results depend on, but data and settings."""
         records = [asdict(record) for record in self.records]
-        return {"trainer": self.trainer.state_dict(), "tracker": self.tracker.state_dict(), "records": records}
+        return {
+            "trainer": self.trainer.state_dict(),
+            "tracker": self.tracker.state_dict(),
+            "records": records,
+            "checkpoints": self.checkpoints.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self.trainer.load_state_dict(state["trainer"])
         self.tracker.load_state_dict(state["tracker"])
         self.records[:] = [EpochRecord(**record) for record in state["records"]]
+        self.checkpoints.load_state_dict(state["checkpoints"])
+
+
+def _finished(training: _Training) -> TrainingResult:
+    """Return the result; the model takes the weights of the best epoch where that is asked for."""
+    trainer, checkpoints = training.trainer, training.checkpoints
+    epoch, model = trainer.epoch, trainer.average.model
+    if checkpoints.best is not None:
+        epoch = checkpoints.best.epoch
+        model.load_state_dict(checkpoints.best.weights)
+    return TrainingResult(model, to_frame(training.records), training.tracker.track(), epoch, checkpoints.kept)
 
 
 def _run_epochs(training: _Training, settings: RecipeSettings, probe: Probe, where: Execution) -> None:
@@ -251,6 +275,7 @@ def _run_epochs(training: _Training, settings: RecipeSettings, probe: Probe, whe
             is_measured = trainer.epoch % settings.history_every == 0 or trainer.epoch == settings.epochs
             record = _record(summary, trainer, probe, is_measured)
             training.records.append(record)
+            training.checkpoints.end_epoch(training.records, trainer.average.model)
             rate = (trainer.images_seen - seen) / (time.monotonic() - started)
             bar.set_postfix(clean=record.clean_accuracy, robust=record.robust_accuracy)
             log.info("%s: %s, %.0f images/s", where.description, record, rate)
