@@ -20,7 +20,9 @@ _BAND_ALPHA, _SHARED_ALPHA = 0.15, 0.4
 """Opacity of a band, and of all of them together: many bands over each other must leave the lines visible."""
 
 
-def draw_accuracies(table: pd.DataFrame, place: str, label: str, baseline: str | None, styles: RunStyles) -> Figure:
+def draw_accuracies(
+    table: pd.DataFrame, place: str, label: str, baseline: str | None, styles: RunStyles, *, with_points: bool = False
+) -> Figure:
     """Draw accuracies in per cent, a band of one standard deviation.
 
     Args:
@@ -29,6 +31,7 @@ def draw_accuracies(table: pd.DataFrame, place: str, label: str, baseline: str |
         label: of that axis.
         baseline: run drawn dashed.
         styles: of the runs.
+        with_points: whether a dot stands at each row, for lines of few.
     """
     runs = list(dict.fromkeys(table["run"]))
     lines = run_line_styles(runs, styles, baseline)
@@ -37,7 +40,10 @@ def draw_accuracies(table: pd.DataFrame, place: str, label: str, baseline: str |
         figure, panels = new_stack(COLUMN_WIDTH_INCHES, 3.9)
         for axes, name in zip(panels, ACCURACIES, strict=True):
             for run in runs:
-                _draw_run(axes, run, table[table["run"] == run], (place, name), lines[run], alpha)
+                rows = table[table["run"] == run]
+                _draw_run(axes, run, rows, (place, name), lines[run], alpha)
+                if with_points:
+                    axes.plot(rows[place], 100 * rows[f"{name}_mean"], ".", color=lines[run].colour, markersize=4)
             axes.set_ylabel(f"{name.replace('_', ' ')} (%)")
             axes.grid(True)
         panels[-1].set_xlabel(label)

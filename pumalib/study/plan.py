@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pumalib.data.settings import DatasetSettings, FolderSettings, NpzSyntheticSettings
 from pumalib.data.sources.folder import count_images
 from pumalib.data.sources.npz import look_at
+from pumalib.reporting.settings.kept_epochs import KeptEpochsSettings
 from pumalib.scores.settings import looks_through_a_model
 from pumalib.study.check_amounts import large_amounts
 from pumalib.study.check_pools import Shapes, look_at_datasets
 from pumalib.study.study import Study
+from pumalib.training.kept_epochs import kept_epochs, takes_best
 from pumalib.training.length import num_draws, of_pool
 
 MANY_PASSES = 50
@@ -129,9 +131,21 @@ def _jobs(study: Study) -> dict[str, int]:
         "trainings": len(study.runs) * seeds,
         "score shards": shards * seeds,
         "attacks": sum(len(study.attacks_of(run)) for run in study.runs) * seeds,
+        "attacks on kept epochs": len(_attacks_for_reports(study)) * seeds,
         "reports": len(settings.reports),
     }
     return {name: count for name, count in counts.items() if count}
+
+
+def _attacks_for_reports(study: Study) -> set[tuple[str, str, int | None]]:
+    """Return run, attack and epoch of each attack that reports alone ask for; None: on a model of the best epoch."""
+    reports = [report for report in study.settings.reports.values() if isinstance(report, KeptEpochsSettings)]
+    found: set[tuple[str, str, int | None]] = set()
+    for run, attack in {(run, report.attack) for report in reports for run in report.runs_needed(study)}:
+        training = study.runs[run].training
+        found |= {(run, attack, epoch) for epoch in kept_epochs(training)}
+        found |= {(run, attack, None)} if takes_best(training) and attack not in study.attacks_of(run) else set()
+    return found
 
 
 def _unnumbered_classes(study: Study, shapes: Shapes) -> list[str]:

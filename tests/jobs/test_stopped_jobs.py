@@ -21,6 +21,7 @@ from pumalib.models.settings import ArchitectureSettings
 from pumalib.scores.settings import ScoreSettings
 from pumalib.scores.stage import score_shard
 from pumalib.tracks.settings import TrackSettings
+from pumalib.training.kept_epochs import kept_epochs
 from pumalib.training.run_settings import RunSettings
 from pumalib.training.settings import read_training
 from pumalib.training.stage import train_run
@@ -72,7 +73,14 @@ def ending(files: Path) -> ModuleType:
 
 
 def train_in(folder: Path, name: str, state: StatePlace | None = None, **changes: Any) -> Path:
-    recipe = {"epochs": 2, "samples_per_epoch": 64, "batch_size": 16, "attack_steps": 2, "crop_padding": 0, **changes}
+    recipe: dict[str, Any] = {
+        "epochs": 2,
+        "samples_per_epoch": 64,
+        "batch_size": 16,
+        "attack_steps": 2,
+        "crop_padding": 0,
+        **changes,
+    }
     output = folder / name
     settings = RunSettings(
         architecture=ArchitectureSettings(name="ending:Net"),
@@ -88,6 +96,7 @@ def train_in(folder: Path, name: str, state: StatePlace | None = None, **changes
         history=output / "history.csv",
         track=output / "track.h5",
         settings=output / "run.yaml",
+        kept=tuple(output / f"epoch{epoch}.safetensors" for epoch in kept_epochs(settings.training)),
     )
     train_run(TrainingTask(settings, paths, name="run", seed=0, state_place=state), "cpu")
     return output
@@ -150,6 +159,24 @@ def test_training_from_the_same_inputs_takes_its_result_back_without_a_pass(file
     assert ending.passes == 0
     assert contents(train_in(files, "run", place, learning_rate=0.05)) != whole
     assert ending.passes > 0
+
+
+def test_kept_epochs_outlive_every_death_and_are_taken_back_together(files: Path, ending: ModuleType) -> None:
+    place, changes = StatePlace(files / "work/run.state", 0), {"epochs": 4, "keep_every": 1}
+    whole = contents(train_in(files, "whole", **changes))
+    assert {f"epoch{epoch}.safetensors" for epoch in (1, 2, 3, 4)} < set(whole)
+    for _ in range(3):
+        die(ending, 35, lambda: train_in(files, "resumed", place, **changes))
+        assert not (files / "resumed").exists()
+    assert contents(train_in(files, "resumed", place, **changes)) == whole
+    for path in (files / "resumed").iterdir():
+        path.unlink()
+    ending.passes = 0
+    assert contents(train_in(files, "resumed", place, **changes)) == whole
+    assert ending.passes == 0
+    fewer = train_in(files, "resumed", place, **{**changes, "keep_every": 2})
+    assert ending.passes > 0
+    assert (fewer / "epoch2.safetensors").read_bytes() == whole["epoch2.safetensors"]
 
 
 @pytest.mark.parametrize("change", [{"learning_rate": 0.05}, {"epochs": 3}])

@@ -23,7 +23,12 @@ def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }
     study["attacks"]["shortest"] = {"method": "minimum_norm"}
     study["pools"]["fashion"] = {"dataset": "fashion"}
-    study["runs"] |= {"other": {"pool": "fashion"}, "online": {"epsilon": {"policy": "online_margin"}}}
+    study["runs"] |= {
+        "other": {"pool": "fashion"},
+        "online": {"epsilon": {"policy": "online_margin"}},
+        "keeping": {"training": {"epochs": 4, "keep_every": 2}},
+        "best": {"training": {"epochs": 4, "keep_every": 3, "checkpoint": "best"}},
+    }
 
     def make(report: dict[str, Any]) -> Study:
         study["reports"] = {"r": report}

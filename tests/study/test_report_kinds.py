@@ -24,6 +24,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "comparison": {"baseline": "trades", "runs": ["puma"]},
     "cost": {"runs": ["puma"], "baseline": "trades", "seconds": True},
     "epsilon_distribution": {"runs": ["puma", "trades"]},
+    "kept_epochs": {"runs": ["keeping"], "baseline": "best", "attack": "cw"},
     "margin_classes": {"score": "margin", "seed": 1},
     "margin_histogram": {"score": "margin", "beside": "fast", "run": "pruned"},
     "nearest_neighbours": {"pool": "digits+100"},
@@ -50,7 +51,7 @@ def files() -> StudyFiles:
     def result_inputs(runs: Any) -> list[str]:
         return [f"at/selection/{run}" for run in runs]
 
-    singles = ("dataset", "pool", "score", "selection", "history", "attack")
+    singles = ("dataset", "pool", "score", "selection", "history", "attack", "kept_attack")
     benchmarks = ("training_benchmark", "learning_benchmark", "attack_benchmark")
     return StudyFiles(
         **{name: of(name) for name in (*singles, *benchmarks)},

@@ -5,6 +5,7 @@ from pumalib.abstraction.study import ABSTRACTION_TARGETS
 from pumalib.perceptron.study import PERCEPTRON_TARGETS
 from pumalib.results.collect import CLEAN_ATTACK
 from pumalib.selection.settings import RANDOM
+from pumalib.setting_errors import NAME_PATTERN
 from pumalib.study.checks import RESERVED_NAMES, TARGETS
 
 ROOT = Path(__file__).parents[2]
@@ -12,11 +13,18 @@ ROOT = Path(__file__).parents[2]
 
 def test_targets_are_the_rules_of_the_workflow() -> None:
     files = [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]
-    rules = re.findall(
-        r"^\s*(?:rule|checkpoint) (\w+):", "\n".join(path.read_text(encoding="utf-8") for path in files), re.M
-    )
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    rules = re.findall(r"^\s*(?:rule|checkpoint|use rule \w+ as) (\w+)(?: with)?:", text, re.M)
+    (of_trainings,) = re.findall(r"^    names = \[(.*)\]$", text, re.M)
+    rules += re.findall(r'"(\w+)"', of_trainings)
     assert len(rules) > 5
     assert set(rules) == TARGETS | PERCEPTRON_TARGETS | ABSTRACTION_TARGETS
+
+
+def test_further_rules_of_trainings_are_called_as_no_report_can_be() -> None:
+    text = (ROOT / "rules/models.smk").read_text(encoding="utf-8")
+    (name,) = re.findall(r'f"(\w+)\{place\}"', text)
+    assert re.match(NAME_PATTERN, name) is None
 
 
 def test_names_with_a_meaning_of_their_own_are_reserved() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.data.images import LabelledImages
 from pumalib.errors import DataError
 from pumalib.jobs.states import NO_STATE, StateFile, StatePlace
 from pumalib.tracks.settings import TrackSettings
@@ -28,6 +29,7 @@ CASES: dict[str, dict[str, Any]] = {
         "online": OnlineMarginEpsilon(policy="online_margin", prune_above=0.05),
         "averaging": 0.0,
     },
+    "trades, kept epochs and the best": {"keep_every": 1, "checkpoint": "best", "learning_rate": 2.0},
     "natural": {"method": "natural", "attack_steps": None, "schedule": "constant"},
 }
 TRACK = {"loss": {"augmented": True}, "correct": {"weights": "averaged", "inputs": "clean"}, "visits": {}}
@@ -76,7 +78,10 @@ def fit(case: str, state: StateFile = NO_STATE, dies_after: int = 10**9, **chang
     online = values.pop("online", None)
     settings = read_training({k: v for k, v in values.items() if v is not None})
     recipe_of_run = Recipe(settings, ThreatSettings(epsilon=0.1), TrackSettings.model_validate(TRACK), online)
-    return train_on_rows(Net(iter(range(dies_after, -1, -1))), rows(), recipe_of_run, where=Execution(state_file=state))
+    data = rows()
+    validation = LabelledImages(np.asarray(data.images)[::2], data.labels[::2])
+    net, where = Net(iter(range(dies_after, -1, -1))), Execution(state_file=state)
+    return train_on_rows(net, data, recipe_of_run, validation, where)
 
 
 def kept(path: Path, key: str = "key") -> StateFile:
@@ -87,6 +92,10 @@ def assert_equal_results(first: TrainingResult, second: TrainingResult) -> None:
     for name, weight in first.model.state_dict().items():
         assert torch.equal(weight, second.model.state_dict()[name]), name
     assert first.history.equals(second.history)
+    assert first.epoch == second.epoch
+    assert list(first.kept) == list(second.kept)
+    for epoch, weights in first.kept.items():
+        assert all(torch.equal(weight, second.kept[epoch][name]) for name, weight in weights.items())
     assert first.track.visits is not None
     assert second.track.visits is not None
     np.testing.assert_array_equal(first.track.visits.count, second.track.visits.count)
@@ -110,9 +119,10 @@ def test_training_that_dies_again_and_again_ends_with_the_same_bits(case: str, t
     assert_equal_results(whole, resumed)
 
 
+@pytest.mark.parametrize("case", ["trades", "trades, kept epochs and the best"])
 @pytest.mark.parametrize("batch", range(9))
 def test_training_goes_on_from_the_state_before_any_batch(
-    batch: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    batch: int, case: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Copied(StateFile):
         """Copies the state that is saved before each batch."""
@@ -125,9 +135,9 @@ def test_training_goes_on_from_the_state_before_any_batch(
                 (tmp_path / "copy").write_bytes((tmp_path / "state").read_bytes())
             self.count += 1
 
-    whole = fit("trades", Copied(StatePlace(tmp_path / "state", 0), "key"))
+    whole = fit(case, Copied(StatePlace(tmp_path / "state", 0), "key"))
     with caplog.at_level("INFO"):
-        resumed = fit("trades", kept(tmp_path / "copy"))
+        resumed = fit(case, kept(tmp_path / "copy"))
     assert f"go on from the state at {tmp_path / 'copy'}" in caplog.text
     assert caplog.text.count("images/s") == 3 - batch // 3
     assert_equal_results(whole, resumed)

@@ -22,6 +22,7 @@ from pumalib.selection.stage import make_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 from pumalib.tracks.file import read_track
 from pumalib.tracks.settings import TrackSettings
+from pumalib.training.kept_epochs import kept_epochs
 from pumalib.training.online.settings import IaatEpsilon, OnlineEpsilonSettings, OnlineMarginEpsilon
 from pumalib.training.run_settings import RunSettings
 from pumalib.training.settings import TradesSettings, read_training
@@ -74,7 +75,13 @@ def run(
     start: tuple[StartSettings, Path] | None = None,
     **changes: Any,
 ) -> Path:
-    recipe = {"epochs": 3, "samples_per_epoch": 64, "batch_size": 32, "synthetic_fraction": 0.5, **changes}
+    recipe: dict[str, Any] = {
+        "epochs": 3,
+        "samples_per_epoch": 64,
+        "batch_size": 32,
+        "synthetic_fraction": 0.5,
+        **changes,
+    }
     settings = RunSettings(
         architecture=ARCHITECTURE,
         training=read_training(recipe),
@@ -93,6 +100,7 @@ def run(
         track=output / "track.h5",
         settings=output / "run.yaml",
         start=start and start[1],
+        kept=tuple(output / f"epoch{epoch}.safetensors" for epoch in kept_epochs(settings.training)),
     )
     train_run(TrainingTask(settings, paths, "trades", seed), "cpu")
     return output
@@ -217,6 +225,34 @@ def test_a_policy_that_works_during_training_is_stored_and_tells_its_epsilons(
 def test_history_is_measured_on_validation_rows_where_there_are_some(tmp_path: Path) -> None:
     files = make_files(tmp_path, 0, 0.2)
     assert set(pd.read_csv(run(files, tmp_path) / "history.csv").split) == {"validation"}
+
+
+def test_kept_epochs_are_weight_files_beside_a_model_that_stays_the_same_to_the_byte(
+    files: Path, tmp_path: Path
+) -> None:
+    plain, keeping = run(files, tmp_path / "a"), run(files, tmp_path / "a-keeping", keep_every=2)
+    for name in ("model.safetensors", "history.csv", "track.h5"):
+        assert (plain / name).read_bytes() == (keeping / name).read_bytes()
+    second, third = (load_trained(keeping / f"epoch{epoch}.safetensors", "cpu") for epoch in (2, 3))
+    last = load_trained(keeping / "model.safetensors", "cpu")
+    assert (second.epoch, third.epoch, last.epoch) == (2, 3, 3)
+    assert second.selection == last.selection
+    for a, b in zip(third.model.state_dict().values(), last.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert yaml.safe_load((keeping / "run.yaml").read_text())["training"]["keep_every"] == 2
+    assert "keep_every" not in yaml.safe_load((plain / "run.yaml").read_text())["training"]
+
+
+def test_a_model_of_the_best_epoch_says_which_it_is(tmp_path: Path) -> None:
+    files = make_files(tmp_path, 0, 0.2)
+    changes: dict[str, Any] = {"checkpoint": "best", "keep_every": 1, "learning_rate": 3.0, "epochs": 6}
+    folder = run(files, tmp_path / "best", **changes)
+    history = pd.read_csv(folder / "history.csv").set_index("epoch")
+    best = load_trained(folder / "model.safetensors", "cpu")
+    assert best.epoch == history.robust_accuracy.idxmax() < 6
+    kept = load_trained(folder / f"epoch{best.epoch}.safetensors", "cpu")
+    for a, b in zip(best.model.state_dict().values(), kept.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_selection_of_another_pool_is_refused(files: Path, tmp_path: Path) -> None:

@@ -50,8 +50,12 @@ STUDY = {
         "difficulty": {"method": "classification_difficulty", "tracked": "first"},
     },
     "runs": {
-        "first": {"track": {"correct": {}, "loss": {"inputs": "attacked", "augmented": True}, "visits": {}}},
+        "first": {
+            "training": {"keep_every": 2},
+            "track": {"correct": {}, "loss": {"inputs": "attacked", "augmented": True}, "visits": {}},
+        },
         "online": {
+            "training": {"checkpoint": "best"},
             "prune": [
                 {"by": "margin", "drop": "easiest", "fraction": 0.1},
                 {"by": "difficulty", "drop": "hardest", "fraction": 0.05},
@@ -59,7 +63,11 @@ STUDY = {
             "epsilon": {"policy": "iaat", "warmup_epochs": 2},
         },
     },
-    "attacks": {"pgd": {"method": "pgd", "steps": 2}},
+    "attacks": {
+        "pgd": {"method": "pgd", "steps": 2},
+        "held-out": {"method": "pgd", "steps": 2, "split": "validation", "runs": []},
+    },
+    "reports": {"kept": {"kind": "kept_epochs", "runs": ["first"], "attack": "held-out"}},
 }
 
 

@@ -139,6 +139,7 @@ def cost_page(table: pd.DataFrame, parts: Sequence[CostPart], settings: CostSett
         "the number of draws as it is: it saves rows, not passes.",
         "Left out, because it is the same for every run over one pool: making the pool; and the accuracies in the "
         f"histories. Means over seeds: {spread(table['num_seeds'])}.",
+        *_kept_note(parts),
         *_unknown_notes(parts),
     ]
     lines += [_seconds_note(parts)] if settings.seconds else []
@@ -202,6 +203,13 @@ def _seconds_cell(table: pd.DataFrame, run: str, part: str) -> str:
     rows = table[(table["run"] == run) & (table["part"] == part)]
     seconds = float(rows["seconds"].sum(skipna=False))
     return "unknown" if math.isnan(seconds) or rows.empty else f"{seconds:.1f}"
+
+
+def _kept_note(parts: Sequence[CostPart]) -> list[str]:
+    """Say that attacks on kept epochs are left out, where a run of the report keeps any."""
+    if not any(part.kind == TRAINING and (part.settings or {}).get("keep_every") for part in parts):
+        return []
+    return ["Left out too: attacks on the weights of kept epochs, which reports of kind `kept_epochs` ask for."]
 
 
 def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:

@@ -163,5 +163,6 @@ def _cells(run: str, rows: pd.DataFrame) -> list[str]:
 def make(settings: KeptEpochsSettings, *, kept: Sequence[KeptRun], styles: RunStyles) -> ReportParts:
     """Make the curves and the table from attack tables and the history of each run and seed."""
     table = kept_table(kept)
-    figure = draw_accuracies(table[table["checkpoint"] == KEPT], "epoch", "epoch", settings.baseline, styles)
+    points = table[table["checkpoint"] == KEPT]
+    figure = draw_accuracies(points, "epoch", "epoch", settings.baseline, styles, with_points=True)
     return ReportParts(table, figure, "Accuracy of kept epochs", "", text_above=kept_page(table, settings))
