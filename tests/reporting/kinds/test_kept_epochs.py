@@ -116,8 +116,8 @@ def test_each_run_is_a_line_over_epochs_and_the_baseline_is_dashed(kept: list[Ke
     figure = make(SETTINGS, kept=kept, styles=STYLES).figure
     clean, robust = figure.axes
     lines = {line.get_label(): line for line in robust.lines if not str(line.get_label()).startswith("_")}
-    assert lines["trades"].get_xdata().tolist() == [2, 4, 6]  # type: ignore[union-attr]
-    assert lines["trades"].get_ydata().tolist() == pytest.approx([50, 50, 35])  # type: ignore[union-attr]
+    assert lines["trades"].get_xdata().tolist() == [2, 4, 6]
+    assert lines["trades"].get_ydata().tolist() == pytest.approx([50, 50, 35])
     assert (lines["trades"].get_linestyle(), lines["random"].get_linestyle()) == ("-", "--")
     assert (clean.get_ylabel(), robust.get_xlabel()) == ("clean accuracy (%)", "epoch")
 
