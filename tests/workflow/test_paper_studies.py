@@ -39,10 +39,15 @@ def paper(make_checkout):
     return checkout
 
 
+CURVES = {"figure-5", "figure-6"}
+"""Reports that the paper's study draws from kept epochs, and its twin from the histories."""
+
+
 def members(report):
-    """Return what a report is of: everything but published numbers and the labels of its lines."""
+    """Return what a report is of: all but published numbers, labels of lines, and what curves are drawn from."""
     unlabelled = {key: list(report[key].values()) for key in ("lines", "baselines") if key in report}
-    return {key: value for key, value in report.items() if key != "published"} | unlabelled
+    left_out = {"published"} | ({"kind", "attack"} if report["kind"] in ("kept_epochs", "training_curves") else set())
+    return {key: value for key, value in report.items() if key not in left_out} | unlabelled
 
 
 def trained_runs(checkout, study, *targets):
@@ -58,7 +63,8 @@ def test_the_twin_holds_every_run_and_report_of_the_paper_under_the_same_name():
     assert list(twin["reports"]) == list(paper["reports"])
     assert set(twin["runs"]) - FOREIGN == set(paper["runs"])
     for name, report in paper["reports"].items():
-        assert report["kind"] == twin["reports"][name]["kind"]
+        kinds = (report["kind"], twin["reports"][name]["kind"])
+        assert kinds == ("kept_epochs", "training_curves") if name in CURVES else kinds[0] == kinds[1]
         assert members(report) == members(twin["reports"][name])
 
 
@@ -72,6 +78,17 @@ def test_difficulty_is_looked_at_fifty_times_from_epoch_8_to_the_last_and_its_ti
     cuts = [cut for run in study.runs.values() for cut in run.prune if cut.by == "difficulty" and cut.fraction]
     assert len(cuts) == 6
     assert {cut.ties_by for cut in cuts} == {"mean-loss"}
+
+
+def test_figures_5_and_6_attack_every_50_epochs_of_their_runs_on_5000_held_out_rows():
+    paper = read_study_file(PAPER)
+    assert paper["datasets"]["cifar10"]["validation_fraction"] * 50_000 == 5_000
+    for name in CURVES:
+        report = paper["reports"][name]
+        attack = paper["attacks"][report["attack"]]
+        assert (attack["method"], attack["steps"], attack["split"], attack["runs"]) == ("cw_pgd", 40, "validation", [])
+        for run in (*report["runs"], report["baseline"]):
+            assert paper["runs"][run]["training"] == {"keep_every": 50}
 
 
 @pytest.mark.slow
