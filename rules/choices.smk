@@ -112,6 +112,19 @@ def result_inputs(runs):
     ]
 
 
+def training_rules():
+    """Return name, kept epochs and runs for each list of kept epochs, because all jobs of a rule have equally many outputs.
+
+    No report can be called as those after the second are.
+    """
+    runs_by_epochs = {(): []}
+    for name, settings in study.runs.items():
+        runs_by_epochs.setdefault(kept_epochs(settings.training), []).append(name)
+    names = ["model", "model_keeping"]
+    names += [f"_model_keeping_{place}" for place in range(2, len(runs_by_epochs))]
+    return [(name, *group) for name, group in zip(names, runs_by_epochs.items())]
+
+
 watch_at_the_start(
     [
         *[path for name in study.settings.datasets for path in dataset_sources(name)],

@@ -1,19 +1,5 @@
 """Models: one training a run and seed. A margin model is a run like any other."""
 
-
-def training_rules():
-    """Return name, kept epochs and runs of each rule that trains: all jobs of a rule have equally many outputs.
-
-    No report can be called as the rules after the second are.
-    """
-    runs_by_epochs = {(): []}
-    for name, settings in study.runs.items():
-        runs_by_epochs.setdefault(kept_epochs(settings.training), []).append(name)
-    names = ["model", "model_keeping"]
-    names += [f"_model_keeping_{place}" for place in range(2, len(runs_by_epochs))]
-    return [(name, *group) for name, group in zip(names, runs_by_epochs.items())]
-
-
 for rule_name, epochs_kept, runs_trained in training_rules():
 
     rule:

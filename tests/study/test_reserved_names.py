@@ -22,7 +22,7 @@ def test_targets_are_the_rules_of_the_workflow() -> None:
 
 
 def test_further_rules_of_trainings_are_called_as_no_report_can_be() -> None:
-    text = (ROOT / "rules/models.smk").read_text(encoding="utf-8")
+    text = (ROOT / "rules/choices.smk").read_text(encoding="utf-8")
     (name,) = re.findall(r'f"(\w+)\{place\}"', text)
     assert re.match(NAME_PATTERN, name) is None
 
