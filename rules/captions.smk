@@ -18,15 +18,13 @@ def sections():
     }
 
 
-def told_primary():
-    """Return the verdict of the primary contrast once it is made; the overview is written long after that."""
-    contrast = getattr(study.settings, "primary", None)
-    if contrast is None:
-        return "Every comparison is exploratory: the study names no primary contrast."
-    page = Path(report_files("primary")[1])
-    if not page.is_file():
-        return f"Primary contrast: ``{contrast.run}`` against ``{contrast.against}``. Its report is not made yet."
-    return page.read_text(encoding="utf-8").split("\n\n", 1)[0].replace("`", "``")
+def told_verdict(name, unmade):
+    """Return how a report begins that has a key of its own, once it is made: the overview is written long after that."""
+    if getattr(study.settings, name, None) is None:
+        return ""
+    page = Path(report_files(name)[1])
+    verdict = page.read_text(encoding="utf-8").split("\n\n", 1)[0] if page.is_file() else unmade
+    return verdict.replace("`", "``")
 
 
 REPORTS_BY_SECTION = sections()
@@ -35,7 +33,8 @@ SETTINGS = f"{len(REPORTS_BY_SECTION) + 2} Settings"
 
 config["told"] = {  # what the captions say of this study
     "about": describe_study(study).replace("`", "``"),
-    "primary": told_primary(),
+    "gate": told_verdict("gate", "The gate of this study has not been asked yet."),
+    "primary": told_verdict("primary", "The primary contrast has not been tested yet."),
     "folder": RESULTS,
     "sections": REPORTS_BY_SECTION,
     "numbers_section": NUMBERS,

@@ -15,6 +15,7 @@ from pumalib.data.images import (
     check_images,
     class_names_in,
     concatenate,
+    disjoint_rows,
     stratified_rows,
 )
 from pumalib.data.settings import DatasetSettings, source_module
@@ -47,7 +48,7 @@ def prepare_dataset(
 
     Args:
         settings: the dataset's settings.
-        seed: seed of the divisions.
+        seed: seed of the divisions; with `train_rows: disjoint` which of the disjoint train splits.
         data_dir: where downloaded data live.
         output: the HDF5 file to write.
         watched: content digests of the user's files, by path as the study names them.
@@ -74,6 +75,8 @@ def divide(raw: RawDataset, settings: DatasetSettings, seed: int) -> dict[str, L
         DataError: images or labels not in the one form, or a class without train or test rows.
     """
     _check_raw(raw, settings.source)
+    is_disjoint, own = settings.train_rows == "disjoint", seed
+    seed = settings.split_seed if is_disjoint else seed
     train, test = _train_and_test(raw, settings, seed)
     splits = {"test": _limit(test, settings.test_count, seed, "test")}
     rest = np.arange(len(train), dtype=np.int64)
@@ -88,7 +91,7 @@ def divide(raw: RawDataset, settings: DatasetSettings, seed: int) -> dict[str, L
                 )
             splits[name] = train.take(rest[drawn])
             rest = np.delete(rest, drawn)
-    splits["train"] = _limit(train.take(rest), settings.train_count, seed, "train")
+    splits["train"] = _limit(train.take(rest), settings.train_count, seed, "train", own if is_disjoint else None)
     for name in ("train", "test"):
         check_every_class(splits[name].labels, raw.class_names, f"the {name} split of {settings.source}")
     return {name: splits[name] for name in SPLITS if name in splits}
@@ -118,12 +121,16 @@ def _train_and_test(raw: RawDataset, settings: DatasetSettings, seed: int) -> tu
     return whole.take(np.flatnonzero(~is_test)), whole.take(rows)
 
 
-def _limit(images: LabelledImages, count: int | None, seed: int, name: str) -> LabelledImages:
+def _limit(images: LabelledImages, count: int | None, seed: int, name: str, place: int | None = None) -> LabelledImages:
+    """Return so many images; with a place, those that no other place gets."""
     if count is None:
         return images
     if count > len(images):
         raise DataError(f"expected {name}_count of at most {len(images)}, the rows there are, got {count}")
-    return images.take(stratified_rows(images.labels, count, numpy_generator(seed, "limit", name)))
+    generator = numpy_generator(seed, "limit", name)
+    if place is None:
+        return images.take(stratified_rows(images.labels, count, generator))
+    return images.take(disjoint_rows(images.labels, count, place, generator))
 
 
 def write_images(group: h5py.Group, split: LabelledImages) -> None:

@@ -139,15 +139,51 @@ def stratified_rows(labels: NDArray[np.int64], count: int, generator: np.random.
     """
     if not 0 <= count <= len(labels):
         raise DataError(f"expected a subset of at most {len(labels)} rows, got count {count}")
+    drawn = [
+        generator.permutation(np.flatnonzero(labels == name))[:take] for name, take in _shares(labels, count).items()
+    ]
+    return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+def disjoint_rows(
+    labels: NDArray[np.int64], count: int, place: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw rows in proportion to the classes, none of which another place draws, in ascending order.
+
+    Args:
+        labels: [N] int64.
+        count: rows to draw.
+        place: which draw, from 0; each takes the next rows of one order of each class.
+        generator: source of that order, the same for every place.
+
+    Returns:
+        [count] int64 row numbers, ascending.
+
+    Raises:
+        DataError: a class that has not so many rows.
+    """
+    if count > len(labels):
+        raise DataError(f"expected a subset of at most {len(labels)} rows, got count {count}")
+    drawn = []
+    for name, take in _shares(labels, count).items():
+        rows = generator.permutation(np.flatnonzero(labels == name))
+        if (place + 1) * take > len(rows):
+            raise DataError(
+                f"expected {take} rows of class {name} for each of {place + 1} disjoint draws of {count}, got "
+                f"{len(rows)} in all; lower the count, or use lower numbers"
+            )
+        drawn.append(rows[place * take : (place + 1) * take])
+    return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+def _shares(labels: NDArray[np.int64], count: int) -> dict[int, int]:
+    """Return how many rows of each class a stratified draw takes, by largest remainder."""
     classes, sizes = np.unique(labels, return_counts=True)
     shares = sizes * count / len(labels)
     takes = np.floor(shares).astype(np.int64)
     order = np.argsort(-(shares - takes), kind="stable")
     takes[order[: count - int(takes.sum())]] += 1
-    drawn = [
-        generator.permutation(np.flatnonzero(labels == name))[:take] for name, take in zip(classes, takes, strict=True)
-    ]
-    return np.sort(np.concatenate(drawn)).astype(np.int64)
+    return dict(zip(classes.tolist(), takes.tolist(), strict=True))
 
 
 def subset_rows(labels: NDArray[np.int64], count: int | None, purpose: str) -> NDArray[np.int64]:

@@ -35,6 +35,10 @@ class _Splits(Settings):
     train_count: int | None = Field(default=None, gt=0)
     """Keep this many train rows (after validation and held-out rows are taken); none: all."""
 
+    train_rows: Literal["shared", "disjoint"] = "shared"
+    """`disjoint`: each seed of the study has `train_count` train rows of its own, seed 0 the first ones of a fixed
+    order, seed 1 the next; only with `split: official`. Validation, held-out and test rows are those of all seeds."""
+
     test_count: int | None = Field(default=None, gt=0)
     """Keep this many test rows; none: all."""
 
@@ -47,14 +51,21 @@ class _Splits(Settings):
             raise ValueError("expected test_fraction above 0 with split: seeded, got 0")
         if self.split == "official" and self.test_fraction > 0:
             raise ValueError("expected no test_fraction with split: official, which has a test split of its own")
+        if self.train_rows == "disjoint" and (self.split != "official" or self.train_count is None):
+            raise ValueError("expected train_rows: disjoint only with split: official and a train_count")
         if self.validation_fraction + self.held_out_fraction >= 1:
             raise ValueError("expected validation_fraction + held_out_fraction below 1: no train rows would stay")
         return self
 
     @property
     def is_seeded(self) -> bool:
-        """Whether each seed of the study has a file of its own."""
+        """Whether each seed of the study has a test split of its own, drawn anew."""
         return self.split == "seeded"
+
+    @property
+    def has_file_of_each_seed(self) -> bool:
+        """Whether each seed of the study has a file of its own."""
+        return self.is_seeded or self.train_rows == "disjoint"
 
 
 class DigitsSettings(_Splits):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
-from pumalib.data.settings import HeldOutSyntheticSettings, NpzSyntheticSettings, source_module
+from pumalib.data.settings import DatasetSettings, HeldOutSyntheticSettings, NpzSyntheticSettings, source_module
 from pumalib.data.sources.npz import expect_shape, look_at
 from pumalib.data.sources.raw import SourceShape
 from pumalib.errors import ConfigError
@@ -29,7 +29,30 @@ def look_at_datasets(study: Study) -> Shapes:
         shape = shapes[name] = importlib.import_module(source_module(settings.source)).look(settings, where)
         if shape.num_classes is not None and shape.num_classes < 2:
             raise ConfigError(f"expected at least two classes, got {shape.num_classes} at {where}")
+        if shape.num_rows is not None:
+            _expect_rows_for_each_seed(study, settings, shape.num_rows, where)
     return shapes
+
+
+def rows_left(dataset: DatasetSettings, num_rows: tuple[int, int]) -> tuple[int, int]:
+    """Return the rows that `data.datasets.divide` leaves for training before `train_count`, and the held-out ones."""
+    train, test = num_rows
+    if dataset.is_seeded:
+        train = train + test - round(dataset.test_fraction * (train + test))
+    validation, held_out = (round(share * train) for share in (dataset.validation_fraction, dataset.held_out_fraction))
+    return train - validation - held_out, held_out
+
+
+def _expect_rows_for_each_seed(study: Study, dataset: DatasetSettings, num_rows: tuple[int, int], where: str) -> None:
+    """Refuse seeds for which a file has no train rows of their own."""
+    if dataset.train_rows != "disjoint" or dataset.train_count is None:
+        return
+    left, highest = rows_left(dataset, num_rows)[0], max(study.settings.seeds)
+    if (highest + 1) * dataset.train_count > left:
+        raise ConfigError(
+            f"expected seeds below {left // dataset.train_count}, for each of which {where} has {dataset.train_count} "
+            f"of {left:,} train rows, got seed {highest}; lower train_count, or use lower seeds"
+        )
 
 
 def check_pools(study: Study, shapes: Shapes) -> None:

@@ -14,7 +14,7 @@ from pumalib.data.sources.npz import look_at
 from pumalib.reporting.settings.kept_epochs import KeptEpochsSettings
 from pumalib.scores.settings import looks_through_a_model
 from pumalib.study.check_amounts import large_amounts
-from pumalib.study.check_pools import Shapes, look_at_datasets
+from pumalib.study.check_pools import Shapes, look_at_datasets, rows_left
 from pumalib.study.study import Study
 from pumalib.training.kept_epochs import kept_epochs, takes_best
 from pumalib.training.length import num_draws, of_pool
@@ -112,11 +112,7 @@ def _rows_of_splits(dataset: DatasetSettings, num_rows: tuple[int, int] | None) 
         num_rows = count_images(dataset)
     if num_rows is None:
         return None
-    train, test = num_rows
-    if dataset.is_seeded:
-        train = train + test - round(dataset.test_fraction * (train + test))
-    validation, held_out = (round(share * train) for share in (dataset.validation_fraction, dataset.held_out_fraction))
-    left = train - validation - held_out
+    left, held_out = rows_left(dataset, num_rows)
     return (left if dataset.train_count is None else min(left, dataset.train_count)), held_out
 
 

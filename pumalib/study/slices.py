@@ -23,7 +23,7 @@ from pumalib.scores.settings import (
 )
 from pumalib.selection.needed import selection_modules
 from pumalib.selection.settings import SelectionSettings
-from pumalib.study.study import Run, Study
+from pumalib.study.study import OWN_REPORTS, Run, Study
 from pumalib.synthesis.settings import synthetic_module
 from pumalib.tracks.passes import passes_of
 from pumalib.tracks.settings import quantity_module
@@ -69,8 +69,9 @@ def settings_used(study: Study | PerceptronStudy | AbstractionStudy) -> dict[str
     if not isinstance(study, Study):
         return used
     used.pop("defaults")
-    if study.settings.primary is not None:
-        used["reports"].pop("primary")  # which says the same as the key
+    for key in OWN_REPORTS:
+        if getattr(study.settings, key) is not None:
+            used["reports"].pop(key)  # which says the same as the key
     threat = {"norm": study.settings.threat.norm, "epsilon": study.settings.threat.epsilon}
     used["runs"] = {name: _run_used(run, study.settings.threat.epsilon) for name, run in study.runs.items()}
     used["attacks"] = {name: {**threat, **attack} for name, attack in used["attacks"].items()}

@@ -89,7 +89,7 @@ class Run(Settings):
         return scores_read(self.prune, self.epsilon)
 
 
-_OWN_REPORTS = {"gate": "question", "primary": "contrast"}
+OWN_REPORTS = {"gate": "question", "primary": "contrast"}
 """Keys of a study that make a report of their name, and the key of the report that holds their settings."""
 
 
@@ -138,7 +138,7 @@ class StudySettings(Settings):
         reports = values.get("reports") or {} if isinstance(values, dict) else None
         if not isinstance(reports, dict):
             return values
-        keys = {key: part for key, part in _OWN_REPORTS.items() if isinstance(values.get(key), dict)}
+        keys = {key: part for key, part in OWN_REPORTS.items() if isinstance(values.get(key), dict)}
         for key in keys:
             if key in reports:
                 raise ValueError(
@@ -186,7 +186,7 @@ class Study:
 
     def dataset_at(self, dataset: str, seed: int) -> str:
         """Return `/seed<k>` where the dataset's split is seeded, else nothing."""
-        return f"/seed{seed}" if self.settings.datasets[dataset].is_seeded else ""
+        return f"/seed{seed}" if self.settings.datasets[dataset].has_file_of_each_seed else ""
 
     def pool_at(self, pool: str, seed: int) -> str:
         """Return `/seed<k>` where the pool differs from seed to seed, else nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pumalib.data.settings import DatasetSettings
 from pumalib.study.file import AnyStudy
 from pumalib.study.study import PoolSettings, Study
 
@@ -16,7 +17,7 @@ def describe_study(study: AnyStudy) -> str:
         return f"Study `{study.name}`: {study.extent}, {repeated}."
     settings = study.settings
     threat = {"linf": "L-inf", "l2": "L2"}[settings.threat.norm]
-    datasets = _listed(f"`{name}` ({each.source}, split {each.split})" for name, each in settings.datasets.items())
+    datasets = _listed(f"`{name}` ({each.source}, {_split(each)})" for name, each in settings.datasets.items())
     pools = _listed(f"`{name}` ({_pool(each)})" for name, each in settings.pools.items())
     scores = _listed(f"`{name}` ({each.method})" for name, each in settings.scores.items())
     attacks = _listed(f"`{name}` ({each.method})" for name, each in settings.attacks.items())
@@ -29,6 +30,11 @@ def describe_study(study: AnyStudy) -> str:
         f"Attacks: {attacks}",
     ]
     return ". ".join(sentences) + "."
+
+
+def _split(settings: DatasetSettings) -> str:
+    own = f", {settings.train_count:,} train rows for each seed alone" if settings.train_rows == "disjoint" else ""
+    return f"split {settings.split}{own}"
 
 
 def _pool(settings: PoolSettings) -> str:

@@ -134,6 +134,33 @@ def test_seed_of_the_division_decides_validation_rows() -> None:
     assert not np.array_equal(first.images, other.images)
 
 
+def test_seeds_with_disjoint_train_rows_share_everything_else() -> None:
+    raw = RawDataset(numbered(300), numbered(40), tuple("abcd"))
+    settings = official(validation_fraction=0.1, held_out_fraction=0.2, train_count=50, train_rows="disjoint")
+    seeds = [divide(raw, settings, seed) for seed in range(4)]
+    rows = np.concatenate([rows_of(each["train"]) for each in seeds])
+    assert len(set(rows.tolist())) == len(rows) == 200
+    for each in seeds:
+        counts = np.bincount(each["train"].labels)
+        assert (counts.sum(), counts.min(), counts.max()) == (50, 12, 13)
+        for name in ("validation", "held_out", "test"):
+            assert np.array_equal(each[name].images, seeds[0][name].images)
+    with pytest.raises(DataError, match=r"for each of 5 disjoint draws of 50, got 5[0-9] in all"):
+        divide(raw, settings, 4)
+
+
+def test_disjoint_train_rows_do_not_depend_on_the_other_seeds() -> None:
+    raw = RawDataset(numbered(300), numbered(40), tuple("abcd"))
+    settings = official(train_count=40, train_rows="disjoint")
+    assert np.array_equal(rows_of(divide(raw, settings, 3)["train"]), rows_of(divide(raw, settings, 3)["train"]))
+
+
+@pytest.mark.parametrize("changes", [{"train_count": None}, {"split": "seeded", "test_fraction": 0.2}])
+def test_disjoint_train_rows_need_an_official_split_and_a_count(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected train_rows: disjoint only with split: official and a train_count"):
+        official(**{"train_count": 40, "train_rows": "disjoint", **changes})
+
+
 def raw_with(**changes: Any) -> RawDataset:
     return RawDataset(**{"train": numbered(40), "test": numbered(8), "class_names": tuple("abcd"), **changes})
 
