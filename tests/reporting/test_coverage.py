@@ -60,7 +60,7 @@ def test_overlapping_splits_are_covered_up_to_half_of_the_seed_variance_from_tra
 
 @pytest.mark.slow
 def test_satterthwaites_interval_covers_less_where_seeds_outweigh_images(coverage: ModuleType) -> None:
-    found = coverage.coverage_of_differences(coverage.Case(3, 500, 3.0), 4000, np.random.default_rng(2026))
+    found = coverage.coverage_of_differences(coverage.Case(3, 2000, 1.0), 2000, np.random.default_rng(2026))
     assert found["satterthwaite"][0] < LEAST <= found["ours"][0]
 
 
