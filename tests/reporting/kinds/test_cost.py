@@ -198,3 +198,11 @@ def test_a_benchmark_file_without_seconds_is_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ArtifactError, match=r"expected seconds in the column s, found none in .*b\.tsv"):
             read_seconds(path)
+
+
+def test_page_says_that_attacks_on_kept_epochs_are_not_counted_where_there_are_any(parts: list[CostPart]) -> None:
+    table, note = cost_table(parts), "Left out too: attacks on the weights of kept epochs"
+    settings = CostSettings(baseline="trades")
+    assert note not in cost_page(table, parts, settings)
+    keeping = [replace(part, settings={**(part.settings or {}), "keep_every": 1}) for part in parts]
+    assert note in cost_page(table, keeping, settings)
