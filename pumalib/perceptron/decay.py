@@ -1,7 +1,8 @@
 """How errors decay at every epsilon, and the envelope: the best that pruning reaches at each alpha.
 
-No single line decides what pruning can do: each bends up once alpha outgrows its kept fraction. The envelope takes the
-best kept fraction at each alpha; exponential decay is a claim about it.
+No single line decides what pruning can do. The envelope takes the best kept fraction at each alpha; exponential decay
+is a claim about it. By the rows after pruning it depends on the smallest fraction of the grid, wherever less is always
+better: rows that were drawn and thrown away cost nothing there. By the rows before pruning they count (see `pools`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,18 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from pumalib.perceptron.error_curves import METRIC_NAMES, draw_line, fit_cells, prepare_axes
+from pumalib.perceptron.error_curves import (
+    AFTER,
+    BEFORE,
+    METRIC_NAMES,
+    before_pruning,
+    draw_line,
+    existence,
+    fit_cells,
+    prepare_axes,
+)
 from pumalib.perceptron.fits import Decay, fit_decay
+from pumalib.perceptron.pools import pool_envelope
 from pumalib.perceptron.ratios import error_ratios, interval_cell
 from pumalib.perceptron.settings import DecaySettings, Metric
 from pumalib.perceptron.table import Line, envelope, lines_of
@@ -37,7 +48,7 @@ class Group(NamedTuple):
 
 
 class FittedLine(NamedTuple):
-    """A line or an envelope and its fits; `kept` is a fraction, or `best` for an envelope."""
+    """A line or an envelope and its fits; `kept` is a fraction, `best` or, by the rows drawn, `best of a pool`."""
 
     epsilon: float
     is_filtered: bool
@@ -65,6 +76,7 @@ def fitted_lines(groups: Sequence[Group], from_alpha: float) -> Iterator[FittedL
         for strategy in ("pe", "pd"):
             if strategy in {line.strategy for line in lines}:
                 named.append((envelope(lines, strategy)[0], "best"))
+                named.append((pool_envelope(lines, strategy)[0], "best of a pool"))
         for line, kept in named:
             is_fitted = line.alphas >= from_alpha
             fit = fit_decay(line.alphas[is_fitted], line.errors[:, is_fitted])
@@ -97,28 +109,35 @@ def epsilon_colours(count: int) -> list[str]:
 
 
 def draw_decay(groups: Sequence[Group], metric: Metric) -> Figure:
-    """Draw no pruning (dashed) and the envelope of PE (solid), a colour an epsilon, without and with the filter."""
+    """Draw no pruning (dashed) and the envelope of PE (solid), a colour an epsilon, without and with the filter.
+
+    Above by the rows after pruning, below by those before.
+    """
     epsilons = list(dict.fromkeys(group.epsilon for group in groups))
     colours = dict(zip(epsilons, epsilon_colours(len(epsilons)), strict=True))
     with figure_style():
         filters = sorted({group.is_filtered for group in groups})
-        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.9, len(filters))
-        for axes, is_filtered in zip(panels, filters, strict=True):
+        figure, panels = new_figure(PAGE_WIDTH_INCHES, 5.2, len(filters), 2)
+        for place, axes in enumerate(panels):
+            is_filtered, is_upper = filters[place % len(filters)], place < len(filters)
             for group in groups:
                 if group.is_filtered == is_filtered:
-                    _draw_group(axes, group, colours[group.epsilon])
+                    _draw_group(axes, group, colours[group.epsilon], is_upper)
             axes.set_title("margins of at most epsilon removed" if is_filtered else "no filter")
-            prepare_axes(axes)
-        panels[0].set_ylabel(f"error {METRIC_NAMES[metric]}")
+            prepare_axes(axes, AFTER if is_upper else BEFORE)
+        for axes in panels[:: len(filters)]:
+            axes.set_ylabel(f"error {METRIC_NAMES[metric]}")
         panels[0].legend(title="epsilon")
     return figure
 
 
-def _draw_group(axes: Axes, group: Group, colour: str) -> None:
+def _draw_group(axes: Axes, group: Group, colour: str, is_upper: bool) -> None:
     for line in group.lines:
         if line.strategy == "none":
-            draw_line(axes, line, "_no pruning", color=colour, linestyle="--")
-    draw_line(axes, envelope(group.lines, "pe")[0], f"{group.epsilon:g}", color=colour)
+            shown = line if is_upper else before_pruning(line)
+            draw_line(axes, shown, "_no pruning", color=colour, linestyle="--")
+    best, _ = (envelope if is_upper else pool_envelope)(group.lines, "pe")
+    draw_line(axes, best, f"{group.epsilon:g}", color=colour)
 
 
 def write_decay(
@@ -133,12 +152,22 @@ def write_decay(
         markdown_image(markdown_path, figure.png, "Best error against alpha"),
         f"Error {METRIC_NAMES[settings.metric]} of the {settings.student} student, {settings.teacher} teacher: no "
         "pruning (dashed) and, at each alpha, the best kept fraction of PE (solid), means over "
-        f"{len(groups[0].lines[0].errors)} seeds with 95 % t-intervals.",
+        f"{len(groups[0].lines[0].errors)} seeds with 95 % t-intervals. Above: by the rows after pruning. "
+        "Below: by the rows "
+        "before, where each size of a pool takes its own best fraction (between the grid's points, as a power law).",
         _deciding_table(fitted),
         f"Fits over alpha >= {settings.fit_from_alpha:g}; slopes as means over seeds with 95 % t-intervals. Every "
-        "line's fits stand in the CSV file. A dash: an error of 0.",
+        "line's fits stand in the CSV file. `best of a pool`: against the rows before pruning over K. A dash: "
+        "an error of 0, or a "
+        "student that does not exist.",
         _best_table(groups),
-        "Kept fraction of PE with the smallest mean error at each alpha, 1 being no pruning.",
+        "Kept fraction of PE with the smallest mean error at each alpha after pruning, 1 being no pruning. A "
+        "fraction at the "
+        "lower end of the grid is no optimum: a smaller one may be better.",
+        _pool_table(groups),
+        "Kept fraction of PE with the smallest mean error for a pool of so many rows over K. A dash: no "
+        "student of every seed.",
+        existence([line for group in groups for line in group.lines]),
         *_epsilon_parts(groups),
     ]
     write_text(markdown_path, "\n\n".join(parts))
@@ -148,22 +177,31 @@ def _deciding_table(fitted: Sequence[FittedLine]) -> str:
     rows = [
         [f"{line.epsilon:g}", "yes" if line.is_filtered else "no", line.strategy, line.kept, *fit_cells(line.fit)]
         for line in fitted
-        if line.strategy == "none" or line.kept == "best"
+        if line.strategy == "none" or line.kept.startswith("best")
     ]
     return markdown_table(["epsilon", "filter", "strategy", "kept", "power law", "exponential", "nearer"], rows)
 
 
 def _best_table(groups: Sequence[Group]) -> str:
+    return _fractions_table(groups, [envelope(group.lines, "pe") for group in groups])
+
+
+def _pool_table(groups: Sequence[Group]) -> str:
+    return _fractions_table(groups, [pool_envelope(group.lines, "pe") for group in groups])
+
+
+def _fractions_table(groups: Sequence[Group], best: Sequence[tuple[Line, np.ndarray]]) -> str:
+    widest = max((line.alphas for line, _ in best), key=len)
     rows = [
         [
             f"{group.epsilon:g}",
             "yes" if group.is_filtered else "no",
-            *(f"{f:g}" for f in envelope(group.lines, "pe")[1]),
+            *("-" if np.isnan(fraction) else f"{fraction:g}" for fraction in fractions),
+            *["-"] * (len(widest) - len(fractions)),
         ]
-        for group in groups
+        for group, (_, fractions) in zip(groups, best, strict=True)
     ]
-    alphas = [f"{alpha:g}" for alpha in groups[0].lines[0].alphas]
-    return markdown_table(["epsilon", "filter", *alphas], rows)
+    return markdown_table(["epsilon", "filter", *(f"{alpha:.3g}" for alpha in widest)], rows)
 
 
 def _epsilon_parts(groups: Sequence[Group]) -> list[str]:
@@ -183,5 +221,5 @@ def _epsilon_parts(groups: Sequence[Group]) -> list[str]:
     return [
         markdown_table(["alpha", *names], rows),
         "No pruning: the error at each epsilon over that at epsilon 0, paired by seed; geometric means with 95 % "
-        "t-intervals. A dash: an error of 0.",
+        "t-intervals. A dash: an error of 0, or a student that does not exist.",
     ]

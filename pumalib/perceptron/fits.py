@@ -57,9 +57,9 @@ def fit_decay(alphas: NDArray[np.float64], errors: NDArray[np.float64]) -> Decay
         errors: [S, A], one line a seed.
 
     Returns:
-        None where there are fewer than `MIN_FIT_POINTS` alphas, or where an error is 0 and has no logarithm.
+        None where there are fewer than `MIN_FIT_POINTS` alphas, or where an error is 0 or nan and has no logarithm.
     """
-    if len(alphas) < MIN_FIT_POINTS or (errors <= 0).any():
+    if len(alphas) < MIN_FIT_POINTS or not (errors > 0).all():
         return None
     logs = np.log(errors)
     return Decay(_slope(np.log(alphas), logs), _slope(alphas, logs), len(alphas))

@@ -18,13 +18,14 @@ def error_ratios(line: Line, reference: Line) -> list[PairedDifference]:
         reference: of the same seeds and alphas.
 
     Returns:
-        A geometric mean over seeds with its 95 % t-interval (of the log ratio) for each alpha; nan where an error is 0.
+        A geometric mean over seeds with its 95 % t-interval (of the log ratio) for each alpha; nan where an error
+        is 0 or nan.
     """
     return [_ratio(own, other) for own, other in zip(line.errors.T, reference.errors.T, strict=True)]
 
 
 def _ratio(errors: np.ndarray, reference: np.ndarray) -> PairedDifference:
-    if (errors <= 0).any() or (reference <= 0).any():
+    if not ((errors > 0).all() and (reference > 0).all()):
         return PairedDifference(math.nan, math.nan, math.nan, len(errors))
     logs = mean_with_interval(np.log(errors / reference).tolist())
     return PairedDifference(math.exp(logs.mean), math.exp(logs.low), math.exp(logs.high), logs.num_seeds)

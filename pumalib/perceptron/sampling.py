@@ -50,10 +50,12 @@ class Curve(NamedTuple):
 class SignedInputs:
     """Signed inputs of P pruned sets over one Gaussian part.
 
+    In float64: the rounding of float32 would carry rows of the most strongly pruned sets across the teacher's boundary.
+
     Attributes:
-        gaussian: [N, K] float32.
-        teacher: [K] float32, of norm 1.
-        shift: [N, P] float32: what each set adds along the teacher.
+        gaussian: [N, K] float64.
+        teacher: [K] float64, of norm 1.
+        shift: [N, P] float64: what each set adds along the teacher.
     """
 
     gaussian: Tensor
@@ -104,9 +106,30 @@ def kept_quantiles(curve: Curve, teacher: NDArray[np.float64]) -> tuple[float, f
 
     The filter removes L-inf margins ``|t.x| / ||t||_1`` of at most epsilon; the kept fraction counts in what is left.
     """
-    low = 2 * ndtr(curve.epsilon * dual_norm(teacher, "linf")) - 1 if curve.is_filtered else 0.0
+    low = _share_within(curve.epsilon, teacher) if curve.is_filtered else 0.0
     kept = curve.kept_fraction * (1 - low)
     return (1 - kept, 1.0) if curve.strategy == "pd" else (low, low + kept)
+
+
+def pool_share(curve: Curve, teacher: NDArray[np.float64]) -> float:
+    """Return the share of all rows drawn that is left after the filter and pruning."""
+    low, high = kept_quantiles(curve, teacher)
+    return float(high - low)
+
+
+def mislabelled_share(curve: Curve, teacher: NDArray[np.float64]) -> float:
+    """Return the share of a curve's rows that the attack can carry across the teacher's boundary, exactly.
+
+    Those of an L-inf margin of at most epsilon: their perturbed inputs may have the other label.
+    """
+    low, high = kept_quantiles(curve, teacher)
+    within = _share_within(curve.epsilon, teacher)
+    return float(np.clip((within - low) / (high - low), 0, 1))
+
+
+def _share_within(epsilon: float, teacher: NDArray[np.float64]) -> float:
+    """Return the share of unpruned inputs whose L-inf margin is at most epsilon."""
+    return float(2 * ndtr(epsilon * dual_norm(teacher, "linf")) - 1)
 
 
 def draw_signed_inputs(
@@ -121,9 +144,10 @@ def draw_signed_inputs(
         seed: of the Gaussian part and the quantiles, which do not depend on curves, teacher or N.
         device: where the sets go.
     """
-    gaussian = numpy_generator(seed, "perceptron", "gaussian").standard_normal((num_rows, len(teacher)), np.float32)
+    drawn = numpy_generator(seed, "perceptron", "gaussian").standard_normal((num_rows, len(teacher)), np.float32)
+    gaussian = drawn.astype(np.float64)
     uniform = numpy_generator(seed, "perceptron", "quantiles").random((num_rows, 1))
     low, high = np.array([kept_quantiles(curve, teacher) for curve in curves]).T
     component = ndtri((1 + low + uniform * (high - low)) / 2)
     arrays = (gaussian, teacher, component - (gaussian @ teacher)[:, None])
-    return SignedInputs(*(torch.from_numpy(array.astype(np.float32)).to(device) for array in arrays))
+    return SignedInputs(*(torch.from_numpy(array).to(device) for array in arrays))

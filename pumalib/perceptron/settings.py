@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pumalib.reporting.section_settings import Section, SectionSettings
 from pumalib.settings import Amount, PositiveAmount, Settings, refuse_repeats
 
-StudentName = Literal["logistic", "online", "max_margin"]
+StudentName = Literal["logistic", "online", "max_margin", "hard_margin"]
 TeacherName = Literal["axis", "dense", "random"]
 StrategyName = Literal["pe", "pd"]
 Metric = Literal["one_minus_overlap", "angle_error"]
@@ -22,14 +22,15 @@ _Once = [Field(min_length=1), AfterValidator(refuse_repeats)]
 
 
 class LogisticSettings(Settings):
-    """A student that descends the logistic loss on all rows at once, with Nesterov momentum, from zero weights."""
+    """A student that minimises the logistic loss on FGSM examples of its own weights, with a small penalty."""
 
+    penalty: PositiveAmount = 1e-10
+    """Half of it times the squared norm of the weights joins the mean loss. Without it separable data have no minimum;
+    the smaller it is, the nearer the student is to a hard margin."""
     steps: int = Field(default=500, gt=0)
-    """Steps. Noiseless data leave the loss without a minimum, so their number is a choice of ours."""
-    learning_rate: PositiveAmount = 0.5
-    """At the first step; it falls linearly to 0, or FGSM would let null weights rattle."""
-    momentum: float = Field(default=0.95, ge=0, lt=1)
-    """Nesterov momentum."""
+    """Newton steps at most; where they do not suffice, the table says so."""
+    tolerance: float = Field(default=1e-8, gt=0, lt=1)
+    """How far the loss is above its minimum at the end, relative to it."""
 
 
 class OnlineSettings(Settings):
@@ -42,31 +43,39 @@ class MaxMarginSettings(Settings):
     cost: PositiveAmount = 1.0
     """Price of a unit of margin lacking; a higher one is nearer to a hard margin, and takes more steps."""
     steps: int = Field(default=4000, gt=0)
-    """Steps of the accelerated dual ascent at most; the job's log warns where they do not suffice."""
+    """Steps of the accelerated dual ascent at most; where they do not suffice, the table and the job's log say so."""
     tolerance: float = Field(default=0.005, ge=0, lt=1)
     """Relative duality gap at which a curve's ascent ends."""
+
+
+class HardMarginSettings(Settings):
+    """A student of the largest robust margin exactly, with every row on the right side. Nothing to set."""
 
 
 class StudentsSettings(Settings):
     """The students of a study: those that are named, `{}` for one with its defaults."""
 
     logistic: LogisticSettings | None = None
-    """Full-batch gradient descent on the logistic loss."""
+    """Least logistic loss."""
     online: OnlineSettings | None = None
     """One pass of the perceptron rule."""
     max_margin: MaxMarginSettings | None = None
-    """Largest robust margin."""
+    """Large robust margins, at a price for each row that lacks them."""
+    hard_margin: HardMarginSettings | None = None
+    """Largest robust margin, every row on the right side; infeasible where there is none."""
 
     @property
     def names(self) -> tuple[StudentName, ...]:
         """Names of the students there are."""
-        every: tuple[StudentName, ...] = ("logistic", "online", "max_margin")
+        every: tuple[StudentName, ...] = ("logistic", "online", "max_margin", "hard_margin")
         return tuple(name for name in every if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _refuse_none(self) -> StudentsSettings:
         if not self.names:
-            raise ValueError("expected at least one of logistic, online and max_margin under students, got none")
+            raise ValueError(
+                "expected at least one of logistic, online, max_margin and hard_margin under students, got none"
+            )
         return self
 
 

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from pumalib.perceptron.overlap import angle_errors, one_minus_overlap
-from pumalib.perceptron.sampling import curves_of, draw_signed_inputs
+from pumalib.perceptron.sampling import curves_of, draw_signed_inputs, mislabelled_share, pool_share
 from pumalib.perceptron.settings import PerceptronSettings, StudentName, TeacherName
 from pumalib.perceptron.table import COLUMNS, write_errors
 from pumalib.perceptron.teachers import teacher_direction
@@ -52,16 +52,15 @@ def student_errors(
     inputs = draw_signed_inputs(curves, direction, max(num_rows), seed, device)
     epsilons = inputs.shift.new_tensor([curve.epsilon for curve in curves])
     learn = importlib.import_module(f"pumalib.perceptron.students.{student}").learn
-    weights = learn(inputs, epsilons, num_rows, getattr(settings.students, student))
+    weights, converged = learn(inputs, epsilons, num_rows, getattr(settings.students, student))
     angles = angle_errors(weights.cpu().numpy(), direction)
-    return pd.DataFrame(
-        [
-            (student, teacher, *curve, alpha, seed, float(one_minus_overlap(angle)), angle)
-            for place, curve in enumerate(curves)
-            for alpha, angle in zip(settings.alphas, angles[:, place], strict=True)
-        ],
-        columns=list(COLUMNS),
-    )
+    rows = []
+    for place, curve in enumerate(curves):
+        mislabelled, share = mislabelled_share(curve, direction), pool_share(curve, direction)
+        for alpha, angle, word in zip(settings.alphas, angles[:, place], converged[:, place], strict=True):
+            errors = (float(one_minus_overlap(angle)), angle)
+            rows.append((student, teacher, *curve, alpha, seed, *errors, word, mislabelled, alpha / share))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def rows_at(alpha: float, num_features: int) -> int:

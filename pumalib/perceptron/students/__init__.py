@@ -1,1 +1,1 @@
-"""The students, one module each: `learn(inputs, epsilons, num_rows, settings)`."""
+"""The students, one module each: `learn(inputs, epsilons, num_rows, settings)` returns a `Learned`."""

@@ -1,48 +1,43 @@
-"""The logistic student: full-batch gradient descent with Nesterov momentum on FGSM examples of its own weights."""
+"""The logistic student: the minimum of the logistic loss on FGSM examples of its own weights, with a small penalty.
+
+    min_w  mean_i log(1 + exp(-(y_i x_i.w - epsilon ||w||_1))) + penalty ||w||^2 / 2
+
+Without a penalty separable data have no minimum: the weights grow without end. Their direction then tends to that of
+the hard margin, but only with the logarithm of the number of steps of a descent (Soudry et al. 2018), so that where a
+descent stops decides what is learned. With a small penalty there is one minimum, near the same limit (Rosset et al.
+2004). The penalty is a choice of ours.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 from torch import Tensor
 
+from pumalib.perceptron.learned import Learned, as_words
+from pumalib.perceptron.projected_newton import minimise_logistic
+from pumalib.perceptron.robust_rows import RobustRows
 from pumalib.perceptron.sampling import SignedInputs
 from pumalib.perceptron.settings import LogisticSettings
 
 
-def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], settings: LogisticSettings) -> Tensor:
+def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], settings: LogisticSettings) -> Learned:
     """Train one student a curve on the first rows of its set, for each number of rows.
 
     Args:
         inputs: N rows of P curves.
-        epsilons: [P] float32, L-inf radii.
+        epsilons: [P], L-inf radii.
         num_rows: A numbers of rows.
-        settings: of the descent.
-
-    Returns:
-        Weights, [A, K, P].
+        settings: of the loss and its minimisation.
     """
-    return torch.stack([_descend(inputs.first(count), epsilons, settings) for count in num_rows])
-
-
-def _descend(inputs: SignedInputs, epsilons: Tensor, settings: LogisticSettings) -> Tensor:
-    weights = inputs.gaussian.new_zeros(len(inputs.teacher), len(epsilons))
-    velocity = torch.zeros_like(weights)
-    for step in range(settings.steps):
-        rate = settings.learning_rate * (1 - step / settings.steps)
-        gradient = loss_gradient(inputs, weights + settings.momentum * velocity, epsilons)
-        velocity.mul_(settings.momentum).sub_(gradient, alpha=rate)
-        weights += velocity
-    return weights
-
-
-def loss_gradient(inputs: SignedInputs, weights: Tensor, epsilons: Tensor) -> Tensor:
-    """Return the gradient of the mean logistic loss on FGSM examples, [K, P].
-
-    FGSM moves an input by ``-epsilon y sign(w)``, which for a linear student is the worst perturbation in the ball: the
-    loss is that of the robust margin ``y x.w - epsilon ||w||_1``.
-    """
-    robust_margins = inputs.products(weights).sub_(epsilons * weights.abs().sum(0))
-    pull = robust_margins.neg_().sigmoid_().div_(len(robust_margins))
-    return epsilons * pull.sum(0) * weights.sign() - inputs.combination(pull)
+    weights = inputs.gaussian.new_zeros(len(num_rows), len(inputs.teacher), len(epsilons))
+    is_converged = np.zeros((len(num_rows), len(epsilons)), bool)
+    for curve, epsilon in enumerate(epsilons.tolist()):
+        rows = inputs.rows(curve).double()
+        for place, count in enumerate(num_rows):
+            robust_rows = RobustRows(rows[:count], epsilon)
+            minimum = minimise_logistic(robust_rows, settings.penalty, settings.steps, settings.tolerance)
+            weights[place, :, curve] = robust_rows.weights(minimum.point)
+            is_converged[place, curve] = minimum.is_converged
+    return Learned(weights, as_words(is_converged))

@@ -5,7 +5,9 @@ For a linear student FGSM is exact, so the student solves
     min_w  ||w||^2 / 2 + cost sum_i max(0, 1 - y_i x_i.w + epsilon ||w||_1).
 
 A finite cost is a choice of ours: where some margins are below epsilon, as almost always in large sets, no w satisfies
-every constraint and a hard margin has no solution. With multipliers a in [0, cost] the dual is smooth and concave,
+every constraint. The cost is the price of a unit of margin, whatever the scale of the margins: where strong pruning
+leaves only small ones, a cost of 1 is a weak demand, and the student learns little (see `hard_margin`). With
+multipliers a in [0, cost] the dual is smooth and concave,
 
     max_a  sum(a) - ||w(a)||^2 / 2,   w(a) = soft(sum_i a_i y_i x_i, epsilon sum(a)),
 
@@ -24,6 +26,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pumalib.perceptron.learned import Learned, as_words
 from pumalib.perceptron.sampling import SignedInputs
 from pumalib.perceptron.settings import MaxMarginSettings
 
@@ -34,7 +37,7 @@ _LOCAL_RESERVE = 1.3
 _STEPS_BETWEEN_CHECKS = 100
 
 
-def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], settings: MaxMarginSettings) -> Tensor:
+def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], settings: MaxMarginSettings) -> Learned:
     """Train one student a curve on the first rows of its set, for each number of rows.
 
     Args:
@@ -44,12 +47,15 @@ def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], setti
         settings: of the problem and its solution.
 
     Returns:
-        Weights, [A, K, P].
+        Weights; converged is what reached the tolerance.
     """
-    return torch.stack([_solve(inputs.first(count), epsilons, settings) for count in num_rows])
+    solved = [_solve(inputs.first(count), epsilons, settings) for count in num_rows]
+    weights, is_converged = zip(*solved, strict=True)
+    return Learned(torch.stack(weights), as_words(torch.stack(is_converged).cpu().numpy()))
 
 
-def _solve(inputs: SignedInputs, epsilons: Tensor, settings: MaxMarginSettings) -> Tensor:
+def _solve(inputs: SignedInputs, epsilons: Tensor, settings: MaxMarginSettings) -> tuple[Tensor, Tensor]:
+    """Return the weights [K, P] and which curves reached the tolerance [P]."""
     ascent = _Ascent(inputs, epsilons, settings.cost)
     weights = torch.zeros_like(ascent.direction)  # [K, P]
     going = torch.arange(len(epsilons), device=epsilons.device)  # [G], the curves still open
@@ -71,7 +77,9 @@ def _solve(inputs: SignedInputs, epsilons: Tensor, settings: MaxMarginSettings) 
     logging.log(
         level, "%d rows, %d steps: %d curves open, gap at most %.2g", len(inputs.shift), step, count, gaps.max()
     )
-    return weights
+    is_converged = torch.ones_like(epsilons, dtype=torch.bool)
+    is_converged[going] = ~is_open
+    return weights, is_converged
 
 
 class _Ascent:

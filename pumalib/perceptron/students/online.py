@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pumalib.perceptron.learned import Learned, as_words
 from pumalib.perceptron.sampling import SignedInputs
 from pumalib.perceptron.settings import OnlineSettings
 
 _Array = NDArray[np.floating]
 
 
-def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], settings: OnlineSettings) -> Tensor:
+def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], settings: OnlineSettings) -> Learned:
     """Pass once over the sets and return the weights after each number of rows.
 
     A row is learned where its FGSM example is on the wrong side or on the boundary: ``w += y x'``. Rows come one after
@@ -28,7 +29,7 @@ def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], setti
         settings: nothing to set.
 
     Returns:
-        Weights, [A, K, P].
+        Weights; converged everywhere, because the pass has an end.
     """
     gaussian, teacher, shift, radii = (
         part.cpu().numpy() for part in (inputs.gaussian, inputs.teacher, inputs.shift, epsilons)
@@ -39,7 +40,8 @@ def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], setti
         pass_.see(gaussian[row], shift[row])
         if row + 1 in num_rows:
             after[row + 1] = pass_.weights.T.copy()
-    return torch.from_numpy(np.stack([after[count] for count in num_rows])).to(inputs.gaussian.device)
+    weights = torch.from_numpy(np.stack([after[count] for count in num_rows])).to(inputs.gaussian.device)
+    return Learned(weights, as_words(np.ones((len(num_rows), len(radii)), bool)))
 
 
 class _Pass:
