@@ -56,11 +56,11 @@ class RobustRows:
         pull = self._rows.T @ multipliers
         return torch.cat([pull, -pull]) - self._epsilon * multipliers.sum() if self.is_split else pull
 
-    def columns(self, coordinates: Tensor) -> Tensor:
-        """Return A at some coordinates of z, by their numbers [d]: [N, d]."""
+    def part(self, chosen: Tensor, coordinates: Tensor) -> Tensor:
+        """Return A at some rows and coordinates of z, [n, d], by their numbers [n] and [d]."""
         size = self._rows.shape[1]
-        columns = self._rows[:, coordinates % size]
-        return columns * torch.where(coordinates < size, 1.0, -1.0) - self._epsilon if self.is_split else columns
+        part = self._rows[chosen][:, coordinates % size]
+        return part * torch.where(coordinates < size, 1.0, -1.0) - self._epsilon if self.is_split else part
 
     def gram(self, weight: Tensor) -> Tensor:
         """Return A^T diag(weight) A, [D, D], for weights [N] of at least 0."""

@@ -58,6 +58,7 @@ def _solve(inputs: SignedInputs, epsilons: Tensor, settings: MaxMarginSettings) 
     """Return the weights [K, P] and which curves reached the tolerance [P]."""
     ascent = _Ascent(inputs, epsilons, settings.cost)
     weights = torch.zeros_like(ascent.direction)  # [K, P]
+    is_converged = torch.zeros_like(epsilons, dtype=torch.bool)  # [P]
     going = torch.arange(len(epsilons), device=epsilons.device)  # [G], the curves still open
     # Invariant: `ascent` holds the G curves whose gap was open at the last check. A turn takes one dual step. At a
     # check all G weights are written, and curves with a small gap leave.
@@ -67,6 +68,7 @@ def _solve(inputs: SignedInputs, epsilons: Tensor, settings: MaxMarginSettings) 
             weights[:, going] = ascent.weights()  # [K, G]
             gaps = ascent.relative_gaps()  # [G]
             is_open = gaps > settings.tolerance  # [G]
+            is_converged[going] = ~is_open
             if not is_open.any():
                 break
             ascent.adapt()
@@ -77,8 +79,6 @@ def _solve(inputs: SignedInputs, epsilons: Tensor, settings: MaxMarginSettings) 
     logging.log(
         level, "%d rows, %d steps: %d curves open, gap at most %.2g", len(inputs.shift), step, count, gaps.max()
     )
-    is_converged = torch.ones_like(epsilons, dtype=torch.bool)
-    is_converged[going] = ~is_open
     return weights, is_converged
 
 
