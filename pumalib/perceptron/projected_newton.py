@@ -20,8 +20,8 @@ _ENOUGH = 1e-4
 """Share of the fall that the gradient promises (Armijo)."""
 _HALVINGS = 40
 _LIGHT = 1e-6
-"""Rows whose part in the curvature is smaller than this share of the largest are left out of it, which saves most of the
-work near a hard margin. The step then differs a little from Newton's, and the decrement comes out too large, never small.
+"""Rows whose part in the curvature is smaller than this share of the largest are left out of it, which saves most of
+the work near a hard margin. The step then differs a little from Newton's; the decrement comes out too large, not small.
 """
 
 

@@ -22,7 +22,7 @@ FRACTIONS = (0.2, 0.1, 0.05, 0.02, 0.01)
 
 
 def learn(inputs, epsilon: float, num_rows: list[int]):
-    return hard_margin.learn(inputs, torch.tensor([epsilon]).double(), num_rows, HardMarginSettings())
+    return hard_margin.learn(inputs, torch.tensor([epsilon], dtype=torch.float64), num_rows, HardMarginSettings())
 
 
 def libsvm(rows: np.ndarray) -> np.ndarray:
@@ -114,7 +114,7 @@ def test_where_a_set_has_no_student_its_larger_sets_have_none(draw):
 def test_teacher_is_the_limit_of_ever_stronger_pruning_and_proves_feasibility_after_the_filter(draw):
     curves = [Curve("pe", fraction, True, 0.05) for fraction in (0.1, 0.01, 0.001)]
     inputs = draw(curves, "axis", rows=200)
-    learned = hard_margin.learn(inputs, torch.full((3,), 0.05).double(), [200], HardMarginSettings())
+    learned = hard_margin.learn(inputs, torch.full((3,), 0.05, dtype=torch.float64), [200], HardMarginSettings())
     assert (learned.converged == "yes").all()
     margins = inputs.products(learned.weights[0]) - 0.05 * learned.weights[0].abs().sum(0)
     np.testing.assert_allclose(margins.min(0).values, 1, rtol=1e-8)

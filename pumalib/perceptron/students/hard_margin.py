@@ -44,10 +44,5 @@ def learn(inputs: SignedInputs, epsilons: Tensor, num_rows: Sequence[int], setti
             if solution.word == "infeasible":
                 break
             words[place, curve] = solution.word
-            found = robust_rows.weights(solution.point)
-            weights[place, :, curve] = found / _least_margin(rows[: num_rows[place]], found, epsilon)
+            weights[place, :, curve] = robust_rows.weights(solution.point)
     return Learned(weights, words)
-
-
-def _least_margin(rows: Tensor, weights: Tensor, epsilon: float) -> Tensor:
-    return (rows @ weights).min() - epsilon * weights.abs().sum()
