@@ -26,6 +26,7 @@ from pumalib.perceptron.error_curves import (
     draw_line,
     existence,
     fit_cells,
+    fraction_cell,
     prepare_axes,
 )
 from pumalib.perceptron.fits import Decay, fit_decay
@@ -196,7 +197,7 @@ def _fractions_table(groups: Sequence[Group], best: Sequence[tuple[Line, np.ndar
         [
             f"{group.epsilon:g}",
             "yes" if group.is_filtered else "no",
-            *("-" if np.isnan(fraction) else f"{fraction:g}" for fraction in fractions),
+            *map(fraction_cell, fractions),
             *["-"] * (len(widest) - len(fractions)),
         ]
         for group, (_, fractions) in zip(groups, best, strict=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from pumalib.perceptron.fits import Decay, Slope, fit_decay
 from pumalib.perceptron.ratios import error_ratios, ratio_cell
@@ -38,7 +39,7 @@ def curve_points(lines: Sequence[Line]) -> pd.DataFrame:
     for line in lines:
         for column, (alpha, ratio) in enumerate(zip(line.alphas, error_ratios(line, unpruned), strict=True)):
             errors = line.errors[:, column]
-            mean, half = float(errors.mean()), half_width(errors.tolist())
+            mean, half = float(errors.mean()), _half_width(errors)
             added = (line.alphas_before[column], line.mislabelled_share, int(line.unfinished[column]))
             rows.append((line.strategy, line.kept_fraction, alpha, mean, mean - half, mean + half, *ratio, *added))
     names = [
@@ -98,7 +99,7 @@ def draw_line(axes: Axes, line: Line, label: str, **style: Any) -> None:
     those that reach 0 leave the axis be. A ring marks a point where some student did not reach its tolerance.
     """
     means = line.errors.mean(0)
-    halves = np.nan_to_num([half_width(column.tolist()) for column in line.errors.T])
+    halves = np.nan_to_num([_half_width(column) for column in line.errors.T])
     lower = np.minimum(halves, 0.9 * means)
     is_drawn = means > 0
     axes.errorbar(
@@ -114,6 +115,11 @@ def draw_line(axes: Axes, line: Line, label: str, **style: Any) -> None:
     )
     is_ringed = is_drawn & (line.unfinished > 0)
     axes.plot(line.alphas[is_ringed], means[is_ringed], "o", markersize=6, markerfacecolor="none", color=style["color"])
+
+
+def _half_width(errors: NDArray[np.float64]) -> float:
+    """Return half the 95 % t-interval of a mean over seeds, nan where a student does not exist."""
+    return float("nan") if np.isnan(errors).any() else half_width(errors.tolist())
 
 
 def prepare_axes(axes: Axes, label: str) -> None:
@@ -206,8 +212,13 @@ def _slope(slope: Slope) -> str:
 
 def _best_table(lines: Sequence[Line]) -> str:
     strategies = [name for name in ("pe", "pd") if name in {line.strategy for line in lines}]
-    rows = [[name, *(f"{fraction:g}" for fraction in envelope(lines, name)[1])] for name in strategies]
+    rows = [[name, *map(fraction_cell, envelope(lines, name)[1])] for name in strategies]
     return markdown_table(["best kept fraction at alpha", *(f"{alpha:g}" for alpha in lines[0].alphas)], rows)
+
+
+def fraction_cell(fraction: float) -> str:
+    """Return a kept fraction as a cell; a dash where no line has a student of every seed."""
+    return "-" if np.isnan(fraction) else f"{fraction:g}"
 
 
 def _ratio_table(lines: Sequence[Line]) -> str:

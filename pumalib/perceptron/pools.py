@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from pumalib.perceptron.table import Line, best_of
 
-_STEP = 2**0.5
-"""Ratio of neighbouring pool sizes. A choice of ours."""
+_SIZES_A_DOUBLING = 2
+"""Sizes of a pool that are looked at for each doubling. A choice of ours."""
 
 
 def pool_sizes(lines: Sequence[Line]) -> NDArray[np.float64]:
     """Return pool sizes over K in even steps on a log axis, from the smallest alpha to the largest pool."""
     low, high = min(lines[0].alphas), max(max(line.alphas_before) for line in lines)
-    return np.asarray(low * _STEP ** np.arange(1 + int(np.log(high / low) / np.log(_STEP) + 1e-9)))
+    doublings = np.log2(high / low)
+    return np.asarray(low * 2 ** (np.arange(1 + int(_SIZES_A_DOUBLING * doublings + 1e-9)) / _SIZES_A_DOUBLING))
 
 
 def errors_of_pools(line: Line, sizes: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -37,26 +37,42 @@ def theory() -> dict[str, Any]:
     return copy.deepcopy(STUDY)
 
 
-@pytest.mark.parametrize("name", ["perceptron", "paper-perceptron"])
+@pytest.mark.parametrize("name", ["perceptron", "paper-perceptron", "paper-perceptron-teachers"])
 def test_studies_of_the_theory_go_through_the_same_door(name: str) -> None:
     assert isinstance(load_study(ROOT / f"studies/{name}.yaml"), PerceptronStudy)
 
 
-def test_paper_study_holds_the_grid_that_was_asked_for() -> None:
+def test_paper_study_holds_the_grid_that_decides() -> None:
     study = load_study(ROOT / "studies/paper-perceptron.yaml").settings
-    assert isinstance(study.perceptron.num_features, int)
-    assert study.perceptron.num_features == 200
+    grid = study.perceptron
+    assert grid.num_features == 200
     assert len(study.seeds) >= 10
-    assert {0.5, 1, 2, 4, 8, 16, 32} <= set(study.perceptron.alphas)
-    assert {0.8, 0.6, 0.4, 0.2, 0.1, 0.05} <= set(study.perceptron.kept_fractions)
-    assert {0, 0.001, 0.01, 0.1} <= set(study.perceptron.epsilons)
-    assert {"figure-1", "figure-2", "figure-3", "figure-4"} <= set(study.reports)
+    assert {"hard_margin", "logistic"} <= set(grid.students.names)
+    assert {1.5, 1.75, 2, 2.25, 2.5, 4, 8} <= set(grid.alphas)
+    assert {0.2, 0.1, 0.05, 0.02, 0.01, 0.001} <= set(grid.kept_fractions)
+    assert {0, 0.01} <= set(grid.epsilons)
+    assert {"figure-1", "figure-3", "figure-4"} <= set(study.reports)
+
+
+def test_other_study_of_the_paper_holds_its_second_figure_and_the_other_teachers() -> None:
+    study = load_study(ROOT / "studies/paper-perceptron-teachers.yaml").settings
+    assert {0, 0.001, 0.01} <= set(study.perceptron.epsilons)
+    assert set(study.perceptron.teachers) == {"axis", "dense", "random"}
+    assert "figure-2" in study.reports
+
+
+def test_small_study_shows_the_breakdown_and_its_repair() -> None:
+    grid = load_study(ROOT / "studies/perceptron.yaml").settings.perceptron
+    assert (grid.num_features, grid.teachers, grid.epsilons) == (200, ("axis",), (0, 0.01))
+    assert set(grid.students.names) == {"hard_margin", "logistic"}
+    assert {0.2, 0.02, 0.01} == set(grid.kept_fractions)
+    assert 4 in grid.alphas
 
 
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("perceptron|students", {}, "expected at least one of logistic, online and max_margin"),
+        ("perceptron|students", {}, "expected at least one of logistic, online, max_margin and hard_margin"),
         ("perceptron|students|onlin", {}, 'did you mean "online"? at perceptron.students.onlin'),
         ("perceptron|teachers", ["axis", "axis"], "expected each value once"),
         ("perceptron|teachers", ["axes"], "at perceptron.teachers[0]"),

@@ -14,7 +14,7 @@ from pumalib.perceptron.table import COLUMNS, Line, envelope, join_errors, lines
 
 GRID = PerceptronSettings(
     num_features=10,
-    students={"online": {}, "logistic": {"steps": 30}},
+    students={"online": {}, "hard_margin": {}, "logistic": {"steps": 12}},
     epsilons=(0.0, 0.05),
     kept_fractions=(0.5, 0.1),
     alphas=(1.0, 2.0, 4.0, 8.0),
@@ -25,6 +25,12 @@ SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
     tables = [student_errors(GRID, "online", "dense", seed, torch.device("cpu")) for seed in (0, 1, 2)]
+    return pd.concat(tables, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def hard() -> pd.DataFrame:
+    tables = [student_errors(GRID, "hard_margin", "dense", seed, torch.device("cpu")) for seed in (0, 1, 2)]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -39,6 +45,10 @@ def test_table_has_one_line_an_error_of_the_grid(table):
     assert set(table["strategy"]) == {"none", "pe", "pd"}
     assert (table.loc[table["strategy"] == "none", "kept_fraction"] == 1).all()
     np.testing.assert_allclose(table["one_minus_overlap"], 1 - np.cos(np.pi * table["angle_error"]), atol=1e-12)
+    assert (table["converged"] == "yes").all()
+    unfiltered = table[~table["is_filtered"]]
+    np.testing.assert_allclose(unfiltered["alpha_before"], unfiltered["alpha"] / unfiltered["kept_fraction"])
+    assert (table.loc[table["is_filtered"] | (table["epsilon"] == 0), "mislabelled_share"] == 0).all()
 
 
 def test_shards_join_to_the_same_bytes_however_the_seeds_are_spread(tmp_path):
@@ -74,6 +84,59 @@ def test_damaged_table_is_refused(table, tmp_path, change, message):
 def test_missing_table_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match="expected a table of errors"):
         read_errors(tmp_path / "none.csv")
+
+
+def test_student_that_does_not_exist_has_a_word_and_no_error(hard, tmp_path):
+    write_errors(hard, tmp_path / "perceptron.csv")
+    read = read_errors(tmp_path / "perceptron.csv")
+    pd.testing.assert_frame_equal(read, hard)
+    is_missing = read["converged"] == "infeasible"
+    assert 0 < is_missing.sum() < len(read)
+    assert (read["angle_error"].isna() == is_missing).all()
+    assert (read["one_minus_overlap"].isna() == is_missing).all()
+    assert (read.loc[is_missing, "epsilon"] > 0).all()
+    assert not read.loc[is_missing, "is_filtered"].any()
+    assert ",nan,nan,infeasible," in (tmp_path / "perceptron.csv").read_text()
+
+
+def test_steps_that_do_not_suffice_stand_in_table_line_and_page(tmp_path):
+    table = student_errors(GRID, "logistic", "dense", 0, torch.device("cpu"))
+    assert set(table["converged"]) == {"yes", "no"}
+    lines = lines_of(table, "logistic", "dense", 0.0, False, "angle_error")
+    meant = table[table["epsilon"] == 0]
+    assert sum(line.unfinished.sum() for line in lines) == (meant["converged"] == "no").sum() > 0
+    write_errors(table, tmp_path / "perceptron.csv")
+    settings = {"kind": "error_curves", "student": "logistic", "teacher": "dense", "epsilon": 0.0}
+    write_report(settings, tmp_path / "perceptron.csv", **outputs(tmp_path))
+    count = (meant["converged"] == "no").sum()
+    assert "Of 20 students, 0 are infeasible" in (tmp_path / "report.md").read_text()
+    assert f"and {count} did not reach their tolerance" in (tmp_path / "report.md").read_text()
+    assert pd.read_csv(tmp_path / "report.csv")["num_unfinished"].sum() == count
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "error_curves", "student": "hard_margin", "teacher": "dense", "epsilon": 0.05},
+        {"kind": "decay", "student": "hard_margin", "teacher": "dense"},
+    ],
+)
+def test_reports_leave_out_students_that_do_not_exist_and_say_how_many(hard, tmp_path, settings):
+    write_errors(hard, tmp_path / "perceptron.csv")
+    write_report(settings, tmp_path / "perceptron.csv", **outputs(tmp_path))
+    meant = hard[(hard["epsilon"] == 0.05) & ~hard["is_filtered"]] if "epsilon" in settings else hard
+    missing = meant["angle_error"].isna().sum()
+    page = (tmp_path / "report.md").read_text()
+    assert f"Of {len(meant)} students, {missing} are infeasible" in page
+    assert "nan" not in page
+
+
+def test_envelope_passes_over_lines_that_lack_a_student():
+    nowhere = line_of([[0.1, np.nan, np.nan], [0.1, 0.2, np.nan]])
+    somewhere = line_of([[0.3, 0.3, np.nan], [0.3, 0.3, np.nan]])._replace(strategy="none", kept_fraction=1.0)
+    best, fractions = envelope([somewhere, nowhere], "pe")
+    np.testing.assert_array_equal(best.errors, [[0.1, 0.3, np.nan], [0.1, 0.3, np.nan]])
+    np.testing.assert_array_equal(fractions, [0.5, 1.0, np.nan])
 
 
 def test_lines_hold_every_seed_and_alpha_and_gaps_are_refused(table):
@@ -131,10 +194,10 @@ def test_page_of_the_decay_says_what_decides(table, tmp_path):
     settings = {"kind": "decay", "student": "online", "teacher": "dense"}
     write_report(settings, tmp_path / "perceptron.csv", **outputs(tmp_path))
     page = (tmp_path / "report.md").read_text()
-    assert page.count("| best |") == 2 * 3
+    assert page.count("| best |") == page.count("| best of a pool |") == 2 * 3
     assert "| 0.05 | yes | none | 1 |" in page
     fits = pd.read_csv(tmp_path / "report.csv", keep_default_na=False)
-    assert len(fits) == 3 * (5 + 2)
+    assert len(fits) == 3 * (5 + 2 * 2)
 
 
 def test_rows_follow_alpha_and_are_never_none():
@@ -142,7 +205,8 @@ def test_rows_follow_alpha_and_are_never_none():
 
 
 def line_of(errors: list[list[float]]) -> Line:
-    return Line("pe", 0.5, np.arange(1.0, len(errors[0]) + 1), np.array(errors))
+    alphas = np.arange(1.0, len(errors[0]) + 1)
+    return Line("pe", 0.5, alphas, np.array(errors), 2 * alphas, np.zeros(len(alphas), int), 0.0)
 
 
 def test_ratios_are_paired_by_seed_and_their_mean_is_geometric():

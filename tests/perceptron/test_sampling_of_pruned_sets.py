@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pumalib.perceptron.sampling import Curve, curves_of, draw_signed_inputs, kept_quantiles
+from pumalib.perceptron.sampling import (
+    Curve,
+    curves_of,
+    draw_signed_inputs,
+    kept_quantiles,
+    mislabelled_share,
+    pool_share,
+)
 from pumalib.perceptron.settings import PerceptronSettings
 from pumalib.perceptron.teachers import dual_norm, teacher_direction, true_margins
 
@@ -101,3 +108,42 @@ def test_curves_are_every_pruning_at_every_epsilon_with_the_filter_where_it_remo
     prunings = [("none", 1.0), ("pe", 0.5), ("pe", 0.1)]
     groups = [(False, 0.0), (False, 0.1), (True, 0.1)]
     assert curves_of(grid) == [Curve(*pruning, *group) for group in groups for pruning in prunings]
+
+
+@pytest.mark.parametrize("name", ["axis", "dense"])
+@pytest.mark.parametrize("place", range(len(CURVES)))
+def test_shares_are_those_of_a_pool_pruned_by_hand(name, place):
+    teacher, curve = teacher_direction(name, FEATURES, 0), CURVES[place]
+    pool = np.random.default_rng(1).standard_normal((400_000, FEATURES))
+    margins = true_margins(pool, teacher, "linf")
+    left = np.sort(margins[margins > curve.epsilon] if curve.is_filtered else margins)
+    count = round(curve.kept_fraction * len(left))
+    kept = left[len(left) - count :] if curve.strategy == "pd" else left[:count]
+    # Three deviations of a share of so many rows, and a little for the cut by rank.
+    assert mislabelled_share(curve, teacher) == pytest.approx((kept <= curve.epsilon).mean(), abs=0.005)
+    assert pool_share(curve, teacher) == pytest.approx(len(kept) / len(pool), abs=0.003)
+
+
+def test_perturbation_carries_exactly_the_rows_within_epsilon_across_the_boundary():
+    teacher = teacher_direction("dense", 6, 0)
+    curve = Curve("pe", 0.2, False, 0.05)
+    signed = draw_signed_inputs([curve], teacher, 20_000, 0, torch.device("cpu")).rows(0).numpy()
+    attacked = signed - curve.epsilon * np.sign(teacher)  # FGSM of a student that knows the teacher
+    assert (attacked @ teacher <= 0).mean() == pytest.approx(mislabelled_share(curve, teacher), abs=0.011)
+
+
+def test_share_of_mislabelled_rows_at_the_kept_fractions_of_the_breakdown():
+    teacher = teacher_direction("axis", 200, 0)
+    within = stats.chi(1).cdf(0.01)
+    assert within == pytest.approx(0.00798, abs=1e-5)
+    shares = [mislabelled_share(Curve("pe", kept, False, 0.01), teacher) for kept in (0.05, 0.02, 0.01, 0.001)]
+    assert shares == pytest.approx([within / 0.05, within / 0.02, within / 0.01, 1])
+    assert mislabelled_share(Curve("pd", 0.5, False, 0.01), teacher) == 0
+
+
+def test_rows_of_the_strongest_pruning_keep_their_side_of_the_boundary():
+    teacher = teacher_direction("random", 200, 0)
+    rows = draw_signed_inputs([Curve("pe", 1e-5, False, 0.0)], teacher, 3200, 0, torch.device("cpu")).rows(0)
+    components = rows.numpy() @ teacher
+    assert components.min() > 0
+    assert stats.kstest(components / stats.norm.ppf(0.5 + 0.5e-5), "uniform").pvalue > 1e-3

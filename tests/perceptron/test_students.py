@@ -130,11 +130,11 @@ def test_student_whose_steps_do_not_suffice_says_so(draw, learn, settings):
 
 def test_max_margin_student_says_of_each_curve_whether_it_reached_its_tolerance(draw):
     inputs = draw(CURVES, "random")
-    steps = range(100, 5000, 100)
+    steps = (100, 200, 1000, 5000)
     words = [max_margin.learn(inputs, EPSILONS, [40], MaxMarginSettings(steps=n, cost=20.0)).converged for n in steps]
     counts = [int((each == "yes").sum()) for each in words]
     assert counts == sorted(counts)
-    assert counts[-1] == 3
+    assert counts[0] < counts[-1] == 3
 
 
 def test_online_student_is_the_perceptron_rule_on_fgsm_examples(draw):

@@ -48,7 +48,11 @@ def test_theory_ends_in_one_table_and_whole_figures(theory):
 
 def test_editing_a_student_reruns_that_student_and_what_follows(theory):
     assert theory.planned("theory.yaml") == set()
-    theory.edit("pumalib/perceptron/students/logistic.py", "weights += velocity", "weights += 0.5 * velocity")
+    theory.edit(
+        "pumalib/perceptron/students/logistic.py",
+        "rows = inputs.rows(curve).double()",
+        "rows = 2 * inputs.rows(curve).double()",
+    )
     assert theory.planned("theory.yaml") == {
         "logistic student, dense teacher, shard 0",
         "logistic student, dense teacher, shard 1",
