@@ -1,39 +1,62 @@
-"""The batched students against plain NumPy loops over sets, rows and steps, in one process and one thread.
+"""The students against peers, in one process and one thread: time, and how far their errors are apart.
 
-    OMP_NUM_THREADS=1 python benchmarks/perceptron.py [online] [logistic] [grid]
+    OMP_NUM_THREADS=1 python benchmarks/perceptron.py [online] [hard_margin] [logistic] [costs] [--rows 800]
 
-`online`, `logistic`: seconds of both, their ratio, and how far their errors are apart; online students may part where
-rounding decides about a row. `grid`: seconds that a step of the logistic and the max-margin student takes on the whole
-grid of studies/paper-perceptron.yaml (one teacher, one seed), and the time of the study that follows from them.
+`online`: against a NumPy loop over sets and rows. `hard_margin`: against the same problem as non-negative least squares
+(scipy; Lawson and Hanson's LDP). `logistic`: at epsilon 0, against LogisticRegression of scikit-learn. `costs`: what
+the max-margin student learns at costs of 1 and 100, beside the hard margin. K = 200, axis teacher, seed 0, CPU time.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
-import sys
 import time
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.optimize import nnls
+from sklearn.linear_model import LogisticRegression
 
 from pumalib.perceptron.overlap import angle_errors
-from pumalib.perceptron.sampling import SignedInputs, curves_of, draw_signed_inputs
-from pumalib.perceptron.settings import LogisticSettings, MaxMarginSettings, OnlineSettings, PerceptronSettings
-from pumalib.perceptron.stage import rows_at
-from pumalib.perceptron.students import logistic, max_margin, online
-from pumalib.perceptron.study import PerceptronStudy
+from pumalib.perceptron.sampling import Curve, SignedInputs, draw_signed_inputs
+from pumalib.perceptron.settings import HardMarginSettings, LogisticSettings, MaxMarginSettings, OnlineSettings
+from pumalib.perceptron.students import hard_margin, logistic, max_margin, online
 from pumalib.perceptron.teachers import teacher_direction
-from pumalib.study.file import load_study
 
-STUDY = Path(__file__).parents[1] / "studies/paper-perceptron.yaml"
-LOOP_STEPS = 20
+NUM_FEATURES = 200
+FRACTIONS = (0.2, 0.05, 0.01)
+TEACHER = teacher_direction("axis", NUM_FEATURES, 0)
+PARTS = ("online", "hard_margin", "logistic", "costs")
+
+
+def drawn(num_rows: int, epsilons: tuple[float, ...]) -> tuple[SignedInputs, torch.Tensor]:
+    """Draw the unpruned set and those of PE at each epsilon, filtered above epsilon 0."""
+    prunings = [("none", 1.0), *(("pe", fraction) for fraction in FRACTIONS)]
+    curves = [Curve(*pruning, epsilon > 0, epsilon) for epsilon in epsilons for pruning in prunings]
+    inputs = draw_signed_inputs(curves, TEACHER, num_rows, 0, torch.device("cpu"))
+    return inputs, inputs.shift.new_tensor([curve.epsilon for curve in curves])
+
+
+def compare(name: str, own: Callable[[], np.ndarray], peer: Callable[[], np.ndarray]) -> None:
+    (seconds, weights), (peer_seconds, expected) = seconds_of(own), seconds_of(peer)
+    angles, peer_angles = angle_errors(weights, TEACHER), angle_errors(expected, TEACHER)
+    apart = np.abs(angles / peer_angles - 1)
+    print(
+        f"{name}: {seconds:.2f} s, peer {peer_seconds:.2f} s, ratio {peer_seconds / seconds:.1f}; "
+        f"angle errors apart by {np.median(apart):.1e} of themselves (median), {apart.max():.1e} (largest)"
+    )
+
+
+def seconds_of(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+    start = time.process_time()
+    result = work()
+    return time.process_time() - start, result
 
 
 def online_loop(rows: np.ndarray, epsilon: float) -> np.ndarray:
-    weights = np.zeros(rows.shape[1], np.float32)
+    weights = np.zeros(rows.shape[1])
     for row in rows:
         attacked = row - epsilon * np.sign(weights)
         if attacked @ weights <= 0:
@@ -41,95 +64,88 @@ def online_loop(rows: np.ndarray, epsilon: float) -> np.ndarray:
     return weights
 
 
-def logistic_loop(rows: np.ndarray, epsilon: float, settings: LogisticSettings) -> np.ndarray:
-    weights = np.zeros(rows.shape[1], np.float32)
-    velocity = np.zeros_like(weights)
-    for step in range(settings.steps):
-        ahead = weights + settings.momentum * velocity
-        attacked = rows - epsilon * np.sign(ahead)
-        pull = 1 / (1 + np.exp(attacked @ ahead)) / len(rows)
-        rate = settings.learning_rate * (1 - step / settings.steps)
-        velocity = settings.momentum * velocity + rate * (attacked.T @ pull)
-        weights += velocity
-    return weights
+def least_distance(rows: np.ndarray, epsilon: float) -> np.ndarray:
+    """Solve the hard margin as non-negative least squares, Lawson and Hanson 1974, ch. 23."""
+    matrix = np.hstack([rows - epsilon, -rows - epsilon]) if epsilon else rows
+    size, scale = matrix.shape[1], rows.mean(0).max() / 50
+    bounds = np.eye(size) if epsilon else np.zeros((size, 0))
+    system = np.vstack([np.hstack([matrix.T, bounds]), np.r_[np.full(len(rows), scale), np.zeros(bounds.shape[1])]])
+    target = np.eye(1, size + 1, size).ravel()
+    left = system @ nnls(system, target, maxiter=100 * system.shape[1])[0] - target
+    point = -left[:-1] / left[-1]
+    return point[:NUM_FEATURES] - point[NUM_FEATURES:] if epsilon else point
 
 
-def seconds_of(work: Callable[[], object]) -> tuple[float, object]:
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
+def regression(rows: np.ndarray, settings: LogisticSettings) -> np.ndarray:
+    """Fit scikit-learn's logistic regression: with each row and its mirror image there are two classes."""
+    peer = LogisticRegression(
+        C=1 / (settings.penalty * 2 * len(rows)),
+        fit_intercept=False,
+        solver="newton-cholesky",
+        tol=1e-12,
+        max_iter=1000,
+    )
+    return peer.fit(np.r_[rows, -rows], np.r_[np.ones(len(rows)), -np.ones(len(rows))]).coef_[0]
 
 
-def drawn(grid: PerceptronSettings) -> tuple[SignedInputs, torch.Tensor, list[int]]:
-    """Draw the grid's sets for the axis teacher and one seed."""
-    num_rows = [rows_at(alpha, grid.num_features) for alpha in grid.alphas]
-    curves = curves_of(grid)
-    teacher = teacher_direction("axis", grid.num_features, 0)
-    inputs = draw_signed_inputs(curves, teacher, max(num_rows), 0, torch.device("cpu"))
-    return inputs, torch.tensor([curve.epsilon for curve in curves]), num_rows
-
-
-def compare(name: str, batched: Callable[[], object], loop: Callable[[], object]) -> None:
-    (fast, weights), (slow, expected) = seconds_of(batched), seconds_of(loop)
-    teacher = teacher_direction("axis", len(np.asarray(weights)), 0)
-    apart = np.abs(angle_errors(np.asarray(weights), teacher) - angle_errors(np.asarray(expected), teacher))
-    print(
-        f"{name}: batched {fast:.2f} s, loop {slow:.2f} s, ratio {slow / fast:.1f}; "
-        f"angle errors apart by {np.median(apart):.1e} (median), {apart.max():.1e} (largest)"
+def over_sets(
+    inputs: SignedInputs, epsilons: torch.Tensor, solve: Callable[[np.ndarray, float], np.ndarray]
+) -> Callable[[], np.ndarray]:
+    return lambda: np.stack(
+        [solve(inputs.rows(place).numpy(), epsilon) for place, epsilon in enumerate(epsilons.tolist())], axis=1
     )
 
 
-def online_against_a_loop(inputs: SignedInputs, epsilons: torch.Tensor, num_rows: list[int]) -> None:
-    sets = [inputs.rows(place).numpy() for place in range(len(epsilons))]
-    compare(
-        f"online, {len(sets)} sets of {len(sets[0])} rows",
-        lambda: online.learn(inputs, epsilons, num_rows, OnlineSettings())[-1],
-        lambda: np.stack([online_loop(*pair) for pair in zip(sets, epsilons.tolist(), strict=True)], axis=1),
-    )
+def run_online(num_rows: int) -> None:
+    inputs, epsilons = drawn(num_rows, (0.0, 0.01))
+
+    def own() -> np.ndarray:
+        return online.learn(inputs, epsilons, [num_rows], OnlineSettings()).weights[0].numpy()
+
+    compare(f"online, {len(epsilons)} sets of {num_rows} rows", own, over_sets(inputs, epsilons, online_loop))
 
 
-def logistic_against_a_loop(inputs: SignedInputs, epsilons: torch.Tensor) -> None:
-    settings, count = LogisticSettings(steps=LOOP_STEPS), 1600
-    sets = [inputs.rows(place).numpy()[:count] for place in range(len(epsilons))]
-    compare(
-        f"logistic, {len(sets)} sets of {count} rows, {LOOP_STEPS} steps",
-        lambda: logistic.learn(inputs, epsilons, [count], settings)[0],
-        lambda: np.stack(
-            [logistic_loop(*pair, settings) for pair in zip(sets, epsilons.tolist(), strict=True)], axis=1
-        ),
-    )
+def run_hard_margin(num_rows: int) -> None:
+    inputs, epsilons = drawn(num_rows, (0.0, 0.01))
+
+    def own() -> np.ndarray:
+        return hard_margin.learn(inputs, epsilons, [num_rows], HardMarginSettings()).weights[0].numpy()
+
+    compare(f"hard_margin, {len(epsilons)} sets of {num_rows} rows", own, over_sets(inputs, epsilons, least_distance))
 
 
-def whole_grid(study: PerceptronStudy, inputs: SignedInputs, epsilons: torch.Tensor, num_rows: list[int]) -> None:
-    students, seeds = study.settings.perceptron.students, len(study.settings.seeds)
-    teachers = len(study.settings.perceptron.teachers)
-    runs: dict[str, Callable[[int], object]] = {
-        "logistic": lambda n: logistic.learn(inputs, epsilons, num_rows, LogisticSettings(steps=n)),
-        "max_margin": lambda n: max_margin.learn(inputs, epsilons, num_rows, MaxMarginSettings(steps=n)),
-    }
-    for name, run in runs.items():
-        few, many = (seconds_of(partial(run, steps))[0] for steps in (LOOP_STEPS, 2 * LOOP_STEPS))
-        each = (many - few) / LOOP_STEPS
-        steps = getattr(students, name).steps
-        print(
-            f"{name}: {each:.4f} s a step; {steps} steps, {seeds} seeds: {each * steps * seeds:.0f} s a teacher, "
-            f"{each * steps * seeds * teachers:.0f} s for {teachers} teachers, of one core"
-        )
+def run_logistic(num_rows: int) -> None:
+    inputs, epsilons = drawn(num_rows, (0.0,))
+    settings = LogisticSettings(penalty=1e-6)
+
+    def own() -> np.ndarray:
+        return logistic.learn(inputs, epsilons, [num_rows], settings).weights[0].numpy()
+
+    peer = over_sets(inputs, epsilons, lambda rows, _: regression(rows, settings))
+    compare(f"logistic, penalty 1e-6, {len(epsilons)} sets of {num_rows} rows", own, peer)
+
+
+def run_costs(num_rows: int) -> None:
+    inputs, epsilons = drawn(num_rows, (0.0,))
+    print(f"angle errors, {num_rows} rows; kept 1, {', '.join(map(str, FRACTIONS))}; * short of its tolerance")
+    learned = [(f"max_margin, cost {cost:g}", max_margin.learn, MaxMarginSettings(cost=cost)) for cost in (1, 100)]
+    for name, learn, settings in [*learned, ("hard_margin", hard_margin.learn, HardMarginSettings())]:
+        weights, converged = learn(inputs, epsilons, [num_rows], settings)
+        angles = angle_errors(weights[0].numpy(), TEACHER)
+        cells = (f"{angle:.4f}{'*' * (word == 'no')}" for angle, word in zip(angles, converged[0], strict=True))
+        print(f"{name}: {', '.join(cells)}")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS])
+    parser.add_argument("--rows", type=int, default=800)
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    logging.disable(logging.WARNING)  # so few steps leave the max-margin student unfinished
-    study = load_study(STUDY)
-    assert isinstance(study, PerceptronStudy)
-    inputs, epsilons, num_rows = drawn(study.settings.perceptron)
-    wanted = sys.argv[1:] or ["online", "logistic", "grid"]
-    if "online" in wanted:
-        online_against_a_loop(inputs, epsilons, num_rows)
-    if "logistic" in wanted:
-        logistic_against_a_loop(inputs, epsilons)
-    if "grid" in wanted:
-        whole_grid(study, inputs, epsilons, num_rows)
+    logging.disable(logging.WARNING)  # the max-margin student's own words on its steps
+    runs = {"online": run_online, "hard_margin": run_hard_margin, "logistic": run_logistic, "costs": run_costs}
+    for part in arguments.parts or PARTS:
+        runs[part](arguments.rows)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ COMMANDS = {
     "misclassified_margins": [],
     "freed_memory": ["--processes", "1"],
     "coverage": ["--trials", "5"],
+    "perceptron": ["--rows", "60"],
     "scale": ["select", "join", "pool", "--rows", "300000", "--folder", "."],
     "watched": ["--files", "200", "--folders", "4", "--cold"],
 }
