@@ -9,11 +9,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pumalib.data.class_names import class_names_in
 from pumalib.data.images import (
     LabelledImages,
     check_every_class,
     check_images,
-    class_names_in,
     concatenate,
     disjoint_rows,
     stratified_rows,

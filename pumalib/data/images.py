@@ -7,11 +7,10 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.errors import ArtifactError, DataError
+from pumalib.errors import DataError
 from pumalib.randomness import numpy_generator
 
 IN_MEMORY_BYTES = 1 << 30
@@ -103,19 +102,6 @@ def check_labels(labels: NDArray[Any], count: int, num_classes: int | None, wher
             f"expected labels {expected}, got {lowest}..{highest} in {where}; "
             "check that the file belongs to this dataset"
         )
-
-
-def class_names_in(file: h5py.File) -> tuple[str, ...]:
-    """Read the class names of a dataset, a pool or a learned set, in label order.
-
-    Raises:
-        ArtifactError: none, or something else than different texts.
-    """
-    names = file.attrs.get("class_names")
-    texts = names.tolist() if isinstance(names, np.ndarray) and names.ndim == 1 else []
-    if not texts or len(set(texts)) < len(texts) or not all(isinstance(text, str) for text in texts):
-        raise ArtifactError(f"expected different class names in {file.filename}, got {names!r:.80}; make it again")
-    return tuple(texts)
 
 
 def check_every_class(labels: NDArray[np.int64], class_names: tuple[str, ...], where: str) -> None:

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.data.images import class_names_in
+from pumalib.data.class_names import class_names_in
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import (
     content_fingerprint,

@@ -44,7 +44,7 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Change
 AMOUNTS: dict[str, tuple[Change, str]] = {
     "threat": (lambda raw: raw["threat"].update(epsilon=8), "got 8 at threat.epsilon"),
     "attack": (lambda raw: raw["attacks"]["cw"].update(epsilon=16), r"got 16 at attacks\.cw\.epsilon"),
-    "step of an attack": (lambda raw: raw["attacks"]["pgd"].update(step_size=2), r"got 2 at attacks\.pgd\.step_size"),
+    "step of an attack": (lambda raw: raw["attacks"]["cw"].update(step_size=2), r"got 2 at attacks\.cw\.step_size"),
     "step of a training": (
         lambda raw: raw["defaults"]["training"].update(attack_step_size=2),
         r"got 2 at runs\.trades\.training\.attack_step_size",
@@ -216,7 +216,7 @@ def test_plan_says_rows_draws_and_passes(changed: Callable[[Change], Study]) -> 
     rows = train - 120 + 10_000
     (run, *_) = plan.runs
     assert (run.rows, run.draws) == (rows, 100 * -(-rows // 100) * 100)
-    assert plan.jobs == {"generators": 3, "trainings": 21, "score shards": 3, "attacks": 42, "reports": 3}
+    assert plan.jobs == {"generators": 5, "trainings": 25, "score shards": 5, "attacks": 35, "reports": 5}
     assert len(plan.warnings) == len(plan.runs)
     assert "draws 1,110,000 rows from a pool of 11,084, 100 passes over it" in plan.warnings[0]
 
@@ -251,7 +251,7 @@ def test_check_prints_the_plan(changed: Callable[[Change], Study], capsys: pytes
     assert main(["check", "study.yaml"]) == 0
     out = capsys.readouterr().out
     assert "passes over the pool" in out
-    assert "21 trainings" in out
+    assert "25 trainings" in out
     assert "Warning: threat.epsilon is 0.6" in out
 
 

@@ -17,13 +17,14 @@ from pumalib.reporting.section_settings import SECTIONS
 from pumalib.reporting.settings.cost import CostPart
 from pumalib.reporting.study_view import StudyFiles
 from pumalib.study.reports import KINDS, report_kinds
-from pumalib.study.study import Study
+from pumalib.study.study import OWN_REPORTS, Study
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES: dict[str, dict[str, Any]] = {
     "comparison": {"baseline": "trades", "runs": ["puma"]},
     "cost": {"runs": ["puma"], "baseline": "trades", "seconds": True},
     "epsilon_distribution": {"runs": ["puma", "trades"]},
+    "gate": {"run": "trades", "weaker": ["weak"], "attack": "cw-validation", "score": "margin"},
     "kept_epochs": {"runs": ["keeping"], "baseline": "best", "attack": "cw"},
     "margin_classes": {"score": "margin", "seed": 1},
     "margin_histogram": {"score": "margin", "beside": "fast", "run": "pruned"},
@@ -46,10 +47,11 @@ def files() -> StudyFiles:
         return lambda *names: "/".join(["at", what, *map(str, names)])
 
     def results(runs: Any) -> list[dict[str, Any]]:
-        return [{"run": run, "selection": f"at/selection/{run}"} for run in runs]
+        attacks = {name: f"at/attack/{name}" for name in ("cw", "cw-validation")}
+        return [{"run": run, "selection": f"at/selection/{run}", "attacks": attacks} for run in runs]
 
     def result_inputs(runs: Any) -> list[str]:
-        return [f"at/selection/{run}" for run in runs]
+        return [*(f"at/selection/{run}" for run in runs), "at/attack/cw", "at/attack/cw-validation"]
 
     singles = ("dataset", "pool", "score", "selection", "history", "attack", "kept_attack")
     benchmarks = ("training_benchmark", "learning_benchmark", "attack_benchmark")
@@ -85,10 +87,13 @@ def test_every_kind_has_an_example_here_and_every_module_is_of_a_kind() -> None:
 def test_what_a_report_needs_is_what_its_module_takes_and_its_rule_waits_for(
     kind: str, study: dict[str, Any], read: Callable[[dict[str, Any]], Study], files: StudyFiles
 ) -> None:
-    if kind == "primary":  # a key of the study, and its report is made by itself
-        study["primary"] = EXAMPLES[kind]
-    loaded = read({"kind": kind, **EXAMPLES[kind]} if kind != "primary" else {"kind": "cost"})
-    report = loaded.settings.reports["primary" if kind == "primary" else "r"]
+    is_own = kind in OWN_REPORTS  # a key of the study, and its report is made by itself
+    if is_own:
+        study[kind] = EXAMPLES[kind]
+        study["runs"]["weak"] = {"epsilon": {"policy": "fixed", "epsilon": 0.1}}
+        study["attacks"]["cw-validation"] = {"method": "cw_pgd", "split": "validation"}
+    loaded = read({"kind": "cost"} if is_own else {"kind": kind, **EXAMPLES[kind]})
+    report = loaded.settings.reports[kind if is_own else "r"]
     needs = report.needs(loaded, files)
     made, *arguments = inspect.signature(import_module(f"{KINDS}.{kind}").make, eval_str=True).parameters.values()
     assert made.annotation is type(report)
@@ -196,7 +201,10 @@ class PieSettings(ReportSettings):
     [
         (MODULE.format(section=SECTIONS[0], kind="pie"), r"expected a module pumalib\.reporting\.kinds\.pie"),
         (MODULE.format(section=SECTIONS[0], kind="pies"), r'its kind Literal\["pie"\]'),
-        (MODULE.format(section="Pies", kind="pie"), "expected a section of PieSettings among Primary .*, got Pies"),
+        (
+            MODULE.format(section="Pies", kind="pie"),
+            "expected a section of PieSettings among Gate, Primary .*, got Pies",
+        ),
         (MODULE.replace("    section", "    place").format(section="", kind="pie"), "got none"),
         (MODULE.replace("    def needs", "    def reads").format(section=SECTIONS[0], kind="pie"), "without needs"),
         ("", r"expected one class of ReportSettings, .* in pumalib\.reporting\.settings\.pie"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pumalib.errors import DataError
 from pumalib.evaluation.table import StoredAttack, read_attack
@@ -15,9 +17,11 @@ from pumalib.reporting.accuracy_lines import draw_accuracies
 from pumalib.reporting.colours import RunStyles
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.histories import ACCURACIES, read_measured
+from pumalib.reporting.outcomes import Outcomes
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.kept_epochs import KeptEpochsSettings, KeptRun
-from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, half_width, spread, summarise
+from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, spread, summarise
+from pumalib.reporting.words import design_sentence
 from pumalib.training.kept_epochs import best_epoch
 
 KEPT, BEST, LAST, LEAD = "kept", "best", "last", "best - last"
@@ -26,34 +30,43 @@ KEPT, BEST, LAST, LEAD = "kept", "best", "last", "best - last"
 
 @dataclass(frozen=True)
 class _Point:
-    """Accuracies of one run and seed after one epoch, shares in [0, 1]; of a lead, differences."""
+    """Whether one run and seed was right about each image, [I] of 0 and 1, after one epoch; of a lead, differences."""
 
     run: str
     checkpoint: str
     epoch: int
-    clean_accuracy: float
-    robust_accuracy: float
-    num_samples: int
+    seed: int
+    clean_accuracy: NDArray[np.float64]
+    robust_accuracy: NDArray[np.float64]
     split: str
 
+    @property
+    def group(self) -> tuple[str, str, int]:
+        """What is one row of the table: kept epochs each alone, the best epoch of each seed together."""
+        return self.run, self.checkpoint, self.epoch if self.checkpoint == KEPT else 0
 
-def kept_table(kept: Sequence[KeptRun]) -> pd.DataFrame:
+
+def kept_table(kept: Sequence[KeptRun], test_to_train: float | None = None) -> pd.DataFrame:
     """Return a row per run and kept epoch, then one for its best epoch, its last, and best - last, paired by seed.
 
     Columns: run, checkpoint (`kept`, `best`, `last`, `best - last`), epoch (mean over seeds), num_seeds, num_samples
     (images a seed), split, and of clean_accuracy and robust_accuracy, shares in [0, 1], over seeds: `_mean`, `_sd`
-    (n - 1), `_low` and `_high` of a 95 % t-interval (all but the mean nan for one seed). Runs keep their order.
+    (n - 1), `_low` and `_high` of a 95 % interval over seeds and images (nan below three seeds). Runs keep their order.
+
+    Args:
+        kept: the files of each run and seed.
+        test_to_train: as in `Outcomes`, for the split that is attacked.
 
     Raises:
         ArtifactError: a file is missing, damaged or of another kind.
         DataError: tables of one seed are of different images, or a history measured no epoch to choose from.
     """
     first: dict[int, tuple[str, StoredAttack]] = {}
-    points = [point for each in kept for point in _points(each, first)]
-    frame = pd.DataFrame(points)
-    frame["group"] = frame["epoch"].where(frame["checkpoint"] == KEPT, 0)
-    groups = frame.groupby(["run", "checkpoint", "group"], sort=False)
-    return pd.DataFrame([_summary(rows) for _, rows in groups])
+    groups: dict[tuple[str, str, int], list[_Point]] = {}
+    for each in kept:
+        for point in _points(each, first):
+            groups.setdefault(point.group, []).append(point)
+    return pd.DataFrame([_summary(points, Outcomes({}, test_to_train)) for points in groups.values()])
 
 
 def _points(kept: KeptRun, first: dict[int, tuple[str, StoredAttack]]) -> list[_Point]:
@@ -62,14 +75,10 @@ def _points(kept: KeptRun, first: dict[int, tuple[str, StoredAttack]]) -> list[_
     for place, table in {**{f"epoch {at}": each for at, each in tables.items()}, "best epoch": best}.items():
         _refuse_other_images(f"{kept.run} ({place})", table, *first.setdefault(kept.seed, (kept.run, table)))
     last = max(tables)
-    clean = best.clean_accuracy - tables[last].clean_accuracy
-    robust = best.robust_accuracy - tables[last].robust_accuracy
-    return [
-        *(_point(kept.run, KEPT, at, table) for at, table in tables.items()),
-        _point(kept.run, BEST, epoch, best),
-        _point(kept.run, LAST, last, tables[last]),
-        _Point(kept.run, LEAD, epoch - last, clean, robust, len(best.label), best.split),
-    ]
+    points = [_point(kept, KEPT, at, table) for at, table in tables.items()]
+    one, other = _point(kept, BEST, epoch, best), _point(kept, LAST, last, tables[last])
+    differences = {name: getattr(one, name) - getattr(other, name) for name in ACCURACIES}
+    return [*points, one, other, replace(one, checkpoint=LEAD, epoch=epoch - last, **differences)]
 
 
 def _best(kept: KeptRun, tables: Mapping[int, StoredAttack]) -> tuple[int, StoredAttack]:
@@ -85,9 +94,10 @@ def _best(kept: KeptRun, tables: Mapping[int, StoredAttack]) -> tuple[int, Store
     return epoch, tables[epoch]
 
 
-def _point(run: str, checkpoint: str, epoch: int, table: StoredAttack) -> _Point:
-    accuracies = (table.clean_accuracy, table.robust_accuracy)
-    return _Point(run, checkpoint, epoch, *accuracies, len(table.label), table.split)
+def _point(kept: KeptRun, checkpoint: str, epoch: int, table: StoredAttack) -> _Point:
+    clean = (table.clean_prediction == table.label).astype(np.float64)
+    robust = (table.adversarial_prediction == table.label).astype(np.float64)
+    return _Point(kept.run, checkpoint, epoch, kept.seed, clean, robust, table.split)
 
 
 def _refuse_other_images(where: str, table: StoredAttack, run: str, first: StoredAttack) -> None:
@@ -101,25 +111,27 @@ def _refuse_other_images(where: str, table: StoredAttack, run: str, first: Store
         )
 
 
-def _summary(rows: pd.DataFrame) -> dict[str, Any]:
+def _summary(points: Sequence[_Point], outcomes: Outcomes) -> dict[str, Any]:
     """Return one row of the table: what the seeds of a group come to."""
-    head = rows.iloc[0]
-    found: dict[str, Any] = {"run": head["run"], "checkpoint": head["checkpoint"], "epoch": rows["epoch"].mean()}
-    found |= {"num_seeds": len(rows), "num_samples": rows["num_samples"].min(), "split": head["split"]}
+    head = points[0]
+    found: dict[str, Any] = {
+        "run": head.run,
+        "checkpoint": head.checkpoint,
+        "epoch": fmean(point.epoch for point in points),
+        "num_seeds": len(points),
+        "num_samples": min(len(point.clean_accuracy) for point in points),
+        "split": head.split,
+    }
     for name in ACCURACIES:
-        values = rows[name].tolist()
-        mean, deviation, _ = summarise(values)
-        half = half_width(values)
-        found |= {
-            f"{name}_mean": mean,
-            f"{name}_sd": deviation,
-            f"{name}_low": mean - half,
-            f"{name}_high": mean + half,
-        }
+        values = {point.seed: getattr(point, name) for point in points}
+        mean, deviation, _ = summarise([float(each.mean()) for each in values.values()])
+        lowest = -1 if head.checkpoint == LEAD else 0
+        low, high = outcomes.estimate(values, f'run "{head.run}", {head.checkpoint}', lowest).interval()
+        found |= {f"{name}_mean": mean, f"{name}_sd": deviation, f"{name}_low": low, f"{name}_high": high}
     return found
 
 
-def kept_page(table: pd.DataFrame, settings: KeptEpochsSettings) -> str:
+def kept_page(table: pd.DataFrame, settings: KeptEpochsSettings, test_to_train: float | None = None) -> str:
     """Return the best epoch against the last as a table, what it and the figure show, and how to read it."""
     header = ["run", "best epoch", "clean: best (%)", "last", "best - last"]
     header += ["robust: best (%)", "last", "best - last"]
@@ -129,8 +141,8 @@ def kept_page(table: pd.DataFrame, settings: KeptEpochsSettings) -> str:
     lines = [
         f"The best epoch against the last:\n\n{markdown_table(header, cells)}",
         "A lead of the best epoch in robust accuracy is robust overfitting: the training went on after the model was "
-        "most robust. Brackets are 95 % t-intervals of the difference, paired by seed, each alone (none for a single "
-        "seed). An interval that holds 0 shows no overfitting, nor its absence.",
+        "most robust. Brackets are 95 % intervals of the difference, paired by seed and image, each alone (none below "
+        f"three seeds). {design_sentence(test_to_train)} An interval that holds 0 shows no overfitting, nor its absence.",
         "The best epoch is the one with the highest robust accuracy under PGD-10 on validation rows in the history of "
         "each seed, the earliest of equals: among the kept epochs, or among all measured ones where the model itself "
         f"is of the best epoch (`checkpoint: best`). Its mean over seeds stands in the table.{_of_choice(split)}",
@@ -160,9 +172,12 @@ def _cells(run: str, rows: pd.DataFrame) -> list[str]:
     return cells
 
 
-def make(settings: KeptEpochsSettings, *, kept: Sequence[KeptRun], styles: RunStyles) -> ReportParts:
+def make(
+    settings: KeptEpochsSettings, *, kept: Sequence[KeptRun], styles: RunStyles, test_to_train: float | None
+) -> ReportParts:
     """Make the curves and the table from attack tables and the history of each run and seed."""
-    table = kept_table(kept)
+    table = kept_table(kept, test_to_train)
     points = table[table["checkpoint"] == KEPT]
     figure = draw_accuracies(points, "epoch", "epoch", settings.baseline, styles, with_points=True)
-    return ReportParts(table, figure, "Accuracy of kept epochs", "", text_above=kept_page(table, settings))
+    page = kept_page(table, settings, test_to_train)
+    return ReportParts(table, figure, "Accuracy of kept epochs", "", text_above=page)

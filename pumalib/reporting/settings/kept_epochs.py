@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pumalib.errors import ConfigError
 from pumalib.reporting.checks import expect_one_dataset, refuse_clean
-from pumalib.reporting.needs import styles_of
+from pumalib.reporting.needs import overlap_of_splits, styles_of
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
@@ -66,9 +66,12 @@ class KeptEpochsSettings(ReportSettings):
         runs = self.runs_needed(study)
         kept = [self._kept(study, files, run, seed) for run in runs for seed in study.settings.seeds]
         entries = [_in_plain_words(each) for each in kept]
-        return Needs(
-            [path for each in kept for path in each.files], {"kept": entries, "styles": styles_of(study, runs)}
-        )
+        arguments = {
+            "kept": entries,
+            "styles": styles_of(study, runs),
+            "test_to_train": overlap_of_splits(study, runs[0], study.settings.attacks[self.attack].split),
+        }
+        return Needs([path for each in kept for path in each.files], arguments)
 
     def _kept(self, study: StudyView, files: StudyFiles, run: str, seed: int) -> KeptRun:
         training = study.runs[run].training
