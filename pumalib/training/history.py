@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pumalib.attacks.gradient_ascent import ascend
@@ -65,6 +67,7 @@ class Probe:
         epsilon: radius, pixel scale.
         norm: `linf` or `l2`.
         split: where the images come from.
+        rows: [M] int64, their numbers in that split; of train rows, those in the pool.
     """
 
     images: Tensor
@@ -72,6 +75,7 @@ class Probe:
     epsilon: float
     norm: Norm
     split: str
+    rows: NDArray[np.int64]
 
     def measure(self, model: nn.Module) -> tuple[float, float]:
         """Return (clean accuracy, robust accuracy under PGD-10) of a model in eval mode."""
@@ -97,6 +101,7 @@ class Probe:
 
 def make_probe(images: LabelledImages, count: int, threat: ThreatSettings, split: str, device: torch.device) -> Probe:
     """Put some images, drawn in proportion to the classes, on the device."""
-    chosen = images.take(subset_rows(images.labels, count, "probe"))
+    rows = subset_rows(images.labels, count, "probe")
+    chosen = images.take(rows)
     pixels = to_model_input(torch.from_numpy(chosen.images).to(device))
-    return Probe(pixels, torch.from_numpy(chosen.labels).to(device), threat.epsilon, threat.norm, split)
+    return Probe(pixels, torch.from_numpy(chosen.labels).to(device), threat.epsilon, threat.norm, split, rows)

@@ -113,5 +113,6 @@ def _store(result: TrainingResult, task: TrainingTask, pool: Pool, origin: Origi
     write_table(paths.history, result.history.to_csv(index=False, lineterminator="\n"))
     write_track(result.track, paths.track, pool.fingerprint, origin)
     settings = task.settings.model_dump(exclude_none=True)
-    described = {**origin.settings, **settings, "inputs": origin.fingerprints}
+    measured_on = {"split": result.measured_on.split, "rows": result.measured_on.rows.tolist()}
+    described = {**origin.settings, **settings, "inputs": origin.fingerprints, "history_images": measured_on}
     write_text(paths.settings, yaml.safe_dump(described, sort_keys=False))

@@ -50,6 +50,7 @@ class TrainingResult:
         track: what was gathered about every row.
         epoch: whose weights the model has, counted from 1: the last, or with `checkpoint: best` the best.
         kept: averaged weights after the epochs of `keep_every`, by epoch.
+        measured_on: the images of the history.
     """
 
     model: nn.Module
@@ -57,6 +58,7 @@ class TrainingResult:
     track: Track
     epoch: int
     kept: Mapping[int, Weights]
+    measured_on: Probe
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,9 @@ def train_on_rows(
     if saved is not None:
         with where.state_file.putting_back():
             training.load_state_dict(saved)
-    _run_epochs(training, recipe.training, _probe(data, recipe, validation, device), where)
-    return _finished(training)
+    probe = _probe(data, recipe, validation, device)
+    _run_epochs(training, recipe.training, probe, where)
+    return _finished(training, probe)
 
 
 def _check_network(model: nn.Module, data: TrainingRows, device: torch.device) -> None:
@@ -223,8 +226,11 @@ def _expect_ranks(settings: RecipeSettings, where: Execution) -> None:
 def _probe(data: TrainingRows, recipe: Recipe, validation: LabelledImages | None, device: torch.device) -> Probe:
     """Return the images of the history: validation rows, or without them some of the rows trained on."""
     count = recipe.training.history_images
-    images, split = (_some_rows(data, count), "train") if validation is None else (validation, "validation")
-    return make_probe(images, count, recipe.threat, split, device)
+    if validation is not None:
+        return make_probe(validation, count, recipe.threat, "validation", device)
+    rows = data.rows[subset_rows(data.labels[data.rows], count, "probe")]
+    images = LabelledImages(data.images[rows], data.labels[rows])
+    return replace(make_probe(images, count, recipe.threat, "train", device), rows=rows)
 
 
 @dataclass(frozen=True)
@@ -254,14 +260,15 @@ class _Training:
         self.checkpoints.load_state_dict(state["checkpoints"])
 
 
-def _finished(training: _Training) -> TrainingResult:
+def _finished(training: _Training, probe: Probe) -> TrainingResult:
     """Return the result; the model takes the weights of the best epoch where that is asked for."""
     trainer, checkpoints = training.trainer, training.checkpoints
     epoch, model = trainer.epoch, trainer.average.model
     if checkpoints.best is not None:
         epoch = checkpoints.best.epoch
         model.load_state_dict(checkpoints.best.weights)
-    return TrainingResult(model, to_frame(training.records), training.tracker.track(), epoch, checkpoints.kept)
+    history, track = to_frame(training.records), training.tracker.track()
+    return TrainingResult(model, history, track, epoch, checkpoints.kept, probe)
 
 
 def _run_epochs(training: _Training, settings: RecipeSettings, probe: Probe, where: Execution) -> None:
@@ -285,12 +292,6 @@ def _run_epochs(training: _Training, settings: RecipeSettings, probe: Probe, whe
 def _offer(training: _Training, where: Execution) -> Callable[[], None]:
     """Return what is called before each step: there the state can be saved."""
     return lambda: where.state_file.offer(training.state_dict)
-
-
-def _some_rows(data: TrainingRows, count: int) -> LabelledImages:
-    """Return some of the selected rows, by class, for the history of a dataset without validation rows."""
-    rows = data.rows[subset_rows(data.labels[data.rows], count, "probe")]
-    return LabelledImages(data.images[rows], data.labels[rows])
 
 
 def _record(summary: EpochSummary, trainer: Trainer, probe: Probe, is_measured: bool) -> EpochRecord:

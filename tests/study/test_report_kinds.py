@@ -203,7 +203,7 @@ class PieSettings(ReportSettings):
         (MODULE.format(section=SECTIONS[0], kind="pies"), r'its kind Literal\["pie"\]'),
         (
             MODULE.format(section="Pies", kind="pie"),
-            "expected a section of PieSettings among Gate, Primary .*, got Pies",
+            "expected a section of PieSettings among Gate, .*, got Pies",
         ),
         (MODULE.replace("    section", "    place").format(section="", kind="pie"), "got none"),
         (MODULE.replace("    def needs", "    def reads").format(section=SECTIONS[0], kind="pie"), "without needs"),

@@ -180,13 +180,21 @@ def test_track_is_stored_for_every_row_of_the_pool(files: Path, tmp_path: Path) 
     assert track.visits.count[selection.rows].sum() == 3 * 64
 
 
-def test_stored_model_is_the_one_the_history_measured(files: Path, tmp_path: Path) -> None:
-    run(files, tmp_path, history_images=10_000)
+@pytest.mark.parametrize("count", [7, 10_000])
+def test_stored_model_is_the_one_the_history_measured_on_the_rows_it_names(
+    files: Path, tmp_path: Path, count: int
+) -> None:
+    run(files, tmp_path, history_images=count)
     pool, selection = open_pool(files / "pool.h5"), read_selection(files / "selection.h5")
+    named = yaml.safe_load((tmp_path / "run.yaml").read_text())["history_images"]
+    rows = np.array(named["rows"])
+    assert named["split"] == "train"
+    assert len(rows) == min(count, len(selection.rows))
+    assert set(rows) <= set(selection.rows)
     trained = load_trained(tmp_path / "model.safetensors", "cpu")
-    images = torch.from_numpy(np.moveaxis(pool.images[selection.rows], 3, 1).astype(np.float32) / 255)
+    images = torch.from_numpy(np.moveaxis(pool.images[rows], 3, 1).astype(np.float32) / 255)
     with torch.no_grad():
-        accuracy = (trained.model(images).argmax(1).numpy() == pool.labels[selection.rows]).mean()
+        accuracy = (trained.model(images).argmax(1).numpy() == pool.labels[rows]).mean()
     history = pd.read_csv(tmp_path / "history.csv")
     assert history.clean_accuracy.iloc[-1] == pytest.approx(accuracy)
     assert set(history.split) == {"train"}
@@ -213,7 +221,7 @@ def test_a_policy_that_works_during_training_is_stored_and_tells_its_epsilons(
     files: Path, tmp_path: Path, online: OnlineEpsilonSettings
 ) -> None:
     stored = yaml.safe_load((run(files, tmp_path, online=online) / "run.yaml").read_text())
-    del stored["inputs"]
+    del stored["inputs"], stored["history_images"]
     assert (stored.pop("run"), stored.pop("seed")) == ("trades", 0)
     assert RunSettings.model_validate(stored).epsilon == online
     history = pd.read_csv(tmp_path / "history.csv")

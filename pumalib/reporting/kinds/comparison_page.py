@@ -163,7 +163,7 @@ def _test_images(table: pd.DataFrame, metrics: Sequence[Metric]) -> str:
 
 def _control_sentence(control: str | None) -> str:
     if control is None:
-        return "There is no control: a gain in clean accuracy may come from a lower average epsilon alone."
+        return "The report names no control: a gain in clean accuracy may come from a lower mean epsilon alone."
     return (
         f"Control: `{control}`, meant to have the same cut with a constant epsilon (or the same epsilons "
         "shuffled), so that a gain over it comes from which row gets which epsilon."

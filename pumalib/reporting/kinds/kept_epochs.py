@@ -142,7 +142,8 @@ def kept_page(table: pd.DataFrame, settings: KeptEpochsSettings, test_to_train: 
         f"The best epoch against the last:\n\n{markdown_table(header, cells)}",
         "A lead of the best epoch in robust accuracy is robust overfitting: the training went on after the model was "
         "most robust. Brackets are 95 % intervals of the difference, paired by seed and image, each alone (none below "
-        f"three seeds). {design_sentence(test_to_train)} An interval that holds 0 shows no overfitting, nor its absence.",
+        f"three seeds). {design_sentence(test_to_train)} An interval that holds 0 shows no overfitting, nor its "
+        "absence.",
         "The best epoch is the one with the highest robust accuracy under PGD-10 on validation rows in the history of "
         "each seed, the earliest of equals: among the kept epochs, or among all measured ones where the model itself "
         f"is of the best epoch (`checkpoint: best`). Its mean over seeds stands in the table.{_of_choice(split)}",
