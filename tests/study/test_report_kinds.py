@@ -91,7 +91,7 @@ def test_what_a_report_needs_is_what_its_module_takes_and_its_rule_waits_for(
     if is_own:
         study[kind] = EXAMPLES[kind]
         study["runs"]["weak"] = {"epsilon": {"policy": "fixed", "epsilon": 0.1}}
-        study["attacks"]["cw-validation"] = {"method": "cw_pgd", "split": "validation"}
+        study["attacks"]["cw-validation"] = {"method": "cw_pgd", "split": "validation", "runs": ["trades", "weak"]}
     loaded = read({"kind": "cost"} if is_own else {"kind": kind, **EXAMPLES[kind]})
     report = loaded.settings.reports[kind if is_own else "r"]
     needs = report.needs(loaded, files)
