@@ -16,7 +16,7 @@ import yaml
 from document_blocks import PAGES, ROOT, blocks_of, commands_of
 
 from pumalib.cli.main import _COMMANDS
-from pumalib.study.study import json_schema
+from pumalib.study.study import OWN_REPORTS, json_schema
 
 NEEDS_A_CLUSTER = {"squeue", "scancel", "sbatch"}
 RUN_BY_A_SHELL = {"source", "sed"}
@@ -32,7 +32,10 @@ def expect_study(name: str) -> set[str]:
     """Return the targets of a study: its reports."""
     path = ROOT / name
     assert name in WRITTEN_BY_THE_READER or path.is_file(), name
-    return set(yaml.safe_load(path.read_text())["reports"]) if path.is_file() else {"table", "margins"}
+    if not path.is_file():
+        return {"table", "margins"}
+    study = yaml.safe_load(path.read_text())
+    return {*study["reports"], *({*OWN_REPORTS} & {*study})}
 
 
 def expect_snakemake(words: list[str]) -> None:

@@ -25,7 +25,7 @@ from pumalib.reporting.overlap import Overlap, compare_selections, count_by_clas
 from pumalib.scores.table import read_scores
 
 EXAMPLES = (
-    "compare results/digits/selections/pe-20/seed0.h5 results/digits/selections/puma-20/seed0.h5",
+    "compare results/digits/selections/random-20/seed0.h5 results/digits/selections/puma-20/seed0.h5",
     "compare results/easycore-digits/scores/margin-natural/seed0.h5 "
     "results/easycore-digits/scores/difficulty/seed0.h5 --out scatter.png",
 )

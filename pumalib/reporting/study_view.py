@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from pumalib.attacks.settings import AttackSettings
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.settings import DatasetSettings, SyntheticSettings
+from pumalib.models.settings import ArchitectureSettings
 from pumalib.scores.settings import ScoreSettings
 from pumalib.selection.settings import CutSettings, EpsilonSettings
 from pumalib.tracks.settings import TrackSettings
@@ -34,6 +35,10 @@ class RunView(Protocol):
     @property
     def pool(self) -> str:
         """Name of its pool."""
+
+    @property
+    def architecture(self) -> ArchitectureSettings:
+        """Its network."""
 
     @property
     def training(self) -> TrainingSettings:

@@ -24,7 +24,7 @@ STUDIES = {
 }
 STAND_INS = {
     **{f"results/{name}/": "results/small/" for name in STUDIES},
-    **{"digits+10k": "digits+20", "margin-natural": "margin", "puma-20": "puma", "pe-20": "hard"},
+    **{"digits+10k": "digits+20", "margin-natural": "margin", "puma-20": "puma", "random-20": "hard"},
 }
 EXAMPLES = [
     shlex.split(example) for name in LOOKING for example in importlib.import_module(f"pumalib.cli.{name}").EXAMPLES

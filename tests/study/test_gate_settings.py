@@ -31,6 +31,12 @@ def test_gate_makes_a_report_before_all_others(study: dict[str, Any]) -> None:
     assert parsed.settings.reports["gate"].runs_needed(parsed) == ["trades", "weak"]
 
 
+def test_weights_kept_on_the_way_are_no_other_training(study: dict[str, Any]) -> None:
+    study = with_gate(study)
+    study["runs"]["trades"] = {"training": {"keep_every": 1}}
+    check_study(parse_study(study))
+
+
 def test_study_without_a_gate_has_no_such_report(study: dict[str, Any]) -> None:
     assert list(parse_study(study).settings.reports) == ["table", "trade-off"]
 

@@ -11,11 +11,8 @@ from pumalib.reporting.checks import expect_margin_score, expect_one_dataset, ex
 from pumalib.reporting.needs import overlap_of_splits, styles_of
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
-from pumalib.reporting.study_view import StudyFiles, StudyView
+from pumalib.reporting.study_view import RunView, StudyFiles, StudyView
 from pumalib.settings import Name, Settings
-
-_THE_SAME = ("pool", "architecture", "training")
-"""What two runs share where they differ in epsilon alone."""
 
 
 class Gate(Settings):
@@ -95,12 +92,19 @@ def _margins(study: StudyView, files: StudyFiles, score: str) -> list[dict[str, 
 def _expect_weaker(study: StudyView, run: str, weaker: str, where: str) -> None:
     """Refuse a run that is not the same training at a smaller fixed epsilon for every row."""
     plain, other = (_plain_epsilon(study, name, where) for name in (run, weaker))
-    differences = [key for key in _THE_SAME if getattr(study.runs[run], key) != getattr(study.runs[weaker], key)]
+    parts, others = (_what_decides(study.runs[name]) for name in (run, weaker))
+    differences = [key for key in parts if parts[key] != others[key]]
     if differences or other >= plain:
         got = f"another {differences[0]}" if differences else f"epsilon {other:g}"
         raise ConfigError(
             f"expected the training of {run} at an epsilon below {plain:g}, got {weaker} with {got} at {where}"
         )
+
+
+def _what_decides(run: RunView) -> dict[str, object]:
+    """Return what two runs share where they differ in epsilon alone; epochs that are kept change no bit of a model."""
+    training = run.training.model_copy(update={"keep_every": None})
+    return {"pool": run.pool, "architecture": run.architecture, "training": training, "start_from": run.start_from}
 
 
 def _plain_epsilon(study: StudyView, run: str, where: str) -> float:
