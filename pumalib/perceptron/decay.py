@@ -79,7 +79,7 @@ def fitted_lines(groups: Sequence[Group], from_alpha: float) -> Iterator[FittedL
                 named.append((envelope(lines, strategy)[0], "best"))
                 named.append((pool_envelope(lines, strategy)[0], "best of a pool"))
         for line, kept in named:
-            is_fitted = line.alphas >= from_alpha
+            is_fitted = (line.alphas >= from_alpha) & ~np.isnan(line.errors).any(0)
             fit = fit_decay(line.alphas[is_fitted], line.errors[:, is_fitted])
             yield FittedLine(epsilon, is_filtered, line.strategy, kept, fit)
 
@@ -158,16 +158,14 @@ def write_decay(
         "before, where each size of a pool takes its own best fraction (between the grid's points, as a power law).",
         _deciding_table(fitted),
         f"Fits over alpha >= {settings.fit_from_alpha:g}; slopes as means over seeds with 95 % t-intervals. Every "
-        "line's fits stand in the CSV file. `best of a pool`: against the rows before pruning over K. A dash: "
-        "an error of 0, or a "
-        "student that does not exist.",
+        "line's fits stand in the CSV file, over the alphas with a student of every seed. `best of a pool`: against "
+        "the rows before pruning over K. A dash: an error of 0, or too few such alphas.",
         _best_table(groups),
-        "Kept fraction of PE with the smallest mean error at each alpha after pruning, 1 being no pruning. A "
-        "fraction at the "
-        "lower end of the grid is no optimum: a smaller one may be better.",
+        "Kept fraction of PE with the smallest mean error at each alpha after pruning, 1 being no pruning. A fraction "
+        "at the lower end of the grid is no optimum: a smaller one may be better.",
         _pool_table(groups),
-        "Kept fraction of PE with the smallest mean error for a pool of so many rows over K. A dash: no "
-        "student of every seed.",
+        "Kept fraction of PE with the smallest mean error for a pool of so many rows over K. A dash: the grid lacks "
+        "the best fraction of such a pool, because it would do worse than a smaller one.",
         existence([line for group in groups for line in group.lines]),
         *_epsilon_parts(groups),
     ]

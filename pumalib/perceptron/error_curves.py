@@ -147,15 +147,13 @@ def write_error_curves(
         "errors. A dash: an error of 0, or a student that does not exist.",
         _best_table(lines),
         "Kept fraction with the smallest mean error at each alpha, 1 being no pruning. A fraction at the lower "
-        "end of the "
-        "grid is no optimum: a smaller one may be better.",
+        "end of the grid is no optimum: a smaller one may be better.",
         _ratio_table(lines),
         "Error over that of no pruning, paired by seed: geometric means over seeds; a star where the 95 % t-interval, "
         "which the CSV file has, leaves out 1. A dash: an error of 0, or a student that does not exist.",
         _shares_table(lines),
         "Share of the kept rows that lie within epsilon of the teacher's boundary, so that the attack can "
-        "carry them across: "
-        "exact, by the distribution of margins.",
+        "carry them across: exact, by the distribution of margins.",
         existence(lines),
     ]
     write_text(markdown_path, "\n\n".join(parts))
@@ -185,8 +183,7 @@ def _caption(settings: ErrorCurvesSettings, num_seeds: int) -> str:
         f"training at epsilon {settings.epsilon:g}, {filtered}mean over {num_seeds} seeds with 95 % t-intervals "
         "(drawn no further than a decade down). Curves of one seed share their random numbers, so their differences "
         "are known better than their intervals suggest. Above: by the rows after pruning. Below: by the rows "
-        "that had to be "
-        "drawn. A ring marks points where a student did not reach its tolerance."
+        "that had to be drawn. A ring marks points where a student did not reach its tolerance."
     )
 
 

@@ -40,7 +40,9 @@ def errors_of_pools(line: Line, sizes: NDArray[np.float64]) -> NDArray[np.float6
 def pool_envelope(lines: Sequence[Line], strategy: str) -> tuple[Line, NDArray[np.float64]]:
     """Return the least error that a strategy reaches with a pool of each size, and the fraction it keeps of it.
 
-    No pruning is one of the choices. A fraction counts where the grid has the alphas that it leaves.
+    No pruning is one of the choices. A fraction counts where the grid has the alphas that it leaves. A larger pool can
+    do no worse than a smaller one, because rows can be left aside at random. Where it does, the grid lacks its best
+    fraction, and the error is nan.
 
     Returns:
         A line whose `alphas` are sizes of the pool over K, and kept fractions; see `table.envelope`.
@@ -50,5 +52,8 @@ def pool_envelope(lines: Sequence[Line], strategy: str) -> tuple[Line, NDArray[n
     errors = [errors_of_pools(line, sizes) for line in chosen]
     means = np.array([each.mean(0) for each in errors])
     best_errors, best = best_of(means, errors)
+    smallest = np.fmin.accumulate(np.append(np.inf, best_errors.mean(0)))[:-1]  # of the smaller pools
+    is_known = best_errors.mean(0) <= smallest
+    best_errors, best = np.where(is_known, best_errors, np.nan), np.where(is_known, best, -1)
     fractions = np.where(best < 0, np.nan, np.array([line.kept_fraction for line in chosen])[best])
     return Line(strategy, float("nan"), sizes, best_errors, sizes, np.zeros(len(sizes), int), float("nan")), fractions

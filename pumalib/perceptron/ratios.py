@@ -35,7 +35,8 @@ def ratio_cell(ratio: PairedDifference) -> str:
     """Return a ratio as a cell, with a star where its interval leaves out 1; a dash for none."""
     if math.isnan(ratio.mean):
         return "-"
-    return f"{ratio.mean:.2f}{'*' if ratio.low > 1 or ratio.high < 1 else ''}"
+    digits = f"{ratio.mean:.2f}" if ratio.mean >= 0.1 else f"{ratio.mean:.2g}"
+    return f"{digits}{'*' if ratio.low > 1 or ratio.high < 1 else ''}"
 
 
 def interval_cell(ratio: PairedDifference) -> str:

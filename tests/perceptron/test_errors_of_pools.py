@@ -63,3 +63,12 @@ def test_other_strategy_is_no_choice():
     lines = [line(1, 1 / ALPHAS), line(0.5, 0.01 * ALPHAS, "pd")]
     _, fractions = pool_envelope(lines, "pe")
     assert set(fractions[:7]) == {1.0}
+
+
+def test_size_that_comes_out_worse_than_a_smaller_one_is_unknown():
+    lines = [line(1, 1 / ALPHAS), line(0.01, np.full(4, 0.5))]
+    best, fractions = pool_envelope(lines, "pe")
+    is_known = best.alphas <= 8
+    np.testing.assert_allclose(best.errors[0, is_known], 1 / best.alphas[is_known])
+    assert np.isnan(best.errors[0, ~is_known]).all()
+    assert np.isnan(fractions[~is_known]).all()
