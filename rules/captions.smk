@@ -23,7 +23,11 @@ def told_verdict(name, unmade):
     if getattr(study.settings, name, None) is None:
         return ""
     page = Path(report_files(name)[1])
-    verdict = page.read_text(encoding="utf-8").split("\n\n", 1)[0] if page.is_file() else unmade
+    verdict = (
+        page.read_text(encoding="utf-8").split("\n\n", 1)[0]
+        if page.is_file()
+        else unmade
+    )
     return verdict.replace("`", "``")
 
 
