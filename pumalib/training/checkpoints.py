@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,8 +61,11 @@ class Checkpoints:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        self.kept = dict(state["kept"])
-        self.best = None if state["best"] is None else Checkpoint(**state["best"])
+        kept, best = state["kept"], state["best"]
+        if not set(kept) <= self._epochs:
+            raise ValueError(f"weights of epochs {sorted(kept)}")
+        self.kept = {epoch: dict(weights) for epoch, weights in kept.items()}
+        self.best = None if best is None else Checkpoint(operator.index(best["epoch"]), dict(best["weights"]))
 
 
 def expect_validation(settings: RecipeSettings, validation: LabelledImages | None) -> None:
