@@ -127,9 +127,7 @@ def run_logistic(num_rows: int) -> None:
 
 def run_costs(num_rows: int) -> None:
     inputs, epsilons = drawn(num_rows, (0.0,))
-    print(
-        f"angle errors, {num_rows} rows at epsilon 0; kept 1, {', '.join(map(str, FRACTIONS))}; * short of its tolerance"
-    )
+    print(f"angle errors of {num_rows} rows at epsilon 0; kept 1, {', '.join(map(str, FRACTIONS))}; * unfinished")
     learned = [(f"max_margin, cost {cost:g}", max_margin.learn, MaxMarginSettings(cost=cost)) for cost in (1, 100)]
     for name, learn, settings in [*learned, ("hard_margin", hard_margin.learn, HardMarginSettings())]:
         weights, converged = learn(inputs, epsilons, [num_rows], settings)

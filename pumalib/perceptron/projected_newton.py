@@ -50,6 +50,8 @@ def minimise_logistic(rows: RobustRows, penalty: float, steps: int, tolerance: f
     point = rows.new_full(rows.size, 0.0)
     for _ in range(steps):
         loss, gradient, change = _newton_step(rows, point, penalty)
+        if change is None:
+            break
         if -gradient @ change / 2 <= tolerance * loss:
             return Minimum(point, True)
         lower = _descend(rows, point, change, gradient, loss, penalty)
@@ -63,8 +65,11 @@ def _loss(rows: RobustRows, point: Tensor, penalty: float) -> Tensor:
     return softplus(-rows.margins(point)).mean() + penalty * point.square().sum() / 2
 
 
-def _newton_step(rows: RobustRows, point: Tensor, penalty: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the loss, its gradient [D], and the step [D]: 0 for coordinates that stay at 0."""
+def _newton_step(rows: RobustRows, point: Tensor, penalty: float) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the loss, its gradient [D], and the step [D]: 0 for coordinates that stay at 0.
+
+    There is no step where the penalty is so small that rounding makes the curvature singular.
+    """
     wrong = torch.sigmoid(-rows.margins(point))
     gradient = penalty * point - rows.pull(wrong) / len(rows)
     free = torch.nonzero(_is_free(rows, point, gradient))[:, 0]
@@ -73,8 +78,11 @@ def _newton_step(rows: RobustRows, point: Tensor, penalty: float) -> tuple[Tenso
     part = rows.part(heavy, free)
     curvature = part.T @ (part * weight[heavy, None])
     curvature.diagonal().add_(penalty)
+    factor, failed = torch.linalg.cholesky_ex(curvature)
+    if failed:
+        return _loss(rows, point, penalty), gradient, None
     change = torch.zeros_like(point)
-    change[free] = -torch.cholesky_solve(gradient[free, None], torch.linalg.cholesky(curvature))[:, 0]
+    change[free] = -torch.cholesky_solve(gradient[free, None], factor)[:, 0]
     return _loss(rows, point, penalty), gradient, change
 
 

@@ -128,6 +128,13 @@ def test_student_whose_steps_do_not_suffice_says_so(draw, learn, settings):
     assert learned.weights.isfinite().all()
 
 
+def test_logistic_student_of_a_penalty_below_rounding_says_so_rather_than_fail(draw):
+    inputs = draw([Curve("none", 1.0, False, 0.0)], features=40, rows=10)
+    learned = logistic.learn(inputs, torch.zeros(1).double(), [10], LogisticSettings(penalty=1e-30))
+    assert learned.converged == [["no"]]
+    assert learned.weights.isfinite().all()
+
+
 def test_max_margin_student_says_of_each_curve_whether_it_reached_its_tolerance(draw):
     inputs = draw(CURVES, "random")
     steps = (100, 200, 1000, 5000)
