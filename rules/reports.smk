@@ -36,7 +36,6 @@ FILES = StudyFiles(
     attack=attack_file,
     kept_attack=kept_attack_file,
     results=run_files,
-    result_inputs=result_inputs,
     training_benchmark=training_benchmark,
     learning_benchmark=learning_benchmark,
     attack_benchmark=attack_benchmark,

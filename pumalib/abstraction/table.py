@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
 from pumalib.errors import ArtifactError
 from pumalib.files import tables
+from pumalib.files.frames import read_frame
 
 KEYS = ("training", "student", "learned_for", "epsilon", "seed")
 MEASURES = ("clean_accuracy", "robust_accuracy", "robust_loss", "weak_weight_share", "weak_mean_norm")
@@ -22,10 +22,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises:
         ArtifactError: missing, or not such a table.
     """
-    try:
-        table = pd.read_csv(StringIO(tables.read_table(path, "a table of students")), keep_default_na=False)
-    except ValueError as error:
-        raise ArtifactError(f"expected a table of students at {path} ({error}); delete it and run again") from None
+    table = read_frame(path, "a table of students", ("seed", *MEASURES), keep_default_na=False)
     if tuple(table.columns) != COLUMNS or table.duplicated(list(KEYS)).any():
         raise ArtifactError(
             f"expected the columns {', '.join(COLUMNS)} and one line a student at {path}; delete it and run again"

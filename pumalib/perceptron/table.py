@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -12,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pumalib.errors import ArtifactError
-from pumalib.files.tables import read_table, write_table
+from pumalib.files.frames import read_frame
+from pumalib.files.tables import write_table
 from pumalib.perceptron.settings import Metric
 
 COLUMNS = (
@@ -33,6 +33,7 @@ COLUMNS = (
 """One line an error; the first eight name it."""
 
 _KEYS = list(COLUMNS[:8])
+_NUMBERS = [name for name in COLUMNS if name not in ("student", "teacher", "strategy", "is_filtered", "converged")]
 _NO_ERROR = "nan"
 """What stands for the error of a student that does not exist: `converged` is `infeasible` there."""
 
@@ -67,14 +68,8 @@ def read_errors(path: str | Path) -> pd.DataFrame:
     Raises:
         ArtifactError: missing, or not such a table.
     """
-    try:
-        table = pd.read_csv(
-            StringIO(read_table(path, "a table of errors")),
-            keep_default_na=False,
-            na_values={metric: [_NO_ERROR] for metric in get_args(Metric)},
-        )
-    except ValueError as error:
-        raise ArtifactError(f"expected a table of errors at {path} ({error}); delete it and run again") from None
+    missing = {metric: [_NO_ERROR] for metric in get_args(Metric)}
+    table = read_frame(path, "a table of errors", _NUMBERS, keep_default_na=False, na_values=missing)
     if tuple(table.columns) != COLUMNS:
         raise ArtifactError(
             f"expected the columns {', '.join(COLUMNS)}, got {', '.join(table.columns)} at {path}; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pumalib.errors import ConfigError
+from pumalib.reporting.needs import split_of_report, splits_of_run
 from pumalib.reporting.report_settings import ReportSettings
 from pumalib.reporting.study_view import StudyView
 from pumalib.scores.settings import MarginSettings
@@ -42,6 +43,23 @@ def expect_one_dataset(report: ReportSettings, study: StudyView, where: str) -> 
             raise ConfigError(
                 f"expected runs of one dataset, got {runs[0]} on {first} and {run} on {study.dataset_of_run(run)} "
                 f"at {where}; make a report for each dataset"
+            )
+
+
+def expect_one_split(report: ReportSettings, study: StudyView, where: str) -> None:
+    """Refuse attacks on several splits, and a run without an attack on the split that the report is about."""
+    attacks = report.named_attacks()
+    splits = {name: study.settings.attacks[name].split for name in attacks}
+    if len(set(splits.values())) > 1:
+        told = ", ".join(f"{name} on {split} rows" for name, split in splits.items())
+        raise ConfigError(f"expected attacks on one split, got {told} at {where}; make a report for each")
+    runs = report.runs_needed(study)
+    split = split_of_report(study, runs, attacks)
+    for run in runs:
+        if split not in splits_of_run(study, run):
+            raise ConfigError(
+                f"expected an attack on test rows for every run of the report, or on validation rows for every one, "
+                f"got none on {split} rows for {run} at {where}"
             )
 
 

@@ -32,12 +32,14 @@ class Compared:
     Attributes:
         estimate: of the difference.
         interval: that holds jointly with the others of the family, or that of Holm's step; nan below three seeds.
+        joint: that holds jointly in any case, by which non-inferiority is told.
         p_value: Holm's; nan below three seeds.
         is_of_step: whether the interval is that of Holm's step.
     """
 
     estimate: Estimate
     interval: Interval
+    joint: Interval
     p_value: float
     is_of_step: bool = False
 
@@ -50,8 +52,8 @@ class Compared:
 
     def mirrored(self) -> Compared:
         """Return the same comparison with the two runs exchanged."""
-        mirrored = Interval(-self.interval.high, -self.interval.low)
-        return Compared(self.estimate.mirrored(), mirrored, self.p_value, self.is_of_step)
+        shown, joint = (Interval(-each.high, -each.low) for each in (self.interval, self.joint))
+        return Compared(self.estimate.mirrored(), shown, joint, self.p_value, self.is_of_step)
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,8 @@ def _compared(estimate: Estimate, p_value: float, count: int, left: int) -> Comp
     """Return a comparison whose interval leaves out 0 where the p-value tells a difference."""
     joint = estimate.interval(LEFT_OUT / count)
     if p_value < LEFT_OUT and joint.low <= 0 <= joint.high:
-        return Compared(estimate, estimate.interval(LEFT_OUT / left), p_value, is_of_step=True)
-    return Compared(estimate, joint, p_value)
+        return Compared(estimate, estimate.interval(LEFT_OUT / left), joint, p_value, is_of_step=True)
+    return Compared(estimate, joint, joint, p_value)
 
 
 def equivalence(estimate: Estimate, margin: float) -> Equivalence:
@@ -165,7 +167,7 @@ def non_inferior(estimate: Estimate, interval: Interval, margin: float = NON_INF
 
     Args:
         estimate: of the difference.
-        interval: of the family.
+        interval: that holds jointly with the family's others.
         margin: share, above 0.
     """
     if estimate.num_seeds < MIN_SEEDS_FOR_CLAIM or math.isnan(interval.low):

@@ -22,7 +22,7 @@ def read_measured(path: Path, place: str) -> pd.DataFrame:
     Raises:
         ArtifactError: a file without these columns, or without a measured epoch.
     """
-    history = read_frame(path, "a history")
+    history = read_frame(path, "a history", (place, *ACCURACIES))
     needed = (place, *ACCURACIES, "split")
     absent = [column for column in needed if column not in history]
     if absent:

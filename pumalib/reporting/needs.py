@@ -16,17 +16,65 @@ def styles_of(study: StudyView, runs: Sequence[str]) -> dict[str, list[str]]:
     return {run: list(styles[run]) for run in runs}
 
 
-def needs_of_results(report: ReportSettings, study: StudyView, files: StudyFiles, **others: Any) -> Needs:
-    """Return the results of a report's runs: `study`, `files`, `styles`, `test_to_train`, and others as they are."""
+def needs_of_results(
+    report: ReportSettings,
+    study: StudyView,
+    files: StudyFiles,
+    attacks: Sequence[str] | None = None,
+    **others: Any,
+) -> Needs:
+    """Return the results of a report's runs on one split: `study`, `files`, `styles`, `test_to_train`, and others.
+
+    Args:
+        report: the report.
+        study: the study.
+        files: where its files lie.
+        attacks: that decide the split; None: those that the report names.
+        others: further arguments, as they are.
+    """
     runs = report.runs_needed(study)
+    split = split_of_report(study, runs, report.named_attacks() if attacks is None else attacks)
+    on_split = [name for name, attack in study.settings.attacks.items() if attack.split == split]
+    entries = results_on(study, files, runs, on_split)
     arguments = {
         "study": study.name,
-        "files": files.results(runs),
+        "files": entries,
         "styles": styles_of(study, runs),
-        "test_to_train": overlap_of_splits(study, runs[0]),
+        "test_to_train": overlap_of_splits(study, runs[0], split),
         **others,
     }
-    return Needs(files.result_inputs(runs), arguments)
+    return Needs(paths_of(entries), arguments)
+
+
+def results_on(
+    study: StudyView, files: StudyFiles, runs: Sequence[str], attacks: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return what results of some runs under some attacks are read from: mappings as in `RunFiles`."""
+    return [
+        {**entry, "attacks": {name: path for name, path in entry["attacks"].items() if name in attacks}}
+        for entry in files.results(runs)
+    ]
+
+
+def paths_of(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the paths in such mappings."""
+    return [path for entry in entries for path in (entry["selection"], *entry["attacks"].values())]
+
+
+def split_of_report(study: StudyView, runs: Sequence[str], attacks: Sequence[str]) -> str:
+    """Return the split that a report is about, so that no number of it is of other images.
+
+    It is that of the attacks named; without one, `test` where every run is attacked there, else `validation`.
+    """
+    splits = {study.settings.attacks[name].split for name in attacks}
+    if not splits:
+        splits = {"test"} if all("test" in splits_of_run(study, run) for run in runs) else {"validation"}
+    return "test" if "test" in splits else "validation"
+
+
+def splits_of_run(study: StudyView, run: str) -> set[str]:
+    """Return the splits that a run is attacked on."""
+    return {study.settings.attacks[name].split for name in study.attacks_of(run)}
 
 
 def overlap_of_splits(study: StudyView, run: str, split: str = "test") -> float | None:
@@ -51,19 +99,22 @@ def primary_contrast(study: StudyView) -> dict[str, Any] | None:
     attack = "none"
     if primary.metric == "robust_accuracy":
         attack = primary.attack or common_attacks(study, primary.run, primary.against)[0]
+    split = split_of_report(study, [primary.run, primary.against], [] if attack == "none" else [attack])
     return {
         "run": primary.run,
         "against": primary.against,
         "metric": primary.metric,
         "attack": attack,
         "margin": primary.margin / 100,
+        "split": split,
     }
 
 
 def common_attacks(study: StudyView, run: str, other: str) -> list[str]:
-    """Return the attacks on both runs that perturb."""
+    """Return the attacks on both runs that perturb: those on test rows, or where there are none on validation rows."""
     attacks = [name for name in study.attacks_of(run) if name in study.attacks_of(other)]
-    return [name for name in attacks if study.settings.attacks[name].method != "clean"]
+    perturbing = [name for name in attacks if study.settings.attacks[name].method != "clean"]
+    return [name for name in perturbing if study.settings.attacks[name].split == "test"] or perturbing
 
 
 def needs_of_runs(report: ReportSettings, study: StudyView, file: Callable[[str, int], str], **others: Any) -> Needs:

@@ -19,6 +19,7 @@ class Contrast:
         run, against: the two runs.
         metric, attack: as `results.csv` has them; attack `none` with clean accuracy.
         margin: share in (0, 1] that counts as no difference.
+        split: `test`, or `validation` where the runs are attacked there alone.
     """
 
     run: str
@@ -26,6 +27,7 @@ class Contrast:
     metric: str
     attack: str
     margin: float
+    split: str = "test"
 
     @property
     def measured(self) -> Metric:

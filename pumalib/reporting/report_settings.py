@@ -77,6 +77,11 @@ class ReportSettings(SectionSettings):
         single = [(key, getattr(self, key, None)) for key in ("baseline", "control", "run")]
         return named + [(key, run) for key, run in single if run is not None]
 
+    def named_attacks(self) -> list[str]:
+        """Return the attacks that the report names; none: it takes those that all of its runs have."""
+        attack: str | None = getattr(self, "attack", None)
+        return list(getattr(self, "attacks", None) or ()) if attack is None else [attack]
+
     def runs_needed(self, study: StudyView) -> list[str]:
         """Return the runs it needs, each once, in its order; all of the study where it leaves `runs` open."""
         is_open = "runs" in type(self).model_fields and getattr(self, "runs", None) is None

@@ -174,7 +174,6 @@ class StudyFiles:
         attack: table of a run, a seed and an attack.
         kept_attack: table of a run, a seed, an attack and an epoch that the run keeps.
         results: what results of some runs are read from: mappings as in `RunFiles`, in the study's order.
-        result_inputs: the paths in these.
         training_benchmark: seconds of a run's training; of a run and a seed.
         learning_benchmark: seconds of learning; of a pool and a seed.
         attack_benchmark: seconds of an attack; of a run, a seed and an attack.
@@ -190,7 +189,6 @@ class StudyFiles:
     attack: Callable[[str, int, str], str]
     kept_attack: Callable[[str, int, str, int], str]
     results: Callable[[Collection[str]], list[dict[str, Any]]]
-    result_inputs: Callable[[Collection[str]], list[str]]
     training_benchmark: OfSeed
     learning_benchmark: OfSeed
     attack_benchmark: Callable[[str, int, str], str]

@@ -12,9 +12,8 @@ def design_sentence(test_to_train: float | None) -> str:
     """Return what intervals hold for: seeds and test images together, or splits that overlap."""
     if test_to_train is None:
         return (
-            "All seeds share one test set. Intervals cover two sources of variance: the seeds and the test images "
-            "(crossed random effects). They say nothing of what all seeds have in common, such as one set of train "
-            "rows."
+            "All seeds are measured on the same images. Intervals cover two sources of variance: the seeds and the "
+            "images (crossed random effects). They say nothing of what all seeds have in common."
         )
     return (
         "Each seed has a split of its own, and the splits overlap. The variance over seeds is therefore multiplied by "

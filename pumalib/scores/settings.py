@@ -93,6 +93,8 @@ class DeepfoolPublishedSettings(MarginSettings, DeepfoolOptions):
     """DeepFool as Moosavi-Dezfooli et al. (2016) published it: nothing added, and 0 where a row is misclassified."""
 
     method: Literal["deepfool_published"] = "deepfool_published"
+    num_candidates: int = Field(default=9, gt=0)
+    """Other classes looked at, the most likely ones at the image: with the predicted one ten, as the authors do."""
 
 
 class FastMarginSettings(_BisectedMarginSettings):

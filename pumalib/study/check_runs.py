@@ -61,6 +61,12 @@ def _check_start(study: Study, name: str) -> None:
             )
         return
     expect_name(str(run.start_from.run), study.runs, "run", where)
+    trained_on, dataset = study.dataset_of_run(str(run.start_from.run)), study.dataset_of_run(name)
+    if trained_on != dataset:
+        raise ConfigError(
+            f"expected a run on dataset {dataset}, as {name} is, got {run.start_from.run}, trained on {trained_on}, "
+            f"which may hold rows that {dataset} tests on, at {where}"
+        )
     other = study.runs[str(run.start_from.run)].architecture
     if other != run.architecture:
         raise ConfigError(

@@ -73,7 +73,13 @@ def _check_model_seed(study: Study, reference: ModelReference, where: str) -> No
     if reference.seed not in study.settings.seeds:
         raise ConfigError(f"expected a seed among {list(study.settings.seeds)}, got {reference.seed} at {where}")
     dataset = study.dataset_of_run(reference.run)
-    if len(study.settings.seeds) > 1 and study.settings.datasets[dataset].is_seeded:
+    settings = study.settings.datasets[dataset]
+    if len(study.settings.seeds) > 1 and settings.train_rows == "disjoint":
+        raise ConfigError(
+            f"expected the model of each seed's own train rows, got seed {reference.seed} for all seeds of dataset "
+            f"{dataset}, whose train rows are disjoint; leave seed out at {where}"
+        )
+    if len(study.settings.seeds) > 1 and settings.is_seeded:
         raise ConfigError(
             f"expected the model of each seed's own split, got seed {reference.seed} for all seeds: dataset {dataset} "
             f"is divided anew for each seed, so that model has seen test rows of the others; leave seed out at {where}"

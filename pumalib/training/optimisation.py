@@ -12,7 +12,8 @@ from pumalib.training.settings import RecipeSettings
 _SHORTEST_RISE = 2
 
 _NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-"""Of torch; its first one is what batch and instance normalisation derive from. Those of timm derive from these."""
+"""Of torch; its first one is what batch and instance normalisation derive from. timm has some that derive from none of
+these (RmsNorm, SimpleNorm, EvoNorm, FilterResponseNorm): theirs decay."""
 
 
 def make_optimizer(model: nn.Module, settings: RecipeSettings) -> Optimizer:

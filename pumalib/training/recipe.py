@@ -24,6 +24,8 @@ class Recipe:
         track: what to gather about every row on the way; changes nothing of the training.
         online: the policy that finds epsilons during training; None: those of the rows stand.
         seed: of order, augmentation and random starts (not of the initial weights).
+        goes_on: whether the model was trained before: then the first step moves BatchNorm's running statistics as every
+            other one does, where in a new model it overwrites them.
     """
 
     training: RecipeSettings
@@ -31,6 +33,7 @@ class Recipe:
     track: TrackSettings = NO_TRACK
     online: OnlineEpsilonSettings | None = None
     seed: int = 0
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)

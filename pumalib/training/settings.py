@@ -36,7 +36,7 @@ class RecipeSettings(Settings):
     """Weight decay."""
     decay_all: bool | Literal["but_normalisation"] = True
     """True: decay every parameter; false: weights alone, neither biases nor normalisation; `but_normalisation`: all but
-    the parameters of normalisation layers, as Wang et al. 2023 do for wide networks."""
+    the parameters of torch's normalisation layers, as Wang et al. 2023 do for wide networks."""
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
     """Learning-rate schedule; one-cycle anneals by cosine."""
     schedule_unit: Literal["epoch", "step"] = "epoch"

@@ -96,7 +96,8 @@ def _train(task: TrainingTask, pool: Pool, selection: StoredSelection, where: Ex
         start = (settings.start_from, task.paths.start, settings.architecture)
         load_start(network, *start, pool.image_shape, pool.class_names)
     data = TrainingRows(pool.images, pool.labels, pool.source, selection.rows, selection.epsilons, pool.image_shape)
-    recipe = Recipe(settings.training, settings.threat, settings.track, settings.epsilon, seed)
+    goes_on = settings.start_from is not None
+    recipe = Recipe(settings.training, settings.threat, settings.track, settings.epsilon, seed, goes_on)
     return train_on_rows(network, data, recipe, _validation(task.paths.dataset), where)
 
 

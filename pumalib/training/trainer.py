@@ -120,6 +120,7 @@ class Trainer:
         self.epoch = 0
         self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * num_steps(settings)))
         self._settings, self._data, self._seed, self._device, self._ranks = settings, data, seed, device, ranks
+        self._goes_on = recipe.goes_on
         self._attack = make_attack(settings, recipe.threat.norm, model)
         self._layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self._network = cast(nn.Module, torch.compile(model)) if settings.compile else model
@@ -224,7 +225,7 @@ class Trainer:
         settings = self._settings
         images = augment(images, settings.crop_padding, settings.horizontal_flip, self._generator("augment", step))
         positions = np.searchsorted(self._data.rows, rows)
-        set_momentum(self.model, step == 0)
+        set_momentum(self.model, step == 0 and not self._goes_on)
         own = self._ranks.share(len(rows))
         batch = Step(
             model=self._network,

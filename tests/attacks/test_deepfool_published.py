@@ -37,6 +37,19 @@ def test_one_step_crosses_the_boundary_of_a_linear_model_by_the_overshoot(norm):
     assert (table.iterations == 1).all()
 
 
+def test_ten_classes_are_looked_at_with_the_predicted_one():
+    # Of 12 classes the tenth most likely other one has by far the nearest boundary; the ninth is looked at, it is not.
+    model = nn.Linear(1, 12)
+    model.weight.data = torch.zeros(12, 1)
+    model.bias.data = -torch.arange(12.0)
+    model.weight.data[1, 0], model.weight.data[10, 0] = 1.0, 1000.0
+    margins = [
+        float(published_deepfool_margins(model.eval(), [[0.0]], [0], clip=None, **options).margin[0])
+        for options in ({}, {"num_candidates": 10})
+    ]
+    assert margins == pytest.approx([1.02 * (1 + 1e-4), 1.02 * (0.01 + 1e-4)], rel=1e-4)
+
+
 def test_steps_through_a_kink_are_those_of_the_algorithm_by_hand():
     # The lead of class 1 is g(x) = -1 + 2x - 1.5 max(0, x - 0.4): two steps from x = 0.2, of slopes 2 and 0.5.
     hidden, out = nn.Linear(1, 2), nn.Linear(2, 2)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from forgeries import (
     HDF5,
@@ -26,7 +27,8 @@ from pumalib.data.pool import build_learned_pool, build_pool
 from pumalib.data.settings import GeneratedSyntheticSettings
 from pumalib.errors import PumaError
 from pumalib.files.tables import checksum_path
-from pumalib.reporting.results import read_results
+from pumalib.reporting.kinds.training_curves import curves_table, read_histories
+from pumalib.reporting.run_files import RunFile
 from pumalib.results.collect import RunFiles, write_results
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 
@@ -131,13 +133,22 @@ def test_some_forged_metadata_are_refused_or_read_by_jobs(copied_study: Path, na
 
 
 @pytest.mark.parametrize("how", TABLES)
-def test_forged_results_are_refused_or_read_by_reports(copied_study: Path, how: str) -> None:
-    path = copied_study / "results.csv"
+def test_forged_histories_are_refused_or_read_by_reports(copied_study: Path, how: str) -> None:
+    path = copied_study / "models/puma/seed0/history.csv"
     checksum_path(path).unlink()
     path.write_bytes(TABLES[how](path.read_bytes()))
     with bounded():
-        sentences = refusals(lambda: read_results(path))
+        sentences = refusals(lambda: curves_table(read_histories([RunFile("puma", 0, path)])))
     assert all(len(sentence.splitlines()) == 1 for sentence in sentences)
+
+
+@pytest.mark.parametrize("column", ["clean_accuracy", "robust_accuracy", "images_seen"])
+def test_words_for_numbers_in_a_history_are_refused(copied_study: Path, column: str) -> None:
+    path = copied_study / "models/puma/seed0/history.csv"
+    checksum_path(path).unlink()
+    pd.read_csv(path).astype({column: str}).assign(**{column: "x"}).to_csv(path, index=False)
+    (sentence,) = refusals(lambda: read_histories([RunFile("puma", 0, path)]))
+    assert f"expected numbers in the column {column}, got words at" in sentence
 
 
 def failures(cases: list[tuple[Any, ...]], check: Callable[..., None]) -> list[str]:

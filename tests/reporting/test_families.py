@@ -42,6 +42,8 @@ def test_what_holm_alone_tells_has_the_interval_of_its_step() -> None:
     assert not family["far"].is_of_step
     assert family["near"].is_of_step
     assert family["near"].interval.low == pytest.approx((critical[0] - critical[1]) / 2)
+    assert family["near"].joint.low == pytest.approx((critical[1] - critical[0]) / 2)
+    assert family["near"].mirrored().joint.high == pytest.approx((critical[0] - critical[1]) / 2)
 
 
 def test_the_chance_of_any_false_difference_on_a_page_is_at_most_five_per_cent() -> None:

@@ -13,6 +13,7 @@ GATE = {"run": "trades", "weaker": ["weak"], "attack": "cw-validation", "score":
 
 def with_gate(study: dict[str, Any], **changes: Any) -> dict[str, Any]:
     study["gate"] = {**GATE, **changes}
+    study["scores"]["real-margin"] = {"method": "deepfool", "model": "trades", "pool": "real"}
     study["runs"]["weak"] = {"epsilon": {"policy": "fixed", "epsilon": 0.1}}
     study["runs"]["weak-wide"] = {
         "epsilon": {"policy": "fixed", "epsilon": 0.1},
@@ -37,6 +38,13 @@ def test_weights_kept_on_the_way_are_no_other_training(study: dict[str, Any]) ->
     check_study(parse_study(study))
 
 
+def test_an_epoch_that_validation_rows_chose_is_refused(study: dict[str, Any]) -> None:
+    study = with_gate(study)
+    study["defaults"]["training"]["checkpoint"] = "best"
+    with pytest.raises(ConfigError, match="expected a run of the last epoch, got trades with checkpoint: best at gate"):
+        check_study(parse_study(study))
+
+
 def test_study_without_a_gate_has_no_such_report(study: dict[str, Any]) -> None:
     assert list(parse_study(study).settings.reports) == ["table", "trade-off"]
 
@@ -46,6 +54,14 @@ def test_study_without_a_gate_has_no_such_report(study: dict[str, Any]) -> None:
     [
         ({"run": "trads"}, 'got "trads"; did you mean "trades"\\? at gate.run'),
         ({"weaker": ["weak", "wek"]}, 'got "wek"; did you mean "weak"\\? at gate.weaker\\[1\\]'),
+        (
+            {"run": "weak", "weaker": ["trades"]},
+            "expected a run at the threat's epsilon 0.2, got weak at 0.1 at gate.run",
+        ),
+        (
+            {"score": "real-margin"},
+            "expected margins of pool digits\\+100, as that of trades, got real-margin of real at",
+        ),
         ({"weaker": ["trades"]}, 'expected other runs than "trades" under weaker'),
         (
             {"weaker": ["strong"]},

@@ -101,7 +101,7 @@ def test_a_report_reads_each_kept_epoch_and_the_model_where_that_is_the_best(
         return lambda *names: "/".join([what, *map(str, names)])
 
     names = ("dataset", "pool", "pool_sources", "score", "selection", "history", "attack", "kept_attack", "results")
-    more = ("result_inputs", "training_benchmark", "learning_benchmark", "attack_benchmark", "score_benchmarks")
+    more = ("training_benchmark", "learning_benchmark", "attack_benchmark", "score_benchmarks")
     files: Any = {name: of(name) for name in (*names, *more)}
     inputs = study.settings.reports["r"].needs(study, StudyFiles(**files)).inputs
     assert [path for path in inputs if path.endswith(("/0", "/2", "/4", "/3", "cw")) and "/1" not in path] == [

@@ -33,7 +33,7 @@ def read_with(study: dict[str, Any], tmp_path: Path) -> Callable[..., Study]:
 def test_the_contrast_is_the_first_report_with_its_attack_spelled_out(read_with: Callable[..., Study]) -> None:
     loaded = read_with({key: value for key, value in PRIMARY.items() if key != "attack"})
     assert next(iter(loaded.settings.reports)) == "primary"
-    assert primary_contrast(loaded) == {**PRIMARY, "margin": pytest.approx(0.005)}
+    assert primary_contrast(loaded) == {**PRIMARY, "margin": pytest.approx(0.005), "split": "test"}
     assert "primary" not in settings_used(loaded)["reports"]
     assert settings_used(loaded)["primary"]["run"] == "puma"
     clean = read_with({**PRIMARY, "metric": "clean_accuracy", "attack": None, "margin": 1})
@@ -43,6 +43,7 @@ def test_the_contrast_is_the_first_report_with_its_attack_spelled_out(read_with:
         "metric": "clean_accuracy",
         "attack": "none",
         "margin": 0.01,
+        "split": "test",
     }
 
 

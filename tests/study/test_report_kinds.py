@@ -50,9 +50,6 @@ def files() -> StudyFiles:
         attacks = {name: f"at/attack/{name}" for name in ("cw", "cw-validation")}
         return [{"run": run, "selection": f"at/selection/{run}", "attacks": attacks} for run in runs]
 
-    def result_inputs(runs: Any) -> list[str]:
-        return [*(f"at/selection/{run}" for run in runs), "at/attack/cw", "at/attack/cw-validation"]
-
     singles = ("dataset", "pool", "score", "selection", "history", "attack", "kept_attack")
     benchmarks = ("training_benchmark", "learning_benchmark", "attack_benchmark")
     return StudyFiles(
@@ -60,7 +57,6 @@ def files() -> StudyFiles:
         pool_sources=lambda *names: [of("source")(*names)],
         score_benchmarks=lambda *names: [of("score_benchmark")(*names)],
         results=results,
-        result_inputs=result_inputs,
     )
 
 

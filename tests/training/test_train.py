@@ -12,9 +12,11 @@ from pumalib.data.images import LabelledImages
 from pumalib.errors import DataError
 from pumalib.models.checks import check_finite_weights
 from pumalib.training.history import EpochRecord, to_frame
+from pumalib.training.recipe import Recipe
 from pumalib.training.sampling import BatchPlan, draw_batches
 from pumalib.training.settings import RecipeSettings, read_training
-from pumalib.training.train import TrainingResult, TrainOptions, train
+from pumalib.training.train import TrainingResult, TrainOptions, train, train_on_rows
+from pumalib.training.trainer import TrainingRows
 
 THREAT = ThreatSettings(epsilon=0.1)
 METHODS = ["natural", "pgd_at", "trades"]
@@ -140,6 +142,26 @@ def test_running_statistics_are_overwritten_at_the_first_step_and_moved_by_one_p
         mean, variance = 0.99 * mean + 0.01 * batch.mean(0), 0.99 * variance + 0.01 * batch.var(0, ddof=1)
     np.testing.assert_allclose(result.model[2].running_mean, mean, rtol=1e-4, atol=1e-5)  # type: ignore[index]
     np.testing.assert_allclose(result.model[2].running_var, variance, rtol=1e-4, atol=1e-5)  # type: ignore[index]
+
+
+def test_running_statistics_of_a_model_that_goes_on_are_moved_by_one_per_cent_from_the_first_step() -> None:
+    net, (images, labels) = a_net(), blobs()
+    net[2].running_mean.fill_(5.0)
+    start = torch.from_numpy(images).float().flatten(1) / 255
+    settings = recipe(
+        method="natural",
+        epochs=1,
+        samples_per_epoch=60,
+        batch_size=60,
+        crop_padding=0,
+        averaging=0.0,
+        learning_rate=1e-12,
+    )
+    with torch.no_grad():
+        batch = net[1](start).mean(0)  # one batch of every row, in whatever order
+    data = TrainingRows(images, labels, np.zeros(60, np.uint8), np.arange(60), np.full(60, 0.1, np.float32), (4, 4, 1))
+    result = train_on_rows(net, data, Recipe(settings, THREAT, goes_on=True))
+    torch.testing.assert_close(result.model[2].running_mean, 0.99 * 5.0 + 0.01 * batch)
 
 
 def test_weights_are_averaged_from_the_end_of_the_warm_up_on() -> None:

@@ -216,11 +216,13 @@ class _Cut:
     largest_share: float = 0.0
 
     def note(self, size: tuple[int, int]) -> None:
+        """Count an image of this size, in pixels."""
         share = 1 - min(size) / max(size)
         self.num_images += share > 0
         self.largest_share = max(self.largest_share, share)
 
     def told(self, root: Path, num_images: int) -> str:
+        """Return what was cut as a sentence; empty: nothing was."""
         if not self.num_images:
             return ""
         return (

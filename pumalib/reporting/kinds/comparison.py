@@ -199,14 +199,19 @@ def make(
     files: Sequence[RunFiles],
     styles: RunStyles,
     test_to_train: float | None,
+    split: str,
     primary: Contrast | None = None,
 ) -> ReportParts:
     """Make the table and its figure from the files of each run and seed."""
-    return comparison_parts(read_runs(study, files, test_to_train), settings, styles, primary)
+    return comparison_parts(read_runs(study, files, test_to_train), settings, styles, primary, split)
 
 
 def comparison_parts(
-    measured: Measured, settings: ComparisonSettings, styles: RunStyles, primary: Contrast | None = None
+    measured: Measured,
+    settings: ComparisonSettings,
+    styles: RunStyles,
+    primary: Contrast | None = None,
+    split: str = "test",
 ) -> ReportParts:
     """Return the table in full precision and to be read, and a figure of the intervals."""
     results, outcomes, warnings = measured
@@ -219,14 +224,15 @@ def comparison_parts(
         draw_differences(table, metrics, settings.baseline, styles),
         f"Differences to {settings.baseline}",
         "\n\n".join([f"The same differences and intervals. {FIGURE_NOTE}", *warnings]),
-        text_above="\n\n".join([*_primary_lines(primary, outcomes), page]),
+        text_above="\n\n".join([*_primary_lines(primary, outcomes, split), page]),
     )
 
 
-def _primary_lines(primary: Contrast | None, outcomes: Outcomes) -> list[str]:
-    """Return the verdict of the primary contrast, or where it stands if its runs are not all here."""
+def _primary_lines(primary: Contrast | None, outcomes: Outcomes, split: str) -> list[str]:
+    """Return the verdict of the primary contrast, or where it stands if its runs or its images are not all here."""
     if primary is None:
         return ["Every comparison here is exploratory: the study names no primary contrast."]
-    if any((run, primary.measured) not in outcomes.answers for run in (primary.run, primary.against)):
+    runs = (primary.run, primary.against)
+    if primary.split != split or any((run, primary.measured) not in outcomes.answers for run in runs):
         return [elsewhere_sentence(primary)]
     return [verdict_sentence(primary, settle(primary, outcomes))]

@@ -77,7 +77,7 @@ def _cells(row: Row, metrics: Sequence[Metric], settings: ComparisonSettings, fa
     to_baseline = [
         family.get((row["run"], settings.baseline, metric)) for metric in metrics if metric != CLEAN_ACCURACY
     ]
-    cells += ["-" if each is None else non_inferior(each.estimate, each.interval) for each in to_baseline]
+    cells += ["-" if each is None else non_inferior(each.estimate, each.joint) for each in to_baseline]
     return cells + [_published_cell(row[f"published_{name}"]) for name in PUBLISHED if settings.published]
 
 

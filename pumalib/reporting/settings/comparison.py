@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pumalib.errors import ConfigError
-from pumalib.reporting.checks import expect_one_dataset, expect_perturbing
-from pumalib.reporting.needs import needs_of_results, primary_contrast
+from pumalib.reporting.checks import expect_one_dataset, expect_one_split, expect_perturbing
+from pumalib.reporting.needs import needs_of_results, primary_contrast, split_of_report
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
@@ -61,7 +61,10 @@ class ComparisonSettings(ReportSettings):
                     f"expected published numbers of a run of the table, got {run} at {where}.published; add it to runs"
                 )
         expect_one_dataset(self, study, where)
+        expect_one_split(self, study, where)
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return the results of its runs, and the study's primary contrast."""
-        return needs_of_results(self, study, files, primary=primary_contrast(study))
+        split = split_of_report(study, self.runs_needed(study), self.named_attacks())
+        primary = primary_contrast(study)
+        return needs_of_results(self, study, files, primary=primary, split=split)

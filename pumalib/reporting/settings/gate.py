@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
 from pumalib.errors import ConfigError
 from pumalib.reporting.checks import expect_margin_score, expect_one_dataset, expect_perturbing
-from pumalib.reporting.needs import overlap_of_splits, styles_of
+from pumalib.reporting.needs import overlap_of_splits, paths_of, results_on, styles_of
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import RunView, StudyFiles, StudyView
 from pumalib.settings import Name, Settings
+from pumalib.training.kept_epochs import takes_best
 
 
 class Gate(Settings):
@@ -57,19 +59,21 @@ class GateSettings(ReportSettings):
                 "leave that report out: it is made by itself"
             )
         expect_one_dataset(self, study, "gate")
+        _expect_at_the_threat(study, self.question.run, "gate.run")
         for index, run in enumerate(self.question.weaker):
             _expect_weaker(study, self.question.run, run, f"gate.weaker[{index}]")
         expect_perturbing(self, study, self.question.attack, "gate.attack")
         _expect_at_the_threat_on_validation_rows(study, self.question.attack, "gate.attack")
         if self.question.score is not None:
             expect_margin_score(study, self.question.score, "gate.score")
+            _expect_margins_of_the_pool(study, self.question, "gate.score")
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return the attack tables of its runs on validation rows, and the margins with the pool that they are of."""
         runs, attack = self.runs_needed(study), self.question.attack
-        entries = [{**entry, "attacks": {attack: entry["attacks"][attack]}} for entry in files.results(runs)]
+        entries = results_on(study, files, runs, [attack])
         margins = [] if self.question.score is None else _margins(study, files, self.question.score)
-        paths = [path for entry in entries for path in (entry["selection"], *entry["attacks"].values())]
+        paths = paths_of(entries)
         paths += [path for each in margins for path in (each["score"], each["pool"], *each["sources"])]
         arguments = {
             "study": study.name,
@@ -87,6 +91,25 @@ def _margins(study: StudyView, files: StudyFiles, score: str) -> list[dict[str, 
         {"score": files.score(score, seed), "pool": files.pool(pool, seed), "sources": files.pool_sources(pool, seed)}
         for seed in study.settings.seeds
     ]
+
+
+def _expect_at_the_threat(study: StudyView, run: str, where: str) -> None:
+    plain, threat = _plain_epsilon(study, run, where), study.settings.threat.epsilon
+    if not math.isclose(plain, threat):
+        raise ConfigError(f"expected a run at the threat's epsilon {threat!r}, got {run} at {plain!r} at {where}")
+    if takes_best(study.runs[run].training):
+        raise ConfigError(
+            f"expected a run of the last epoch, got {run} with checkpoint: best at {where}, whose epoch validation "
+            "rows chose"
+        )
+
+
+def _expect_margins_of_the_pool(study: StudyView, gate: Gate, where: str) -> None:
+    pool, scored = study.runs[gate.run].pool, study.score_pool(str(gate.score))
+    if scored != pool:
+        raise ConfigError(
+            f"expected margins of pool {pool}, as that of {gate.run}, got {gate.score} of {scored} at {where}"
+        )
 
 
 def _expect_weaker(study: StudyView, run: str, weaker: str, where: str) -> None:

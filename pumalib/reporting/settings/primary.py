@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pumalib.errors import ConfigError
-from pumalib.reporting.checks import expect_one_dataset, expect_perturbing
+from pumalib.reporting.checks import expect_one_dataset, expect_one_split, expect_perturbing
 from pumalib.reporting.needs import common_attacks, needs_of_results, primary_contrast
 from pumalib.reporting.report_settings import Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
@@ -52,6 +52,10 @@ class PrimarySettings(ReportSettings):
         """Return the two runs."""
         return [("contrast.run", self.contrast.run), ("contrast.against", self.contrast.against)]
 
+    def named_attacks(self) -> list[str]:
+        """Return the attack of the contrast, where it names one."""
+        return [] if self.contrast.attack is None else [self.contrast.attack]
+
     def check(self, study: StudyView, where: str) -> None:
         """Refuse a second primary contrast, an attack that is not on both runs, and runs of two datasets."""
         if study.settings.primary != self.contrast or where != "reports.primary":
@@ -60,6 +64,7 @@ class PrimarySettings(ReportSettings):
                 "leave that report out: it is made by itself"
             )
         expect_one_dataset(self, study, "primary")
+        expect_one_split(self, study, "primary")
         if self.contrast.attack is not None:
             expect_perturbing(self, study, self.contrast.attack, "primary.attack")
         elif self.contrast.metric == "robust_accuracy":
@@ -75,4 +80,6 @@ class PrimarySettings(ReportSettings):
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return the results of the two runs, and the contrast with its attack spelled out."""
-        return needs_of_results(self, study, files, primary=primary_contrast(study))
+        contrast = primary_contrast(study)
+        attacks = [] if contrast is None or contrast["attack"] == "none" else [contrast["attack"]]
+        return needs_of_results(self, study, files, attacks, primary=contrast)

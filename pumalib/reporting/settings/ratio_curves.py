@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pumalib.reporting.checks import expect_one_dataset, expect_perturbing
+from pumalib.reporting.checks import expect_one_dataset, expect_one_split, expect_perturbing
 from pumalib.reporting.needs import needs_of_results
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
@@ -40,6 +40,7 @@ class RatioCurvesSettings(ReportSettings):
         """Refuse an attack that leaves out a run, and runs of several datasets."""
         expect_perturbing(self, study, self.attack, f"{where}.attack")
         expect_one_dataset(self, study, where)
+        expect_one_split(self, study, where)
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return the results of its runs."""

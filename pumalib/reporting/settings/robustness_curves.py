@@ -48,5 +48,5 @@ class RobustnessCurvesSettings(ReportSettings):
         def table(run: str, seed: int) -> str:
             return files.attack(run, seed, self.attack)
 
-        overlap = overlap_of_splits(study, self.runs[0])
+        overlap = overlap_of_splits(study, self.runs[0], study.settings.attacks[self.attack].split)
         return needs_of_runs(self, study, table, threat=study.settings.threat.model_dump(), test_to_train=overlap)

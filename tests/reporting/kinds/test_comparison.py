@@ -255,7 +255,9 @@ def test_five_seeds_carry_a_verdict_without_warning(tidy: Callable[..., pd.DataF
     assert ends == {"trades": "-", "puma-20": "yes", "pd-12": "no"}
 
 
-@pytest.mark.parametrize(("overlap", "words"), [(None, "share one test set"), (0.55, "1/S + 0.55 instead of 1/S")])
+@pytest.mark.parametrize(
+    ("overlap", "words"), [(None, "measured on the same images"), (0.55, "1/S + 0.55 instead of 1/S")]
+)
 def test_the_page_says_how_its_intervals_were_made(
     overlap: float | None, words: str, three_runs: pd.DataFrame, answers: Callable[..., Outcomes]
 ) -> None:
