@@ -94,16 +94,20 @@ def test_summary_before_the_first_run_says_what_to_do(capsys: Capture) -> None:
     assert capsys.readouterr().err == told.format(" --configfile mine.yaml")
 
 
-def test_summary_prints_every_report_and_where_files_are(capsys: Capture) -> None:
-    write("config.yaml", "study: tiny\n")
+def test_summary_prints_the_reports_of_the_study_in_its_order_and_where_files_are(capsys: Capture) -> None:
+    write("config.yaml", "study: tiny\nreports: {a-table: {}, b-table: {}}\ngate: {}\n")
+    write("results/tiny/reports/gate.md", "**Gate passed.**\n")
+    write("results/tiny/reports/a-report-of-before.md", "**Gate failed.**\n")
     write("results/tiny/results.csv", "study,run\n")
     write("results/tiny/reports/b-table.md", "| b |\n")
     write("results/tiny/reports/a-table.md", "| a |\n")
     assert main(["summary"]) == 0
     out = capsys.readouterr().out
-    assert out.index("== a-table ==\n\n| a |") < out.index("== b-table ==\n\n| b |")
+    assert out.index("== gate ==") < out.index("== a-table ==\n\n| a |") < out.index("== b-table ==\n\n| b |")
+    assert "before" not in out
     assert "All numbers: results/tiny/results.csv" in out
-    assert "Reports (png): results/tiny/reports/a-table.png, results/tiny/reports/b-table.png" in out
+    places = [f"results/tiny/reports/{name}.png" for name in ("gate", "a-table", "b-table")]
+    assert f"Reports (png): {', '.join(places)}\n" in out
     assert "Selections: results/tiny/selections" in out
 
 
@@ -129,7 +133,7 @@ def test_errors_after_a_good_run_is_silent(capsys: Capture) -> None:
 
 
 def test_commands_about_a_study_print_json_when_asked(capsys: Capture) -> None:
-    write("config.yaml", "study: tiny\n")
+    write("config.yaml", "study: tiny\nreports: {table: {}}\n")
     write("results/tiny/results.csv", "study,run\ntiny,puma\n")
     write("results/tiny/reports/table.md", "| a |\n")
     write("results/tiny/logs/errors.txt", "expected this, got that\n")

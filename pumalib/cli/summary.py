@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pumalib.cli.output import print_json
 from pumalib.cli.study import add_study, results_folder
 from pumalib.errors import ConfigError
 from pumalib.files.tables import read_table
 from pumalib.study.file import read_study_file
+from pumalib.study.study import OWN_REPORTS
 
 EXAMPLES = ("summary", "summary studies/mine.yaml", "summary studies/mine.yaml --json")
 
@@ -33,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if not results.is_file():
         study = "" if options.study == "config.yaml" else f" --configfile {options.study}"
         raise ConfigError(f"expected {results}, found none; run `snakemake --cores all{study}` first")
-    reports = sorted((folder / "reports").glob("*.md"))
+    reports = _pages(folder / "reports", sections)
     if options.json:
         print_json({"study": folder.name, "results": _lines(results), "reports": _files(reports)})
         return 0
@@ -47,6 +50,12 @@ def run(options: argparse.Namespace) -> int:
     for name in (*_FOLDERS.get(kind, ("scores", "selections", "models", "attacks")), "logs"):
         print(f"{name.capitalize()}: {folder / name}")
     return 0
+
+
+def _pages(folder: Path, sections: Mapping[str, Any]) -> list[Path]:
+    """Return the pages of the reports that the study has, in its order; what it had before counts for nothing."""
+    names = [*(key for key in OWN_REPORTS if key in sections), *(sections.get("reports") or {})]
+    return [path for name in names if (path := folder / f"{name}.md").is_file()]
 
 
 def _files(reports: list[Path]) -> dict[str, dict[str, str]]:

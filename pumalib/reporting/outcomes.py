@@ -108,6 +108,8 @@ class Outcomes:
             raise DataError(f"expected at least 2 test images for {where}, got fewer")
         columns = [np.asarray(each, np.float64) for each in values.values()]
         if self.test_to_train is None:
+            if len({len(column) for column in columns}) > 1:
+                raise DataError(f"expected as many images with every seed for {where}, got others; attack them again")
             return crossed(np.stack(columns), lowest, highest)
         smallest = min(len(column) for column in columns)
         means = [float(column.mean()) for column in columns]

@@ -5,7 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
-from pumalib.data.settings import DatasetSettings, HeldOutSyntheticSettings, NpzSyntheticSettings, source_module
+from pumalib.data.settings import (
+    DatasetSettings,
+    FolderSettings,
+    HeldOutSyntheticSettings,
+    NpzSyntheticSettings,
+    source_module,
+)
+from pumalib.data.sources.folder import count_images
 from pumalib.data.sources.npz import expect_shape, look_at
 from pumalib.data.sources.raw import SourceShape
 from pumalib.errors import ConfigError
@@ -29,8 +36,7 @@ def look_at_datasets(study: Study) -> Shapes:
         shape = shapes[name] = importlib.import_module(source_module(settings.source)).look(settings, where)
         if shape.num_classes is not None and shape.num_classes < 2:
             raise ConfigError(f"expected at least two classes, got {shape.num_classes} at {where}")
-        if shape.num_rows is not None:
-            _expect_rows_for_each_seed(study, settings, shape.num_rows, where)
+        _expect_rows_for_each_seed(study, settings, shape, where)
     return shapes
 
 
@@ -43,9 +49,12 @@ def rows_left(dataset: DatasetSettings, num_rows: tuple[int, int]) -> tuple[int,
     return train - validation - held_out, held_out
 
 
-def _expect_rows_for_each_seed(study: Study, dataset: DatasetSettings, num_rows: tuple[int, int], where: str) -> None:
-    """Refuse seeds for which a file has no train rows of their own."""
+def _expect_rows_for_each_seed(study: Study, dataset: DatasetSettings, shape: SourceShape, where: str) -> None:
+    """Refuse seeds for which a dataset has no train rows of their own, as far as the number of its rows tells."""
     if dataset.train_rows != "disjoint" or dataset.train_count is None:
+        return
+    num_rows = count_images(dataset) if isinstance(dataset, FolderSettings) else shape.num_rows
+    if num_rows is None:
         return
     left, highest = rows_left(dataset, num_rows)[0], max(study.settings.seeds)
     if (highest + 1) * dataset.train_count > left:

@@ -149,12 +149,6 @@ def test_seeds_with_disjoint_train_rows_share_everything_else() -> None:
         divide(raw, settings, 4)
 
 
-def test_disjoint_train_rows_do_not_depend_on_the_other_seeds() -> None:
-    raw = RawDataset(numbered(300), numbered(40), tuple("abcd"))
-    settings = official(train_count=40, train_rows="disjoint")
-    assert np.array_equal(rows_of(divide(raw, settings, 3)["train"]), rows_of(divide(raw, settings, 3)["train"]))
-
-
 @pytest.mark.parametrize("changes", [{"train_count": None}, {"split": "seeded", "test_fraction": 0.2}])
 def test_disjoint_train_rows_need_an_official_split_and_a_count(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected train_rows: disjoint only with split: official and a train_count"):

@@ -75,7 +75,8 @@ def files(tmp_path: Path) -> Callable[..., list[RunFiles]]:
 def report_results(settings: dict[str, Any], files: list[RunFiles], output: ReportFiles) -> None:
     entries = [{**asdict(entry), "selection": str(entry.selection)} for entry in files]
     styles = {run: list(style) for run, style in run_styles(["trades", "puma"]).items()}
-    write_report(settings, {"study": "tiny", "files": entries, "styles": styles, "test_to_train": None}, output)
+    arguments = {"study": "tiny", "files": entries, "styles": styles, "test_to_train": None, "split": "test"}
+    write_report(settings, arguments, output)
 
 
 def test_comparison_is_written_from_attack_tables(files: Any, output: ReportFiles) -> None:

@@ -303,3 +303,34 @@ def test_a_checkpoint_that_does_not_fit_is_told_by_check(
     else:
         with pytest.raises(ConfigError, match=message):
             check_checkpoints(study)
+
+
+def photographs(folder: Path, count: int) -> dict[str, Any]:
+    from PIL import Image
+
+    for split, rows in (("train", count), ("test", 1)):
+        for name in ("a", "b"):
+            (folder / f"photos/{split}/{name}").mkdir(parents=True)
+            for number in range(rows):
+                Image.new("L", (8, 8)).save(folder / f"photos/{split}/{name}/{number}.png")
+    return {"source": "folder", "path": "photos", "image_size": 8, "channels": 1}
+
+
+@pytest.mark.parametrize(
+    ("make", "count", "message"),
+    [
+        (lambda folder: {"source": "fashion_mnist"}, 15_000, "expected seeds below 4, .* 15000 of 60,000 train rows"),
+        (lambda folder: photographs(folder, 10), 6, "expected seeds below 3, .* 6 of 20 train rows, got seed 4"),
+    ],
+    ids=["known", "counted"],
+)
+def test_seeds_beyond_what_disjoint_train_rows_hold_are_refused(
+    changed: Callable[[Change], Study],
+    tmp_path: Path,
+    make: Callable[[Path], dict[str, Any]],
+    count: int,
+    message: str,
+) -> None:
+    own = {**make(tmp_path), "train_count": count, "train_rows": "disjoint"}
+    with pytest.raises(ConfigError, match=message):
+        changed(lambda raw: raw["datasets"].update(more=own))

@@ -61,19 +61,20 @@ def kept_table(kept: Sequence[KeptRun], test_to_train: float | None = None) -> p
         ArtifactError: a file is missing, damaged or of another kind.
         DataError: tables of one seed are of different images, or a history measured no epoch to choose from.
     """
-    first: dict[int, tuple[str, StoredAttack]] = {}
+    first: dict[int | None, tuple[str, StoredAttack]] = {}
     groups: dict[tuple[str, str, int], list[_Point]] = {}
     for each in kept:
-        for point in _points(each, first):
+        for point in _points(each, first, None if test_to_train is None else each.seed):
             groups.setdefault(point.group, []).append(point)
     return pd.DataFrame([_summary(points, Outcomes({}, test_to_train)) for points in groups.values()])
 
 
-def _points(kept: KeptRun, first: dict[int, tuple[str, StoredAttack]]) -> list[_Point]:
+def _points(kept: KeptRun, first: dict[int | None, tuple[str, StoredAttack]], images: int | None) -> list[_Point]:
+    """Return the points of one run and seed; `images`: the seed whose images it is of, None: those of every seed."""
     tables = {epoch: read_attack(path) for epoch, path in kept.tables.items()}
     epoch, best = _best(kept, tables)
     for place, table in {**{f"epoch {at}": each for at, each in tables.items()}, "best epoch": best}.items():
-        _refuse_other_images(f"{kept.run} ({place})", table, *first.setdefault(kept.seed, (kept.run, table)))
+        _refuse_other_images(f"{kept.run} ({place})", table, *first.setdefault(images, (kept.run, table)))
     last = max(tables)
     points = [_point(kept, KEPT, at, table) for at, table in tables.items()]
     one, other = _point(kept, BEST, epoch, best), _point(kept, LAST, last, tables[last])
@@ -106,7 +107,7 @@ def _refuse_other_images(where: str, table: StoredAttack, run: str, first: Store
         np.array_equal(table.row, first.row) and np.array_equal(table.label, first.label)
     ):
         raise DataError(
-            f"expected all attack tables of a seed on the same images, got others for {where} than for {run}; "
+            f"expected all attack tables on the same images, got others for {where} than for {run}; "
             "make the attack tables again"
         )
 

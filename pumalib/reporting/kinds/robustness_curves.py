@@ -61,7 +61,7 @@ def robustness_table(
     """
     epsilons = epsilon * (np.arange(int(np.ceil(_POINTS_PER_THREAT * up_to)) + 1) / _POINTS_PER_THREAT)
     tables = {(file.run, file.seed): read_shortest_norms(file.path) for file in files}
-    _refuse_other_images(tables)
+    _refuse_other_images(tables, test_to_train is None)
     groups: dict[str, list[StoredNorms]] = {}
     for (run, _), table in tables.items():
         groups.setdefault(run, []).append(table)
@@ -86,11 +86,11 @@ def _accuracy(tables: Sequence[StoredNorms], epsilon: np.float32, test_to_train:
     return resampled_mean([each.mean() for each in is_robust], test_to_train, min(map(len, is_robust)))
 
 
-def _refuse_other_images(tables: Mapping[tuple[str, int], StoredNorms]) -> None:
-    """Refuse runs whose tables of one seed are of other images."""
-    first: dict[int, tuple[str, StoredNorms]] = {}
+def _refuse_other_images(tables: Mapping[tuple[str, int], StoredNorms], are_shared: bool) -> None:
+    """Refuse runs whose tables of one seed are of other images, or of any seeds where all share theirs."""
+    first: dict[int | None, tuple[str, StoredNorms]] = {}
     for (run, seed), table in tables.items():
-        like, other = first.setdefault(seed, (run, table))
+        like, other = first.setdefault(None if are_shared else seed, (run, table))
         if not (np.array_equal(table.row, other.row) and np.array_equal(table.label, other.label)):
             raise DataError(
                 f"expected runs attacked on the same images, got others for {run} than for {like} with seed {seed}; "

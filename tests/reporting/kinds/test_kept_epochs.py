@@ -138,7 +138,7 @@ def test_tables_of_other_images_are_refused(kept: list[KeptRun]) -> None:
         kept_table(kept)
     path.unlink()
     write_attack(path, 6, 2, split="validation")
-    with pytest.raises(DataError, match="expected all attack tables of a seed on the same images"):
+    with pytest.raises(DataError, match="expected all attack tables on the same images"):
         kept_table(kept)
 
 
