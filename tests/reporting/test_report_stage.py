@@ -75,8 +75,9 @@ def files(tmp_path: Path) -> Callable[..., list[RunFiles]]:
 def report_results(settings: dict[str, Any], files: list[RunFiles], output: ReportFiles) -> None:
     entries = [{**asdict(entry), "selection": str(entry.selection)} for entry in files]
     styles = {run: list(style) for run, style in run_styles(["trades", "puma"]).items()}
-    arguments = {"study": "tiny", "files": entries, "styles": styles, "test_to_train": None, "split": "test"}
-    write_report(settings, arguments, output)
+    arguments = {"study": "tiny", "files": entries, "styles": styles, "test_to_train": None}
+    split = {"split": "test"} if settings["kind"] == "comparison" else {}
+    write_report(settings, arguments | split, output)
 
 
 def test_comparison_is_written_from_attack_tables(files: Any, output: ReportFiles) -> None:
