@@ -25,7 +25,7 @@ def write(path: str, text: str) -> None:
 
 def test_check_of_a_good_study_counts_runs_and_seeds(capsys: Capture) -> None:
     assert main(["check", str(ROOT / "config.yaml")]) == 0
-    assert capsys.readouterr().out.startswith(f"{ROOT / 'config.yaml'}: 5 runs, 5 seeds, no problem found\n")
+    assert capsys.readouterr().out.startswith(f"{ROOT / 'config.yaml'}: 4 runs, 5 seeds, no problem found\n")
 
 
 @pytest.mark.parametrize("command", ["check", "summary", "errors"])
@@ -146,7 +146,7 @@ def test_commands_about_a_study_print_json_when_asked(capsys: Capture) -> None:
     assert told["errors"] == {"errors": "expected this, got that"}
     assert main(["check", str(ROOT / "config.yaml"), "--json"]) == 0
     checked = json.loads(capsys.readouterr().out)
-    assert (checked["study"], checked["extent"], checked["seeds"]) == ("digits", "5 runs", [0, 1, 2, 3, 4])
+    assert (checked["study"], checked["extent"], checked["seeds"]) == ("digits", "4 runs", [0, 1, 2, 3, 4])
 
 
 def test_summary_names_the_page_of_the_study(capsys: Capture) -> None:

@@ -44,7 +44,7 @@ def test_page_says_a_warning_once(tmp_path: Path) -> None:
 
 def test_studies_are_told_in_a_paragraph() -> None:
     told = describe_study(load_study(ROOT / "config.yaml"))
-    assert "5 runs (`trades`, `trades-0.075`" in told
+    assert "4 runs (`trades`, `random-20`" in told
     assert "seeds 0, 1, 2, 3, 4. Threat: L-inf perturbations of at most 0.1 on" in told
     assert "`digits+10k` (the train rows of `digits` and 10,000 synthetic ones, generator)" in told
     assert describe_study(load_study(ROOT / "studies/abstraction.yaml")).startswith("Study `abstraction`: ")

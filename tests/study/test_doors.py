@@ -216,7 +216,7 @@ def test_plan_says_rows_draws_and_passes(changed: Callable[[Change], Study]) -> 
     rows = train - 120 + 10_000
     (run, *_) = plan.runs
     assert (run.rows, run.draws) == (rows, 100 * -(-rows // 100) * 100)
-    assert plan.jobs == {"generators": 5, "trainings": 25, "score shards": 5, "attacks": 35, "reports": 5}
+    assert plan.jobs == {"generators": 5, "trainings": 20, "score shards": 5, "attacks": 20, "reports": 4}
     assert len(plan.warnings) == len(plan.runs)
     assert "draws 1,110,000 rows from a pool of 11,084, 100 passes over it" in plan.warnings[0]
 
@@ -251,7 +251,7 @@ def test_check_prints_the_plan(changed: Callable[[Change], Study], capsys: pytes
     assert main(["check", "study.yaml"]) == 0
     out = capsys.readouterr().out
     assert "passes over the pool" in out
-    assert "25 trainings" in out
+    assert "20 trainings" in out
     assert "Warning: threat.epsilon is 0.6" in out
 
 
