@@ -46,6 +46,7 @@ def test_what_holm_alone_tells_has_the_interval_of_its_step() -> None:
     assert family["near"].mirrored().joint.high == pytest.approx((critical[0] - critical[1]) / 2)
 
 
+@pytest.mark.slow
 def test_the_chance_of_any_false_difference_on_a_page_is_at_most_five_per_cent() -> None:
     generator = np.random.default_rng(0)
     false = 0

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import re
 import shutil
@@ -88,9 +89,26 @@ def make_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Chec
 
 
 @pytest.fixture(scope="session")
-def finished(make_checkout: Callable[[], Checkout]) -> Checkout:
-    """A checkout whose tiny study has run to its end; tests leave it as they found it."""
+def finished(make_checkout: Callable[[], Checkout], tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout whose tiny study has run to its end; tests leave it as they found it.
+
+    Processes of pytest-xdist run it once together: the first to come runs it, the others copy what it left.
+    """
     checkout = make_checkout()
-    result = checkout.run()
-    assert result.returncode == 0, result.stdout + result.stderr
+    base = tmp_path_factory.getbasetemp()
+    whole = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with whole.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            result = checkout.run()
+            assert result.returncode == 0, result.stdout + result.stderr
+            _copy_run(checkout.folder, whole)
+            return checkout
+    _copy_run(whole, checkout.folder)
     return checkout
+
+
+def _copy_run(source: Path, target: Path) -> None:
+    """Copy results, what Snakemake remembers, and the files of the workflow: all their times of change stay."""
+    # As in `cp --archive`: links stay links, of whatever kind.
+    subprocess.run(["cp", "--archive", f"{source}/.", target], check=True)

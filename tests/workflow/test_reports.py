@@ -111,6 +111,7 @@ def contrasted(finished):
     assert finished.planned() == set()
 
 
+@pytest.mark.slow
 def test_a_primary_contrast_remakes_pages_alone_and_its_verdict_heads_them(contrasted, tmp_path):
     checkout, study = contrasted
     assert checkout.planned(study) == {"report primary", "report table", "page of tiny"}

@@ -11,6 +11,8 @@ import pytest
 from pumalib.evaluation.table import read_attack
 from pumalib.models.trained import load_trained
 
+pytestmark = pytest.mark.slow
+
 RESULTS = "results/tiny"
 EPOCHS = {f"attack trades after epoch {epoch}" for epoch in (1, 2, 3)}
 REPORT = {"report curves", "page of tiny"}
