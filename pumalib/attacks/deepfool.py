@@ -13,7 +13,7 @@ at anew from the image, along the linearisation where it crossed and inside the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -25,7 +25,7 @@ from pumalib.attacks.counted import CountedModel, Look
 from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.hyperplanes import dual_norm, step_along, step_within
 from pumalib.attacks.margins import Crossing, MarginTable, measure_margins
-from pumalib.attacks.nearest_boundary import NearestBoundary, gaps_to, likeliest
+from pumalib.attacks.nearest_boundary import NearestBoundary, Planes, gaps_to, likeliest
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
 from pumalib.attacks.threat_settings import Norm
@@ -33,13 +33,14 @@ from pumalib.attacks.threat_settings import Norm
 
 @dataclass(frozen=True)
 class Walk:
-    """How to look for a crossing; see `deepfool_margins`."""
+    """How to look for a crossing; see `deepfool_margins`. `keep_planes`: return those of all candidates as well."""
 
     norm: Norm
     clip: Clip
     max_iterations: int
     overshoot: float
     num_candidates: int
+    keep_planes: bool = False
 
 
 def deepfool_margins(
@@ -104,17 +105,21 @@ def find_crossing(model: CountedModel, images: Tensor, labels: Tensor, predictio
     """Leave the label where it was predicted, reach it where not."""
     crossing = Crossing(images.clone(), torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels))
     # Both walks write the rows that they are given into `crossing`, in place.
-    for rows, go in ((prediction == labels, _leave), (prediction != labels, _reach)):
-        if rows.any():
-            go(model, images, labels, torch.nonzero(rows).squeeze(1), crossing, walk)
-    return crossing
+    planes = None
+    if (right := prediction == labels).any():
+        planes = _leave(model, images, labels, torch.nonzero(right).squeeze(1), crossing, walk)
+    if (wrong := prediction != labels).any():
+        _reach(model, images, labels, torch.nonzero(wrong).squeeze(1), crossing, walk)
+    return replace(crossing, planes=planes)
 
 
-def _leave(model: CountedModel, images: Tensor, labels: Tensor, rows: Tensor, crossing: Crossing, walk: Walk) -> None:
-    """Step to the nearest boundary until it is crossed, then aim at it from the image."""
+def _leave(
+    model: CountedModel, images: Tensor, labels: Tensor, rows: Tensor, crossing: Crossing, walk: Walk
+) -> Planes | None:
+    """Step to the nearest boundary until it is crossed, then aim at it from the image; return the planes, if kept."""
     total, active, slack = torch.zeros_like(images), rows, images.new_zeros(len(images))  # [B, ...], [A], [B]
     gaps, normals = torch.zeros_like(slack), torch.zeros_like(images.flatten(1))  # [B], [B, D]
-    boundary = NearestBoundary(labels, walk.num_candidates, walk.norm, walk.clip)
+    boundary = NearestBoundary(labels, walk.num_candidates, walk.norm, walk.clip, walk.keep_planes)
     # Invariant: `total` is the sum of the steps before overshoot, and an active row has never been across. A turn looks
     # at the image plus the stretched total, lets rows that are across leave, and steps the others to their nearest
     # boundary. The last turn only looks: rows that are still inside have not converged.
@@ -140,6 +145,7 @@ def _leave(model: CountedModel, images: Tensor, labels: Tensor, rows: Tensor, cr
     crossed = rows[crossing.crossed[rows]]  # [R]
     if len(crossed):
         _aim_again(model, images, labels, crossed, gaps[crossed], normals[crossed], crossing, walk)
+    return boundary.planes
 
 
 def _aim_again(

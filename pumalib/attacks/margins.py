@@ -15,6 +15,7 @@ from pumalib.attacks.bracket import close_bracket
 from pumalib.attacks.counted import CountedModel
 from pumalib.attacks.gradient_ascent import Clip
 from pumalib.attacks.inputs import check_inputs, images_a_batch
+from pumalib.attacks.nearest_boundary import Planes
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
 from pumalib.attacks.threat_settings import Norm
@@ -62,11 +63,13 @@ class Crossing:
         points: [B, ...] the point across the boundary, or the last one tried.
         crossed: [B] bool.
         iterations: [B] int64.
+        planes: the linearised boundaries around rightly classified images, where the search kept them.
     """
 
     points: Tensor
     crossed: Tensor
     iterations: Tensor
+    planes: Planes | None = None
 
 
 Search = Callable[[CountedModel, Tensor, Tensor, Tensor], Crossing]

@@ -6,6 +6,8 @@ become `_LONGER` times as long: on convolutional nets one or two (a choice of ou
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -29,17 +31,44 @@ def gaps_to(logits: Tensor, labels: Tensor, others: Tensor) -> Tensor:
     return (logits.gather(1, others[:, None]) - logits.gather(1, labels[:, None])).squeeze(1)
 
 
+@dataclass(frozen=True)
+class Planes:
+    """The linearised boundaries of all candidates at some images.
+
+    Attributes:
+        rows: [R] int64, of the batch.
+        classes: [R, C] int64.
+        gaps: [R, C] ``d_k = f_k - f_y`` at the image.
+        normals: [R, C, D] their gradients.
+    """
+
+    rows: Tensor
+    classes: Tensor
+    gaps: Tensor
+    normals: Tensor
+
+    def among(self, places: Tensor) -> Planes:
+        """Return those of these places [S]."""
+        return Planes(self.rows[places], self.classes[places], self.gaps[places], self.normals[places])
+
+
 class NearestBoundary:
     """The search for the nearest boundary, which remembers how long the gradients of each row were.
+
+    Attributes:
+        planes: of all candidates where `find` was first called, if they are to be kept.
 
     Args:
         labels: [B] int64, of the batch.
         num_candidates: other classes looked at, the most likely ones, ranked anew each time.
         norm: `linf` or `l2`.
         clip: range of valid inputs, or None; distances count the pixels that can move.
+        keep_planes: keep the planes of the first call, which differentiates all candidates.
     """
 
-    def __init__(self, labels: Tensor, num_candidates: int, norm: Norm, clip: Clip) -> None:
+    def __init__(self, labels: Tensor, num_candidates: int, norm: Norm, clip: Clip, keep_planes: bool = False) -> None:
+        self.planes: Planes | None = None
+        self._keep_planes = keep_planes
         self._labels, self._num_candidates, self._norm, self._clip = labels, num_candidates, norm, clip
         self._lengths = torch.empty(0)  # [B, K], once the number of classes is seen
 
@@ -59,6 +88,7 @@ class NearestBoundary:
         others = self._in_order(logits, labels, lengths, wanted, beyond)  # [R, C]
         chosen, places = others[:, 0].clone(), torch.arange(len(labels), device=labels.device)  # [R], [P]
         normals = look.gradient(gaps_to(look.logits, labels, chosen), keep_graph=True)  # [R, D]
+        seen = [normals.clone()] if self._keep_planes else []  # C of [R, D]
         lengths.scatter_(1, others[:, :1], self._length(normals, points)[:, None])
         nearest = (beyond - gaps_to(logits, labels, chosen)) / lengths.gather(1, others[:, :1]).squeeze(1)  # [R]
         # Invariant: `nearest`, `chosen` and `normals` belong to the nearest boundary of those differentiated so far. A
@@ -76,11 +106,17 @@ class NearestBoundary:
                 look, places = look.among(wanted[places]), places[wanted[places]]  # [P]
             normal = look.gradient(gaps_to(look.logits, labels[places], other[places]), keep_graph=True)  # [P, D]
             lengths[places, other[places]] = self._length(normal, points[places])  # [P]
+            if self._keep_planes and len(places) == len(labels):
+                seen.append(normal)
             distance = aimed / lengths.gather(1, other[:, None]).squeeze(1)  # [R]; old lengths outside `places`
             is_nearer = wanted & (distance < nearest)  # [R]; only rows in `places`
             nearest, chosen = torch.where(is_nearer, distance, nearest), torch.where(is_nearer, other, chosen)
             # `places` rises, so both masks pick the same rows in the same order.
             normals[is_nearer] = normal[is_nearer[places]]
+        if self._keep_planes:
+            differentiated = others[:, : len(seen)]  # [R, C']
+            gaps = logits.gather(1, differentiated) - logits.gather(1, labels[:, None])  # [R, C']
+            self.planes, self._keep_planes = Planes(rows, differentiated, gaps, torch.stack(seen, 1)), False
         # Classes beyond the candidates are taken to have the longest gradient of their row.
         longest = lengths.masked_fill(lengths.isinf(), 0.0).amax(1, keepdim=True)
         # Indexing copied `lengths`: without this line nothing is remembered.

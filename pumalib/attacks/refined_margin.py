@@ -4,31 +4,25 @@ Each step looks at the point it has reached. The linearised gap says by how much
 the point must grow or may shrink to touch the boundary; the point is moved along its gradient by a share of the ball's
 radius and projected onto that ball. So it follows the boundary while the ball shrinks. The share falls as in FMN
 (Pintor et al. 2021), which changes the radius by fixed shares instead. The nearest point seen to be across is kept.
+Rightly classified rows then try the boundaries of other classes that may be nearer; see `other_boundaries`.
 """
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from pumalib.attacks.along_boundary import Nearest, Rows, follow_boundary
 from pumalib.attacks.counted import CountedModel
 from pumalib.attacks.deepfool import Walk, find_crossing
-from pumalib.attacks.gradient_ascent import Clip, clip_to
-from pumalib.attacks.hyperplanes import dual_norm, movable
+from pumalib.attacks.gradient_ascent import Clip
 from pumalib.attacks.margins import Crossing, MarginTable, measure_margins
-from pumalib.attacks.objectives import cw_margin
-from pumalib.attacks.projection import norms, per_row, project, steepest
+from pumalib.attacks.nearest_boundary import Planes
+from pumalib.attacks.other_boundaries import try_other_boundaries
 from pumalib.attacks.threat_settings import Norm
-
-_FIRST_SHARE, _LAST_SHARE = 1.0, 0.1
-"""Of the ball's radius: how far the first step goes, and the last."""
-
-_TOWARD_A_LABEL = 0.5
-"""Share of that of steps toward a label, whose lead over the others has a kink wherever two of them are level."""
 
 
 def refined_margins(
@@ -39,6 +33,7 @@ def refined_margins(
     norm: Norm = "linf",
     clip: Clip = (0.0, 1.0),
     refinement_steps: int = 8,
+    restarts: int = 2,
     max_iterations: int = 50,
     overshoot: float = 0.02,
     bisection_steps: int = 10,
@@ -46,7 +41,7 @@ def refined_margins(
     batch_size: int | None = None,
     keep_adversarial: bool = False,
 ) -> MarginTable:
-    """Estimate each image's signed margin more tightly than DeepFool, at less than twice its cost.
+    """Estimate each image's signed margin more tightly than DeepFool, at less than three times its cost.
 
     Args:
         model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
@@ -54,7 +49,9 @@ def refined_margins(
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
         clip: range of valid inputs; None: unbounded.
-        refinement_steps: gradient steps along the boundary; more are tighter and slower.
+        refinement_steps: gradient steps along the boundary; more are tighter and slower. 0: none, and no restarts.
+        restarts: boundaries of other classes that are followed at most, where they may be nearer; rightly classified
+            rows alone.
         max_iterations: gradient iterations of DeepFool a sample.
         overshoot: share by which each perturbation of DeepFool is stretched to cross.
         bisection_steps: the crossing is enclosed as narrowly as by this many halvings of the segment from the image to
@@ -65,7 +62,7 @@ def refined_margins(
 
     Returns:
         The table; `margin` overestimates the distance, as every constructive estimator does. `iterations` counts
-        DeepFool's and the steps along the boundary.
+        DeepFool's and the steps along boundaries.
 
     Raises:
         DataError: labels or images that do not fit, or a model that would be mismeasured; see `inputs.check_inputs`.
@@ -78,9 +75,9 @@ def refined_margins(
         >>> [round(float(margin), 2) for margin in table.margin]
         [0.3, -0.3]
     """
-    walk = Walk(norm, clip, max_iterations, overshoot, num_candidates)
+    walk = Walk(norm, clip, max_iterations, overshoot, num_candidates, keep_planes=restarts > 0)
     return measure_margins(
-        partial(_search, walk=walk, num_steps=refinement_steps),
+        partial(_search, walk=walk, num_steps=refinement_steps, restarts=restarts),
         model,
         images,
         labels,
@@ -93,57 +90,52 @@ def refined_margins(
 
 
 def _search(
-    model: CountedModel, images: Tensor, labels: Tensor, prediction: Tensor, *, walk: Walk, num_steps: int
-) -> Crossing:
-    """Cross as DeepFool does, then move what has crossed toward the image."""
-    crossing = find_crossing(model, images, labels, prediction, walk=walk)
-    rows = torch.nonzero(crossing.crossed).squeeze(1)  # [R]
-    if len(rows) and num_steps:
-        was_correct = (prediction == labels)[rows]  # [R]
-        nearest = _follow_boundary(model, images[rows], labels[rows], rows, was_correct, crossing, walk, num_steps)
-        crossing.points[rows] = nearest
-        crossing.iterations[rows] += num_steps
-    return crossing
-
-
-def _follow_boundary(
     model: CountedModel,
     images: Tensor,
     labels: Tensor,
-    rows: Tensor,
-    was_correct: Tensor,
-    crossing: Crossing,
+    prediction: Tensor,
+    *,
     walk: Walk,
     num_steps: int,
-) -> Tensor:
-    """Return the nearest point across [R, ...], of the crossing and of all points stepped to."""
-    current = nearest = crossing.points[rows]  # [R, ...]
-    # The sign is +1 to leave the label and -1 to reach it.
-    sign, pace = was_correct * 2 - 1, torch.where(was_correct, 1.0, _TOWARD_A_LABEL).to(images)  # [R], [R]
-    shortest = torch.full_like(pace, torch.inf)  # [R]
-    # Invariant: `nearest` is the nearest point seen to be across, at distance `shortest` (inf: none yet). A turn looks
-    # at `current`, keeps it where it is nearer, and moves along the boundary on a ball resized to touch it. Every row
-    # takes every turn; the last one only looks.
-    for index in range(num_steps + 1):
-        look = model.look(current, rows)  # rows [R]
-        lengths = norms(current - images, walk.norm)  # [R]
-        is_nearer = model.is_across(look.logits, labels, was_correct) & (lengths < shortest)  # [R]
-        nearest = torch.where(per_row(is_nearer, current), current, nearest)
-        shortest = torch.where(is_nearer, lengths, shortest)
-        if index == num_steps:
-            break
-        gap = cw_margin(look.logits, labels) * sign  # [R], positive across
-        normal = look.gradient(gap)  # [R, D], toward more of being across
-        # A point that is not across has a negative surplus, so that its ball grows.
-        surplus = gap.detach() / dual_norm(movable(normal, current.flatten(1), walk.clip), walk.norm)  # [R]
-        radii = torch.minimum(lengths - surplus, shortest).clamp_min(0.0)  # [R]
-        stride = _share(index, num_steps) * pace * radii  # [R]
-        moved = current + per_row(stride, current) * steepest(normal, walk.norm).reshape(current.shape)  # [R, ...]
-        # Clipping moves pixels toward the image, which lies in the range, so the point stays in the ball.
-        current = clip_to(images + project(moved - images, radii, walk.norm), walk.clip)  # [R, ...]
-    return nearest
+    restarts: int,
+) -> Crossing:
+    """Cross as DeepFool does, move what has crossed toward the image, and try other boundaries."""
+    crossing = find_crossing(model, images, labels, prediction, walk=walk)
+    rows = torch.nonzero(crossing.crossed).squeeze(1)  # [R]
+    if len(rows) and num_steps:
+        among = Rows(images[rows], labels[rows], rows, (prediction == labels)[rows])
+        start = crossing.points[rows]  # [R, ...]
+        nearest = follow_boundary(model, among, start, Nearest.none_yet(start), num_steps, walk.norm, walk.clip)
+        crossing.points[rows] = nearest.points
+        crossing.iterations[rows] += num_steps
+        if crossing.planes is not None:
+            _restart(model, images, labels, crossing, crossing.planes, rows, nearest, walk, restarts)
+    return crossing
 
 
-def _share(index: int, num_steps: int) -> float:
-    """Return the share of the radius that a step goes, falling along half a cosine."""
-    return _LAST_SHARE + (_FIRST_SHARE - _LAST_SHARE) * (1 + math.cos(math.pi * index / num_steps)) / 2
+def _restart(
+    model: CountedModel,
+    images: Tensor,
+    labels: Tensor,
+    crossing: Crossing,
+    planes: Planes,
+    rows: Tensor,
+    nearest: Nearest,
+    walk: Walk,
+    restarts: int,
+) -> None:
+    """Try other boundaries of the rows that were right and have crossed; write what is nearer into `crossing`."""
+    place = torch.full_like(crossing.iterations, -1)  # [B], of each row in `nearest`; -1: none
+    place[rows] = torch.arange(len(rows), device=rows.device)
+    known = torch.nonzero(place[planes.rows] >= 0).squeeze(1)  # [S], places in `planes`
+    # A point that was never seen across by more than rounding has no distance to beat.
+    known = known[nearest.lengths[place[planes.rows[known]]].isfinite()]
+    if len(known) == 0:
+        return
+    right = planes.rows[known]  # [S]
+    among = Rows(images[right], labels[right], right, torch.ones_like(right, dtype=torch.bool))
+    found, steps = try_other_boundaries(
+        model, among, planes.among(known), nearest.among(place[right]), restarts, walk.norm, walk.clip
+    )
+    crossing.points[right] = found.points
+    crossing.iterations[right] += steps

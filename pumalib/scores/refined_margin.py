@@ -16,6 +16,7 @@ def score(question: Question, settings: RefinedMarginSettings) -> Estimate:
         question.labels,
         norm=norm,
         refinement_steps=settings.refinement_steps,
+        restarts=settings.restarts,
         max_iterations=settings.max_iterations,
         overshoot=settings.overshoot,
         bisection_steps=settings.bisection_steps,

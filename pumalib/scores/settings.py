@@ -108,11 +108,13 @@ class FastMarginSettings(_BisectedMarginSettings):
 
 
 class RefinedMarginSettings(_BisectedMarginSettings, DeepfoolOptions):
-    """DeepFool's crossing, moved along the boundary toward the image: tighter, at less than twice the cost."""
+    """DeepFool's crossing, moved along the boundary toward the image: tighter, at less than three times the cost."""
 
     method: Literal["refined_margin"] = "refined_margin"
     refinement_steps: int = Field(default=8, ge=0)
     """Gradient steps along the boundary."""
+    restarts: int = Field(default=2, ge=0)
+    """Boundaries of other classes followed at most, where they may be nearer; rightly classified rows alone."""
 
 
 class CustomScoreSettings(_ScoreSettings):

@@ -1,0 +1,270 @@
+"""The front of distance against cost: our margins beside adversarial-library's minimum-norm attacks (adv-lib).
+
+    OMP_NUM_THREADS=1 python benchmarks/front.py --out FOLDER [--tasks NAME ...] [--images FILE.npz] [--figure FILE.png]
+
+Rightly classified images of naturally and adversarially trained networks, L-inf. Each method is measured chunk by
+chunk; what is measured lies in FOLDER and is not measured again, so the command may be stopped and goes on. It ends
+with a table a network: AttackBench's optimality (Cina et al. 2025: the area under robust accuracy over distance, 1 for
+the best distance of all methods image by image, 0 for none), mean distance over the best, passes an image (forward and
+backward, counted the same way for all). Peers run at the settings that AttackBench publishes, but for targeted minimal
+APGD, which has no budget there: see `apgd_minimal`. C&W-inf is left out: without AttackBench's limit of passes it takes
+tens of thousands. The tables stand in docs/margins.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from margins import Counted
+from nets import STEPS, load_images, settle, train_briefly
+from numpy.typing import NDArray
+from rounds import print_conditions, print_table
+from torch import Tensor, nn
+
+from pumalib import ArchitectureSettings, build_model, deepfool_margins, fast_margins, refined_margins
+from pumalib.reporting.colours import run_styles
+from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, legend_columns, new_figure, save_figure
+
+Floats = NDArray[np.float32]
+Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""Maps a counted model, images and labels to points that should be across."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """A network to measure on.
+
+    Attributes:
+        source: `digits` or `images` (those of --images).
+        net: architecture.
+        epsilon: of its adversarial training; 0 is natural training.
+        count: rightly classified images measured.
+        chunk: images at once.
+    """
+
+    source: str
+    net: str
+    epsilon: float
+    count: int
+    chunk: int
+
+
+TASKS = {
+    "digits-convnet-natural": Front("digits", "convnet", 0.0, 300, 100),
+    "digits-convnet-adversarial": Front("digits", "convnet", 0.1, 300, 100),
+    "images-convnet-natural": Front("images", "convnet", 0.0, 300, 100),
+    "images-convnet-adversarial": Front("images", "convnet", 0.03, 300, 100),
+    "digits-resnet-18-natural": Front("digits", "resnet-18", 0.0, 100, 50),
+    "digits-resnet-18-adversarial": Front("digits", "resnet-18", 0.1, 100, 50),
+    "images-resnet-18-natural": Front("images", "resnet-18", 0.0, 100, 25),
+    "images-resnet-18-adversarial": Front("images", "resnet-18", 0.03, 100, 25),
+}
+
+
+def adv_lib() -> ModuleType:
+    """Return adv-lib's attacks. They import visdom, for plots not drawn here: an empty module stands for it."""
+    sys.modules.setdefault("visdom", ModuleType("visdom"))
+    return importlib.import_module("adv_lib.attacks")
+
+
+def ours(estimate: Callable[..., Any], **options: Any) -> Attack:
+    def run(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return torch.from_numpy(estimate(model, images, labels, keep_adversarial=True, **options).adversarial_images)
+
+    return run
+
+
+def of_adv_lib(name: str, **options: Any) -> Attack:
+    def run(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        points: Tensor = getattr(adv_lib(), name)(model, images.clone(), labels, **options)
+        return points.detach()
+
+    return run
+
+
+def apgd_minimal(model: nn.Module, images: Tensor, labels: Tensor, *, search_steps: int, iterations: int) -> Tensor:
+    """Search the least epsilon by halving, each tried by targeted APGD on all nine other classes.
+
+    It starts at the largest distance that a short DeepFool finds (not counted), so that no halving is lost.
+    """
+    largest = float(np.abs(deepfool_margins(model.model, images, labels).margin).max())
+    points: Tensor = adv_lib().auto_pgd.minimal_apgd(
+        model, images, labels, norm=float("inf"), max_eps=largest / 2, binary_search_steps=search_steps,
+        targeted_version=True, n_iter=iterations, num_targets=9,
+    )  # fmt: skip
+    return points.detach()
+
+
+INFINITY = float("inf")
+METHODS: dict[str, Attack] = {
+    "DeepFool": ours(deepfool_margins),
+    "fast margin": ours(fast_margins),
+    "refined": ours(refined_margins),
+    "refined, 16 steps": ours(refined_margins, refinement_steps=16),
+    "DeepFool (adv-lib)": of_adv_lib("df", steps=100, norm=INFINITY),
+    "trust region (adv-lib)": of_adv_lib("tr", p=INFINITY, iter=100, eps=0.001, c=9),
+    "trust region, adaptive (adv-lib)": of_adv_lib("tr", p=INFINITY, iter=100, eps=0.001, c=9, adaptive=True),
+    "APGD-t, minimal (adv-lib)": partial(apgd_minimal, search_steps=12, iterations=20),
+    "FMN (adv-lib)": of_adv_lib("fmn", norm=INFINITY, steps=1000, α_init=1.0, γ_init=0.05),
+    "FAB (adv-lib)": of_adv_lib("fab", norm=INFINITY, n_iter=100, α_max=0.1, β=0.9, η=1.05),
+    "PDPGD (adv-lib)": of_adv_lib("pdpgd", norm=INFINITY, num_steps=500),
+}
+
+
+def trained(name: str, front: Front, folder: Path, images_path: str | None) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a network, kept in the folder once trained, and images that it has right."""
+    images, labels = load_images(None if front.source == "digits" else images_path)
+    held_out = max(len(labels) // 4, 2 * front.count) if front.source == "images" else len(labels) // 4
+    shape = (images.shape[2], images.shape[3], images.shape[1])
+    settings = ArchitectureSettings(name=front.net, width=16 if front.net == "convnet" else None)
+    torch.manual_seed(0)
+    model, path = build_model(settings, shape, int(labels.max()) + 1), folder / name / "model.pt"
+    if path.exists():
+        model.load_state_dict(torch.load(path, weights_only=True))
+        model.eval()
+    else:
+        train_briefly(model, images[:-held_out], labels[:-held_out], STEPS[front.net], front.epsilon)
+        save(path, lambda target: torch.save(model.state_dict(), target))
+    model.requires_grad_(False)
+    with torch.no_grad():
+        right = torch.cat([model(part).argmax(1) for part in images[-held_out:].split(100)]) == labels[-held_out:]
+    return model, images[-held_out:][right][: front.count], labels[-held_out:][right][: front.count]
+
+
+def save(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
+
+
+def measure(
+    attack: Attack, model: nn.Module, images: Tensor, labels: Tensor, right: Tensor | None = None
+) -> dict[str, Floats]:
+    """Return distances [N] (inf where not across), passes and seconds of one chunk; `right` [N]: None is all."""
+    torch.manual_seed(0)
+    counted, began = Counted(model).eval(), time.process_time()
+    points = attack(counted, images, labels)
+    seconds = time.process_time() - began
+    assert points.min() >= -1e-6
+    assert points.max() <= 1 + 1e-6
+    with torch.no_grad():
+        across = (model(points).argmax(1) != labels) == (True if right is None else right)
+    lengths = (points - images).flatten(1).abs().amax(1).masked_fill(~across, torch.inf)
+    return {"distance": lengths.numpy(), "passes": np.float32([counted.passes]), "seconds": np.float32([seconds])}
+
+
+def run_task(name: str, methods: list[str], folder: Path, images_path: str | None) -> None:
+    """Measure what is not measured yet, chunk by chunk, the cheap methods first."""
+    model, images, labels = trained(name, TASKS[name], folder, images_path)
+    size = TASKS[name].chunk
+    for method in methods:
+        for first in range(0, len(images), size):
+            path = folder / name / method / f"{first}.npz"
+            if path.exists():
+                continue
+            part = measure(METHODS[method], model, images[first : first + size], labels[first : first + size])
+            save(path, lambda target, part=part: _write(target, part))
+            print(f"{name}, {method}, from {first}: {float(part['seconds'][0]):.0f} s", flush=True)
+
+
+def _write(path: Path, arrays: dict[str, Floats]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def area(distances: Floats, farthest: float) -> float:
+    """Return the area under robust accuracy over distance up to the farthest: the mean of the clipped distances."""
+    return float(np.minimum(distances, farthest).mean())
+
+
+def optimality(distances: Floats, best: Floats) -> float:
+    """Return AttackBench's optimality of an attack, with exact areas where it has trapezoids."""
+    farthest = float(best.max())
+    return 1 - (area(distances, farthest) - area(best, farthest)) / (farthest - area(best, farthest))
+
+
+def gather(name: str, folder: Path) -> dict[str, tuple[Floats, float, float]]:
+    """Return distances, passes an image and seconds an image of each method that was measured whole."""
+    found, front = {}, TASKS[name]
+    for method in METHODS:
+        files = sorted((folder / name / method).glob("*.npz"), key=lambda path: int(path.stem))
+        parts = [dict(np.load(path)) for path in files]
+        if not parts or len(parts) < max(1, -(-front.count // front.chunk)):
+            continue
+        distances = np.concatenate([part["distance"] for part in parts])
+        sums = [sum(float(part[key][0]) for part in parts) / len(distances) for key in ("passes", "seconds")]
+        found[method] = distances, sums[0], sums[1]
+    return found
+
+
+def report(name: str, folder: Path) -> list[tuple[str, float, float]]:
+    """Print the table of a network; return method, passes and optimality."""
+    found = gather(name, folder)
+    if not found:
+        return []
+    best = np.minimum.reduce([distances for distances, _, _ in found.values()])
+    rows, points = [], []
+    for method, (distances, passes, seconds) in found.items():
+        across = np.isfinite(distances)
+        value, over = optimality(distances, best), distances[across].mean() / best[across].mean()
+        points.append((method, passes, value))
+        rows.append(
+            [method, f"{value:.4f}", f"{over:.4f}", f"{across.mean():.1%}", f"{passes:.0f}", f"{1000 * seconds:.0f}"]
+        )
+    print(f"\n{name}: {len(best)} images, mean of the best distances {best.mean():.5f}\n")
+    print_table(["method", "optimality", "mean distance / best", "across", "passes an image", "CPU ms an image"], rows)
+    return points
+
+
+def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
+    """Draw what is lost of optimality against passes, a panel a network; both axes logarithmic."""
+    styles = run_styles(list(METHODS))
+    with figure_style():
+        columns = min(4, len(curves))
+        figure, panels = new_figure(PAGE_WIDTH_INCHES, 5.6, columns, -(-len(curves) // columns))
+        for axes, (name, points) in zip(panels, curves.items(), strict=False):
+            for method, passes, value in points:
+                style = styles[method]
+                axes.plot(passes, max(1 - value, 1e-4), style.marker, color=style.colour, label=method)
+            axes.axhline(0.01, linestyle="--", linewidth=0.8, color="0.5")
+            axes.axvline(60, linestyle="--", linewidth=0.8, color="0.5")
+            axes.set(xscale="log", yscale="log", title=name, xlabel="passes an image", ylabel="1 - optimality")
+        handles, labels = panels[0].get_legend_handles_labels()
+        columns = legend_columns(labels, PAGE_WIDTH_INCHES, 4)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    save_figure(figure, path, path.with_suffix(".svg"))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    arguments.add_argument("--out", type=Path, required=True, help="folder of what was measured")
+    arguments.add_argument("--images", default=os.environ.get("PUMA_BENCH_IMAGES"), metavar="FILE.npz")
+    arguments.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
+    arguments.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    arguments.add_argument("--figure", type=Path)
+    chosen = arguments.parse_args()
+    settle(1)
+    print_conditions()
+    tasks = [name for name in chosen.tasks if TASKS[name].source == "digits" or chosen.images]
+    for name in tasks:
+        run_task(name, chosen.methods, chosen.out, chosen.images)
+    curves = {name: points for name in tasks if (points := report(name, chosen.out))}
+    if chosen.figure:
+        draw(curves, chosen.figure)
+
+
+if __name__ == "__main__":
+    main()
