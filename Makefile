@@ -113,9 +113,9 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --constraint constraints.txt --editable '.[$*]'
 	touch $@
 
-# torchattacks asks for a requests of 2021 that nothing run here imports, so it comes without what it asks for.
+# torchattacks asks for a requests of 2021 and adv-lib for visdom, which nothing run here needs, so they come without what they ask for.
 .venv/.bench: $(STAMP)
-	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks
+	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks adv-lib
 	touch .venv/.bench
 
 lock: .venv/.installed-slurm .venv/.installed-autoattack .venv/.installed-browser .venv/.bench

@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/margins.py [speed] [quality] [--images FILE.npz] [--figure FILE.png]
 
 `speed`: DeepFool against foolbox's, as called (10 candidates, weights that ask for gradients) and tuned (5 candidates,
-frozen weights). `quality`: DeepFool, the fast margin and refined margins at several budgets against FMN (foolbox) and
-FAB (torchattacks), all with frozen weights; passes are forward and backward ones of an image, counted. Peers that are
-not installed are left out; `quality` needs foolbox. Rightly classified images, L-inf, mean margins of points seen to
-be across. The tables stand in docs/performance.md, with the date and the machine.
+frozen weights). `quality`: DeepFool, the fast margin, refined margins and those at several budgets without restarts
+against FMN (foolbox) and FAB (torchattacks), all with frozen weights; passes are forward and backward ones of an
+image, counted. Peers that are not installed are left out; `quality` needs foolbox. Rightly classified images, L-inf,
+mean margins of points seen to be across. The tables stand in docs/performance.md, with the date and the machine.
 """
 
 from __future__ import annotations
@@ -178,7 +178,8 @@ def quality(task: Task, rounds: int) -> dict[str, Measured]:
     methods = {
         DEEPFOOL: ours(deepfool_margins),
         "fast margin": ours(fast_margins),
-        **{f"refined, {steps} steps": ours(refined_margins, refinement_steps=steps) for steps in BUDGETS},
+        "refined": ours(refined_margins),
+        **{f"refined, {steps} steps": ours(refined_margins, refinement_steps=steps, restarts=0) for steps in BUDGETS},
         **{name: frozen(method) for name, method in peers.items()},
     }
     results = measure(task, methods, rounds)
@@ -192,7 +193,7 @@ def draw(curves: dict[str, dict[str, Measured]], path: Path) -> None:
     with figure_style():
         figure, panels = new_figure(width, 3.2, len(curves))
         for axes, (net, results) in zip(panels, curves.items(), strict=True):
-            line = [result for name, result in results.items() if name == DEEPFOOL or name.startswith("refined")]
+            line = [result for name, result in results.items() if name == DEEPFOOL or name.startswith("refined, ")]
             others = {name: result for name, result in results.items() if result not in line}
             styles = run_styles([OURS, *others])
             axes.plot(

@@ -13,6 +13,8 @@ SMALL = ["--nets", "convnet", "--count", "8", "--rounds", "1"]
 COMMANDS = {
     "margins": [*SMALL, "--figure", "figure.png"],
     "evaluation": SMALL,
+    "exact": ["--out", ".", "--rows", "6", "--nets", "natural"],
+    "front": ["--out", ".", "--tasks", "digits-convnet-natural", "--methods", "DeepFool", "refined"],
     "trades_step": ["--nets", "convnet", "--count", "1", "--rounds", "1", "--batch", "16", "--peak", "1"],
     "faster_options": ["--nets", "small-cnn", "--count", "50", "--epochs", "1", "--seeds", "1"],
     "misclassified_margins": [],

@@ -85,7 +85,7 @@ def test_restarts_shorten_margins_of_rightly_classified_rows_and_touch_no_other(
 
 
 def test_restarts_find_the_class_that_the_gradients_at_the_image_hide():
-    """By the gradients at 0 class 1 begins at 0.5 of one pixel, class 2 at 0.8 of the other; in truth at 0.9 and 0.5."""
+    """By the gradients at 0 class 1 is at 0.5 of one pixel, class 2 at 0.8 of the other; in truth at 0.9 and 0.5."""
 
     class Bent(torch.nn.Module):
         def forward(self, inputs):
