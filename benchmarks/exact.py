@@ -30,6 +30,7 @@ from pumalib import refined_margins
 
 EPSILONS = {"natural": 0.0, "adversarial": 0.1}
 SHARE_WRONG = 4
+SHOWN = ("fast margin", "DeepFool", "refined, no restarts", "refined", "refined, 32 steps, 5 restarts")
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,7 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0, help="of the networks")
     arguments.add_argument("--seconds", type=float, default=60.0, help="limit of one program")
     arguments.add_argument("--nets", nargs="+", default=list(EPSILONS), choices=list(EPSILONS))
-    arguments.add_argument("--methods", nargs="+", choices=list(METHODS),
-                           default=["fast margin", "DeepFool", "refined", "refined, 16 steps"])  # fmt: skip
+    arguments.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(SHOWN))
     chosen = arguments.parse_args()
     settle(1)
     print_conditions("scipy")

@@ -29,14 +29,18 @@ _FARTHEST = 2.0
 _WORTH_A_START = 1.05
 """Times the distance known: from a point that is farther the boundary is not followed."""
 
-_STEPS = 6
-"""Along each of these boundaries."""
-
 _OVERSHOOT = 1.02
 
 
 def try_other_boundaries(
-    model: CountedModel, among: Rows, planes: Planes, nearest: Nearest, restarts: int, norm: Norm, clip: Clip
+    model: CountedModel,
+    among: Rows,
+    planes: Planes,
+    nearest: Nearest,
+    restarts: int,
+    num_steps: int,
+    norm: Norm,
+    clip: Clip,
 ) -> tuple[Nearest, Tensor]:
     """Return the nearest points across, of those known and along other boundaries, and the steps [R] taken.
 
@@ -46,6 +50,7 @@ def try_other_boundaries(
         planes: of their candidates [R, C], in the same order.
         nearest: the points known, one a row.
         restarts: other boundaries followed at most.
+        num_steps: along each of them.
         norm: `linf` or `l2`.
         clip: range of valid inputs, or None.
     """
@@ -57,10 +62,9 @@ def try_other_boundaries(
         if len(places) == 0:
             break
         start = torch.stack(points, 1)[places, candidate[places]]  # [S, ...]
-        nearest.put(
-            places, follow_boundary(model, among.among(places), start, nearest.among(places), _STEPS, norm, clip)
-        )
-        steps[places] += _STEPS
+        known = nearest.among(places)
+        nearest.put(places, follow_boundary(model, among.among(places), start, known, num_steps, norm, clip))
+        steps[places] += num_steps
         estimates.scatter_(1, candidate[:, None], torch.inf)
     return nearest, steps
 

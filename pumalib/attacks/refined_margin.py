@@ -49,7 +49,7 @@ def refined_margins(
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
         clip: range of valid inputs; None: unbounded.
-        refinement_steps: gradient steps along the boundary; more are tighter and slower. 0: none, and no restarts.
+        refinement_steps: gradient steps along each boundary; more are tighter and slower. 0: none, and no restarts.
         restarts: boundaries of other classes that are followed at most, where they may be nearer; rightly classified
             rows alone.
         max_iterations: gradient iterations of DeepFool a sample.
@@ -109,7 +109,7 @@ def _search(
         crossing.points[rows] = nearest.points
         crossing.iterations[rows] += num_steps
         if crossing.planes is not None:
-            _restart(model, images, labels, crossing, crossing.planes, rows, nearest, walk, restarts)
+            _restart(model, images, labels, crossing, crossing.planes, rows, nearest, walk, num_steps, restarts)
     return crossing
 
 
@@ -122,6 +122,7 @@ def _restart(
     rows: Tensor,
     nearest: Nearest,
     walk: Walk,
+    num_steps: int,
     restarts: int,
 ) -> None:
     """Try other boundaries of the rows that were right and have crossed; write what is nearer into `crossing`."""
@@ -135,7 +136,7 @@ def _restart(
     right = planes.rows[known]  # [S]
     among = Rows(images[right], labels[right], right, torch.ones_like(right, dtype=torch.bool))
     found, steps = try_other_boundaries(
-        model, among, planes.among(known), nearest.among(place[right]), restarts, walk.norm, walk.clip
+        model, among, planes.among(known), nearest.among(place[right]), restarts, num_steps, walk.norm, walk.clip
     )
     crossing.points[right] = found.points
     crossing.iterations[right] += steps
