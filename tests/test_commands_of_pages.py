@@ -35,7 +35,7 @@ def expect_study(name: str) -> set[str]:
     if not path.is_file():
         return {"table", "margins"}
     study = yaml.safe_load(path.read_text())
-    return {*study["reports"], *({*OWN_REPORTS} & {*study})}
+    return {*study.get("reports", {}), *({*OWN_REPORTS} & {*study})}
 
 
 def expect_snakemake(words: list[str]) -> None:

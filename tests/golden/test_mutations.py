@@ -91,7 +91,7 @@ MUTATIONS = {
         "golden/score/fast",
     ),
     "last step of refined margins": Mutation(
-        "attacks/refined_margin.py",
+        "attacks/along_boundary.py",
         "_FIRST_SHARE, _LAST_SHARE = 1.0, 0.1",
         "_FIRST_SHARE, _LAST_SHARE = 1.0, 0.2",
         "golden-l2/score/refined",
