@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pumalib.attacks.threat_settings import Norm
 from pumalib.errors import ConfigError
-from pumalib.settings import Name, PixelAmount, Settings
+from pumalib.settings import Name, PixelAmount, Settings, refuse_repeats
 
 
-class _AttackSettings(Settings):
+class _EvaluatedSettings(Settings):
     norms: ClassVar[tuple[Norm, ...]] = ("linf", "l2")
     """Norms that the attack is made for."""
 
@@ -28,6 +29,9 @@ class _AttackSettings(Settings):
     num_images: int | None = Field(default=None, gt=0)
     """Attack only this many images of the split, drawn in proportion to the classes, the same for every run and attack;
     none: all."""
+
+
+class _AttackSettings(_EvaluatedSettings):
     batch_size: int | None = Field(default=None, gt=0)
     """Images a batch, none: 500, and fewer of images larger than 32 x 32 x 3; changes the speed, not the result."""
 
@@ -107,6 +111,46 @@ AttackSettings = Annotated[
     CwPgdSettings | PgdSettings | SquareSettings | MinimumNormSettings | AutoattackSettings | CleanSettings,
     Field(discriminator="method"),
 ]
+
+
+class WorstOfSettings(_EvaluatedSettings):
+    """The worst case over other attacks, image by image: an image is robust if it withstands each of them.
+
+    It attacks nothing anew. `split`, `num_images`, `epsilon` and `norm` are those of its attacks, and need not be said.
+    """
+
+    method: Literal["worst_of"]
+    runs: tuple[Name, ...] | None = Field(default=None, min_length=1)
+    """Runs that it covers; none: all. Each of its attacks must be on all of them."""
+    attacks: Annotated[tuple[Name, ...], Field(min_length=2), AfterValidator(refuse_repeats)]
+    """Names of two or more attacks of the same study, on the same images at the same threat. Where several fool an
+    image, the first of them is shown."""
+
+
+NamedAttackSettings = Annotated[AttackSettings | WorstOfSettings, Field(discriminator="method")]
+"""What a study may name under `attacks`: an attack, or a worst case over some."""
+
+
+SAME_IN_A_WORST_OF = ("split", "num_images", "epsilon", "norm")
+"""Settings that the attacks of a worst case share: they say which images are attacked, and how far."""
+
+
+def like_their_attacks(attacks: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attacks of a study file, in which each worst case is on the images and at the threat of its attacks.
+
+    Args:
+        attacks: as the file spells them, by name. What is no mapping stays as it is, and is refused later.
+    """
+    return {name: _like_its_attacks(attack, attacks) for name, attack in attacks.items()}
+
+
+def _like_its_attacks(attack: Any, attacks: Mapping[str, Any]) -> Any:
+    """Fill in what a worst case leaves out, from the first of its attacks."""
+    named = attack.get("attacks") if isinstance(attack, dict) and attack.get("method") == "worst_of" else None
+    first = attacks.get(str(named[0])) if isinstance(named, list | tuple) and named else None
+    if not isinstance(first, dict):
+        return attack
+    return {key: first[key] for key in SAME_IN_A_WORST_OF if key in first} | attack
 
 
 NOT_THE_ATTACK = frozenset({"runs"})
