@@ -1,4 +1,6 @@
-"""Attacks: each model evaluated, one row an image; and the kept epochs that reports ask for."""
+"""Attacks: each model evaluated, one row an image; the kept epochs that reports ask for; worst cases over attacks."""
+
+ATTACKING = [name for name in study.settings.attacks if name not in study.worst_of]
 
 
 rule attack:
@@ -11,6 +13,8 @@ rule attack:
         f"{RESULTS}/logs/attacks/{{run}}/seed{{seed}}/{{attack}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/attacks/{{run}}/seed{{seed}}/{{attack}}.tsv"
+    wildcard_constraints:
+        attack=any_of(ATTACKING),
     threads: THREADS
     resources:
         gpu=GPUS_A_JOB,
@@ -40,3 +44,27 @@ use rule attack as attack_kept with:
         f"{RESULTS}/benchmarks/attacks/{{run}}/seed{{seed}}/{{attack}}/epoch{{epoch}}.tsv"
     message:
         "attack {wildcards.run} after epoch {wildcards.epoch}, seed {wildcards.seed}, with {wildcards.attack}"
+
+
+rule worst_attack:
+    input:
+        attacks=lambda w: [
+            attack_file(w.run, w.seed, attack) for attack in study.worst_of[w.attack]
+        ],
+    output:
+        f"{RESULTS}/attacks/{{run}}/seed{{seed}}/{{attack}}.h5",
+    log:
+        f"{RESULTS}/logs/attacks/{{run}}/seed{{seed}}/{{attack}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/attacks/{{run}}/seed{{seed}}/{{attack}}.tsv"
+    wildcard_constraints:
+        attack=any_of(study.worst_of),
+    localrule: True
+    params:
+        settings=lambda w: slices.attack_settings(study, w.attack),
+        threat=study.settings.threat.model_dump(),
+        code=code_of("worst_attack.py"),
+    message:
+        "worst case of {wildcards.run}, seed {wildcards.seed}, over the attacks of {wildcards.attack}"
+    script:
+        "../workflow_scripts/worst_attack.py"

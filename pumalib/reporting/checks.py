@@ -24,6 +24,15 @@ def refuse_clean(study: StudyView, attack: str, where: str) -> None:
         )
 
 
+def refuse_worst_of(study: StudyView, attack: str, where: str) -> None:
+    """Refuse a worst case over attacks, which is made for models and not for the epochs that runs kept."""
+    if study.settings.attacks[attack].method == "worst_of":
+        raise ConfigError(
+            f"expected an attack on kept epochs, got {attack}, a worst_of, which is made for models alone, at {where}; "
+            "name one of its attacks"
+        )
+
+
 def expect_on_every_run(report: ReportSettings, study: StudyView, attack: str, where: str) -> None:
     """Refuse an attack that leaves out a run of the report."""
     for run in report.runs_needed(study):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pumalib.attacks.settings import AttackSettings
+from pumalib.attacks.settings import NamedAttackSettings
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.settings import DatasetSettings, SyntheticSettings
 from pumalib.models.settings import ArchitectureSettings
@@ -121,7 +121,7 @@ class SettingsView(Protocol):
         """Scores by name."""
 
     @property
-    def attacks(self) -> Mapping[str, AttackSettings]:
+    def attacks(self) -> Mapping[str, NamedAttackSettings]:
         """Attacks by name."""
 
 

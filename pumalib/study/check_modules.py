@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from pumalib.attacks.settings import attack_module
+from pumalib.attacks.settings import WorstOfSettings, attack_module
 from pumalib.data.settings import source_module
 from pumalib.errors import ConfigError
 from pumalib.learning.settings import learning_module
@@ -78,7 +78,8 @@ def modules_of(study: Study) -> Iterator[Named]:
     for name, score in settings.scores.items():
         yield Named(score_module(score), f"scores.{name}.method")
     for name, attack in settings.attacks.items():
-        yield Named(attack_module(attack.method), f"attacks.{name}.method")
+        if not isinstance(attack, WorstOfSettings):  # which attacks nothing itself
+            yield Named(attack_module(attack.method), f"attacks.{name}.method")
     for name, report in settings.reports.items():
         yield Named(f"{KINDS}.{report.kind}", f"reports.{name}.kind")
 

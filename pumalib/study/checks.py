@@ -15,6 +15,7 @@ from pumalib.study.check_pools import check_learned_pools, check_pools, look_at_
 from pumalib.study.check_runs import check_runs, expect_pools
 from pumalib.study.check_scores import check_score_pools, check_scores
 from pumalib.study.check_tracks import check_tracks
+from pumalib.study.check_worst_cases import check_worst_cases
 from pumalib.study.names import expect_name
 from pumalib.study.reports import check_reports
 from pumalib.study.study import Study
@@ -35,6 +36,7 @@ TARGETS = frozenset(
         "tracked_score",
         "attack",
         "attack_kept",
+        "worst_attack",
         "results",
         "page",
     }
@@ -72,6 +74,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         check_tracks(study)
         _check_cycles(study)
         _check_attacks(study)
+        check_worst_cases(study)
         _check_gate(study)
         _check_primary(study)
         check_reports(study, study.settings.reports)

@@ -126,7 +126,7 @@ def _jobs(study: Study) -> dict[str, int]:
         "learned pools": learned * seeds,
         "trainings": len(study.runs) * seeds,
         "score shards": shards * seeds,
-        "attacks": sum(len(study.attacks_of(run)) for run in study.runs) * seeds,
+        "attacks": sum(len(set(study.attacks_of(run)) - set(study.worst_of)) for run in study.runs) * seeds,
         "attacks on kept epochs": len(_attacks_for_reports(study)) * seeds,
         "reports": len(settings.reports),
     }

@@ -44,6 +44,7 @@ NAMED: Mapping[str, tuple[str, ...]] = {
     "score": (),
     "tracked_score": tuple(f"scores.{name}" for name in _TRACKED),
     "attack": (*[f"attacks.{name}" for name in _ATTACKS], *[f"models.{name}" for name in _NETWORKS]),
+    "worst_attack": (),
     "results": (),
     "report": tuple(f"reporting.kinds.{kind}" for kind in report_kinds()),
     "page": (),

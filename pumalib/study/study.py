@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic.json_schema import models_json_schema
 
 from pumalib.abstraction.study import AbstractionStudySettings
-from pumalib.attacks.settings import AttackSettings
+from pumalib.attacks.settings import NamedAttackSettings, WorstOfSettings, like_their_attacks
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.settings import DatasetSettings, SyntheticSettings
 from pumalib.errors import ConfigError
@@ -122,7 +122,7 @@ class StudySettings(Settings):
     """Scores of pools, by name."""
     runs: dict[Name, RunOverrides | None] = Field(min_length=1)
     """Trainings, by name."""
-    attacks: dict[Name, AttackSettings] = Field(min_length=1)
+    attacks: dict[Name, NamedAttackSettings] = Field(min_length=1)
     """Attacks that runs are evaluated with, by name."""
     gate: Gate | None = None
     """What is asked first, on validation rows; it gets a report of its own, `gate`. None: nothing is."""
@@ -146,6 +146,13 @@ class StudySettings(Settings):
                 )
         own = {key: {"kind": key, part: values[key]} for key, part in keys.items()}
         return {**values, "reports": {**own, **reports}} if own else values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_worst_cases_for_those_of_their_attacks(cls, values: Any) -> Any:
+        """Give each worst case over attacks the images and the threat of those."""
+        attacks = values.get("attacks") if isinstance(values, dict) else None
+        return {**values, "attacks": like_their_attacks(attacks)} if isinstance(attacks, dict) else values
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,12 @@ class Study:
         """Return the names of the attacks that a run is evaluated with."""
         attacks = self.settings.attacks
         return [name for name, attack in attacks.items() if attack.runs is None or run in attack.runs]
+
+    @property
+    def worst_of(self) -> dict[str, tuple[str, ...]]:
+        """Worst cases over attacks, by name, and the attacks that each is made from."""
+        attacks = self.settings.attacks.items()
+        return {name: attack.attacks for name, attack in attacks if isinstance(attack, WorstOfSettings)}
 
     def score_pool(self, score: str) -> str:
         """Return the name of the pool a score belongs to."""

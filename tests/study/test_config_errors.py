@@ -199,7 +199,7 @@ IMPOSSIBLE_VALUES = [
      'got "score"'),
     ("runs|puma|epsilon", {"score": "margin"}, f"expected policy {POLICIES}, got none at runs.puma.epsilon"),
     ("datasets|digits|source", "digit", f"expected source {SOURCES}, got 'digit'; did you mean \"digits\"? at datasets.digits"),
-    ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd, square, minimum_norm, autoattack or clean, got none at attacks.cw"),
+    ("attacks|cw", {"steps": 2}, "expected method cw_pgd, pgd, square, minimum_norm, autoattack, clean or worst_of, got none at attacks.cw"),
     ("attacks|cw", "pgd", "expected cw to be a mapping, got 'pgd' at attacks.cw"),
     ("scores|margin|method", "deepfol",
      "expected method deepfool, deepfool_published, fast_margin, refined_margin, classification_difficulty, forgetting, el2n, grand, aign, mean_loss, random or <module>:<function>, got 'deepfol'; did you mean \"deepfool\"? at scores.margin"),

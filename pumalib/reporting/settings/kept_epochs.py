@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pumalib.errors import ConfigError
-from pumalib.reporting.checks import expect_one_dataset, refuse_clean
+from pumalib.reporting.checks import expect_one_dataset, refuse_clean, refuse_worst_of
 from pumalib.reporting.needs import overlap_of_splits, styles_of
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
@@ -55,8 +55,9 @@ class KeptEpochsSettings(ReportSettings):
     """Attack on the kept weights; its `split` says on which images."""
 
     def check(self, study: StudyView, where: str) -> None:
-        """Refuse attacks that do not perturb, runs of several datasets, and runs whose best epoch cannot be told."""
+        """Refuse attacks that perturb no kept weights, runs of several datasets, and runs without a best epoch."""
         refuse_clean(study, self.attack, f"{where}.attack")
+        refuse_worst_of(study, self.attack, f"{where}.attack")
         expect_one_dataset(self, study, where)
         for run in self.runs_needed(study):
             _expect_kept(study, run, where)
