@@ -9,6 +9,8 @@ followed.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,9 @@ _FARTHEST = 2.0
 
 _WORTH_A_START = 1.05
 """Times the distance known: from a point that is farther the boundary is not followed."""
+
+_SHARE_OF_STEPS = 0.75
+"""Of the steps along the first boundary: these start where a plane is crossed, not where DeepFool stopped."""
 
 _OVERSHOOT = 1.02
 
@@ -50,11 +55,12 @@ def try_other_boundaries(
         planes: of their candidates [R, C], in the same order.
         nearest: the points known, one a row.
         restarts: other boundaries followed at most.
-        num_steps: along each of them.
+        num_steps: along the first boundary; fewer are taken along others.
         norm: `linf` or `l2`.
         clip: range of valid inputs, or None.
     """
     points, estimates = _aim_at_others(model, among, planes, nearest, norm, clip)  # T of [R, ...], [R, T]
+    num_steps = math.ceil(_SHARE_OF_STEPS * num_steps)
     steps = torch.zeros_like(among.labels)
     for _ in range(min(restarts, len(points))):
         closest, candidate = estimates.min(1)  # [R], [R]

@@ -49,7 +49,8 @@ def refined_margins(
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`.
         clip: range of valid inputs; None: unbounded.
-        refinement_steps: gradient steps along each boundary; more are tighter and slower. 0: none, and no restarts.
+        refinement_steps: gradient steps along the boundary, and three quarters of them along others; more are tighter
+            and slower. 0: none, and no restarts.
         restarts: boundaries of other classes that are followed at most, where they may be nearer; rightly classified
             rows alone.
         max_iterations: gradient iterations of DeepFool a sample.
