@@ -1,6 +1,6 @@
 """L-inf margins against exact ones: how much too long each estimator's distances are.
 
-    OMP_NUM_THREADS=1 python benchmarks/exact.py --out FOLDER [--rows 200] [--figure FILE.png]
+    OMP_NUM_THREADS=1 python benchmarks/exact.py --out FOLDER [--rows 200] [--seed 0]
 
 Two ReLU networks on digits (64-32-32-10), trained naturally and adversarially, and rows held out from them: all that
 the network has wrong, at most a quarter, and rightly classified ones. The exact distance of each row is the optimum of
@@ -78,19 +78,22 @@ def solve(name: str, seed: int, count: int, folder: Path, seconds: float) -> lis
     model, images, labels = trained(name, seed)
     path = folder / f"{name}-{seed}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = [Solved(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    known = {one.row: one for one in (Solved(**json.loads(line)) for line in lines)}
     rows, right = chosen_rows(model, images, labels, count)
     bounds = np.abs(refined_margins(model, images[rows], labels[rows]).margin.astype(np.float64))
     layers: Layers = layers_of(model)
     with path.open("a") as file:
-        for row, is_right, bound in list(zip(rows.tolist(), right.tolist(), bounds, strict=True))[len(done) :]:
+        for row, is_right, bound in zip(rows.tolist(), right.tolist(), bounds, strict=True):
+            if row in known:
+                continue
             began = time.process_time()
             pixels: NDArray[np.float64] = images[row].flatten().double().numpy()
             found = exact_distance(layers, pixels, int(labels[row]), is_right, float(bound), seconds)
-            done.append(Solved(row, is_right, *found, time.process_time() - began))
-            file.write(json.dumps(asdict(done[-1])) + "\n")
+            known[row] = Solved(row, is_right, *found, time.process_time() - began)
+            file.write(json.dumps(asdict(known[row])) + "\n")
             file.flush()
-    return done
+    return [known[row] for row in rows.tolist()]
 
 
 def report(name: str, seed: int, solved: list[Solved], methods: list[str]) -> None:

@@ -167,8 +167,8 @@ def measure(
     return {"distance": lengths.numpy(), "passes": np.float32([counted.passes]), "seconds": np.float32([seconds])}
 
 
-def run_task(name: str, methods: list[str], folder: Path, images_path: str | None) -> None:
-    """Measure what is not measured yet, chunk by chunk, the cheap methods first."""
+def run_task(name: str, methods: list[str], folder: Path, images_path: str | None) -> int:
+    """Measure what is not measured yet, chunk by chunk, the cheap methods first; return how many images there are."""
     model, images, labels = trained(name, TASKS[name], folder, images_path)
     size = TASKS[name].chunk
     for method in methods:
@@ -179,6 +179,7 @@ def run_task(name: str, methods: list[str], folder: Path, images_path: str | Non
             part = measure(METHODS[method], model, images[first : first + size], labels[first : first + size])
             save(path, lambda target, part=part: _write(target, part))
             print(f"{name}, {method}, from {first}: {float(part['seconds'][0]):.0f} s", flush=True)
+    return len(images)
 
 
 def _write(path: Path, arrays: dict[str, Floats]) -> None:
@@ -197,23 +198,23 @@ def optimality(distances: Floats, best: Floats) -> float:
     return 1 - (area(distances, farthest) - area(best, farthest)) / (farthest - area(best, farthest))
 
 
-def gather(name: str, folder: Path) -> dict[str, tuple[Floats, float, float]]:
+def gather(name: str, folder: Path, count: int) -> dict[str, tuple[Floats, float, float]]:
     """Return distances, passes an image and seconds an image of each method that was measured whole."""
-    found, front = {}, TASKS[name]
+    found = {}
     for method in METHODS:
         files = sorted((folder / name / method).glob("*.npz"), key=lambda path: int(path.stem))
         parts = [dict(np.load(path)) for path in files]
-        if not parts or len(parts) < max(1, -(-front.count // front.chunk)):
+        distances = np.concatenate([part["distance"] for part in parts] or [np.empty(0, np.float32)])
+        if len(distances) < count:
             continue
-        distances = np.concatenate([part["distance"] for part in parts])
         sums = [sum(float(part[key][0]) for part in parts) / len(distances) for key in ("passes", "seconds")]
         found[method] = distances, sums[0], sums[1]
     return found
 
 
-def report(name: str, folder: Path) -> list[tuple[str, float, float]]:
+def report(name: str, folder: Path, count: int) -> list[tuple[str, float, float]]:
     """Print the table of a network; return method, passes and optimality."""
-    found = gather(name, folder)
+    found = gather(name, folder, count)
     if not found:
         return []
     best = np.minimum.reduce([distances for distances, _, _ in found.values()])
@@ -260,9 +261,8 @@ def main() -> None:
     settle(1)
     print_conditions()
     tasks = [name for name in chosen.tasks if TASKS[name].source == "digits" or chosen.images]
-    for name in tasks:
-        run_task(name, chosen.methods, chosen.out, chosen.images)
-    curves = {name: points for name in tasks if (points := report(name, chosen.out))}
+    counts = {name: run_task(name, chosen.methods, chosen.out, chosen.images) for name in tasks}
+    curves = {name: points for name in tasks if (points := report(name, chosen.out, counts[name]))}
     if chosen.figure:
         draw(curves, chosen.figure)
 

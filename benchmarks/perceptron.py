@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
+from least_distance import least_distance
 from sklearn.linear_model import LogisticRegression
 
 from pumalib.perceptron.overlap import angle_errors
@@ -62,18 +62,6 @@ def online_loop(rows: np.ndarray, epsilon: float) -> np.ndarray:
         if attacked @ weights <= 0:
             weights += attacked
     return weights
-
-
-def least_distance(rows: np.ndarray, epsilon: float) -> np.ndarray:
-    """Solve the hard margin as non-negative least squares, Lawson and Hanson 1974, ch. 23."""
-    matrix = np.hstack([rows - epsilon, -rows - epsilon]) if epsilon else rows
-    size, scale = matrix.shape[1], rows.mean(0).max() / 50
-    bounds = np.eye(size) if epsilon else np.zeros((size, 0))
-    system = np.vstack([np.hstack([matrix.T, bounds]), np.r_[np.full(len(rows), scale), np.zeros(bounds.shape[1])]])
-    target = np.eye(1, size + 1, size).ravel()
-    left = system @ nnls(system, target, maxiter=100 * system.shape[1])[0] - target
-    point = -left[:-1] / left[-1]
-    return point[:NUM_FEATURES] - point[NUM_FEATURES:] if epsilon else point
 
 
 def regression(rows: np.ndarray, settings: LogisticSettings) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Other class boundaries that may be nearer than the one where DeepFool crossed (ours).
 
-DeepFool commits itself to the class whose boundary is the nearest for the gradients at the image. On ReLU networks this
-is the wrong class for about one row in eight, and its margin is then up to half too long: no step along that boundary
-mends it. So each other class that may be nearer is aimed at from the image, as its boundary looks where the plane at
+DeepFool commits itself to the class whose boundary is the nearest for the gradients it meets on its way. Against exact
+distances its longest excesses are those of a wrong class (docs/margins.md), which no step along that boundary mends. So
+each other class that may be nearer is aimed at from the image, as its boundary looks where the plane at
 the image is crossed: one forward and one backward pass a class. From the nearest of these points the boundary is
 followed.
 """
@@ -59,15 +59,15 @@ def try_other_boundaries(
         norm: `linf` or `l2`.
         clip: range of valid inputs, or None.
     """
-    points, estimates = _aim_at_others(model, among, planes, nearest, norm, clip)  # T of [R, ...], [R, T]
+    points, estimates = _aim_at_others(model, among, planes, nearest, norm, clip)  # [R, T, ...], [R, T]
     num_steps = math.ceil(_SHARE_OF_STEPS * num_steps)
     steps = torch.zeros_like(among.labels)
-    for _ in range(min(restarts, len(points))):
+    for _ in range(min(restarts, estimates.shape[1])):
         closest, candidate = estimates.min(1)  # [R], [R]
         places = torch.nonzero(closest < _WORTH_A_START * nearest.lengths).squeeze(1)  # [S]
         if len(places) == 0:
             break
-        start = torch.stack(points, 1)[places, candidate[places]]  # [S, ...]
+        start = points[places, candidate[places]]  # [S, ...]
         known = nearest.among(places)
         nearest.put(places, follow_boundary(model, among.among(places), start, known, num_steps, norm, clip))
         steps[places] += num_steps
@@ -77,8 +77,8 @@ def try_other_boundaries(
 
 def _aim_at_others(
     model: CountedModel, among: Rows, planes: Planes, nearest: Nearest, norm: Norm, clip: Clip
-) -> tuple[list[Tensor], Tensor]:
-    """Return where each class is aimed at, T of [R, ...], and how far that is [R, T]; inf where it is not aimed at."""
+) -> tuple[Tensor, Tensor]:
+    """Return where each class is aimed at [R, T, ...], and how far that is [R, T]; inf where it is not aimed at."""
     flat = among.images.flatten(1)  # [R, D]
     lengths = dual_norm(movable(planes.normals, flat[:, None], clip), norm)  # [R, C]
     distances = -planes.gaps / lengths  # [R, C], of the planes
@@ -97,7 +97,7 @@ def _aim_at_others(
             estimate[places] = norms(point[places] - among.images[places], norm)
         points.append(point)
         estimates.append(estimate)
-    return points, torch.stack(estimates, 1)
+    return torch.stack(points, 1), torch.stack(estimates, 1)
 
 
 def _aim(

@@ -76,7 +76,7 @@ def refined_margins(
         >>> [round(float(margin), 2) for margin in table.margin]
         [0.3, -0.3]
     """
-    walk = Walk(norm, clip, max_iterations, overshoot, num_candidates, keep_planes=restarts > 0)
+    walk = Walk(norm, clip, max_iterations, overshoot, num_candidates, keep_planes=restarts * refinement_steps > 0)
     return measure_margins(
         partial(_search, walk=walk, num_steps=refinement_steps, restarts=restarts),
         model,

@@ -112,7 +112,7 @@ class RefinedMarginSettings(_BisectedMarginSettings, DeepfoolOptions):
 
     method: Literal["refined_margin"] = "refined_margin"
     refinement_steps: int = Field(default=8, ge=0)
-    """Gradient steps along the boundary."""
+    """Gradient steps along the boundary, and three quarters of them along others; 0: none, and no restarts."""
     restarts: int = Field(default=2, ge=0)
     """Boundaries of other classes followed at most, where they may be nearer; rightly classified rows alone."""
 

@@ -1,20 +1,15 @@
 """Margins of a ReLU network against exact ones, which a mixed-integer program finds (SciPy's HiGHS)."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+from benchmarks.relu_program import exact_distance, forward, layers_of
 from pumalib.attacks.deepfool import deepfool_margins
 from pumalib.attacks.fast_margin import fast_margins
 from pumalib.attacks.refined_margin import refined_margins
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-from relu_program import exact_distance, forward, layers_of
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog, minimize, nnls
+from scipy.optimize import linprog, minimize
 from sklearn.svm import SVC
 
+from benchmarks.least_distance import least_distance
 from pumalib.perceptron.interior_point import largest_margin, smallest_point
 from pumalib.perceptron.overlap import angle_errors
 from pumalib.perceptron.robust_rows import RobustRows
@@ -31,18 +32,6 @@ def libsvm(rows: np.ndarray) -> np.ndarray:
     peer = SVC(C=1e12, kernel="linear", tol=1e-9)
     peer.fit(np.r_[rows, -rows] / scale, np.r_[np.ones(len(rows)), -np.ones(len(rows))])
     return peer.coef_[0] / scale
-
-
-def least_distance(rows: np.ndarray, epsilon: float) -> np.ndarray:
-    """Return the hard-margin weights [K] by non-negative least squares: Lawson and Hanson 1974, ch. 23, LDP."""
-    matrix = np.hstack([rows - epsilon, -rows - epsilon]) if epsilon else rows
-    size, scale = matrix.shape[1], rows.mean(0).max() / 50
-    bounds = np.eye(size) if epsilon else np.zeros((size, 0))
-    system = np.vstack([np.hstack([matrix.T, bounds]), np.r_[np.full(len(rows), scale), np.zeros(bounds.shape[1])]])
-    target = np.eye(1, size + 1, size).ravel()
-    left = system @ nnls(system, target, maxiter=100 * system.shape[1])[0] - target
-    point = -left[:-1] / left[-1]
-    return point[: rows.shape[1]] - point[rows.shape[1] :] if epsilon else point
 
 
 def largest_robust_margin(rows: np.ndarray, epsilon: float) -> float:
