@@ -33,7 +33,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pumalib import ArchitectureSettings, ThreatSettings, TradesSettings, build_model
 from pumalib.training.recipe import Recipe
-from pumalib.training.trainer import Trainer, TrainingRows
+from pumalib.training.rows import TrainingRows
+from pumalib.training.trainer import Trainer
 
 BETA, ATTACK_STEPS, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 6.0, 10, 0.1, 0.9, 5e-4
 EPSILON = 0.1

@@ -51,6 +51,39 @@ def ascend(
     return adversarial.detach()
 
 
+def ascend_each(
+    objective: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    start: Tensor,
+    radii: Tensor,
+    step_sizes: Tensor,
+    num_steps: Tensor,
+    norm: Norm,
+    clip: Clip = (0.0, 1.0),
+) -> Tensor:
+    """Ascend as `ascend` does, each row for its own number of steps; a row of none stays at its centre.
+
+    Args:
+        objective: maps [A, ...] inputs and their places [A] in the batch to [A] values to maximise.
+        images, start, radii, step_sizes, norm, clip: as in `ascend`.
+        num_steps: [B] int64, gradient steps of each row.
+
+    Returns:
+        [B, ...] perturbed inputs, detached.
+    """
+    begun = torch.nonzero(num_steps > 0).squeeze(1)
+    points = images.clone()
+    points[begun] = clip_to(images[begun] + project(start[begun], radii[begun], norm), clip)
+    # Invariant: `points` have taken `index` steps, or all of their own. A turn steps the rows [A] that have some left.
+    for index in range(int(num_steps.max())):
+        places = torch.nonzero(num_steps > index).squeeze(1)
+        inputs = points[places].requires_grad_(True)
+        (gradient,) = torch.autograd.grad(objective(inputs, places).sum(), inputs)
+        around = images[places], gradient, radii[places], step_sizes[places]
+        points[places] = step(inputs.detach(), *around, norm, clip)
+    return points
+
+
 def step(
     adversarial: Tensor,
     images: Tensor,

@@ -27,6 +27,8 @@ class StoredSelection:
         pool_fingerprint: of the pool.
         mean_epsilon: over the rows as drawn; nan where training finds epsilons.
         cuts: label of each cut, and the score of the last row that it removed.
+        attack_steps: [K] int64, steps of the inner attack of each row; None: training's, for all.
+        mean_attack_steps: over the rows as drawn; None where there are none of each row.
     """
 
     rows: NDArray[np.int64]
@@ -35,11 +37,14 @@ class StoredSelection:
     pool_fingerprint: str
     mean_epsilon: float
     cuts: tuple[tuple[str, float], ...]
+    attack_steps: NDArray[np.int64] | None = None
+    mean_attack_steps: float | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the rows and epsilons."""
-        return content_fingerprint(self.rows, self.epsilons)
+        """Hash of the rows, the epsilons, and the attack steps where rows have their own."""
+        steps = () if self.attack_steps is None else (self.attack_steps,)
+        return content_fingerprint(self.rows, self.epsilons, *steps)
 
     @property
     def pruned_fraction(self) -> float:
@@ -67,6 +72,9 @@ def write_selection(
         file.create_dataset("rows", data=selection.rows)
         file.create_dataset("epsilons", data=selection.epsilons)
         file.create_dataset("reason", data=selection.reason)
+        if selection.attack_steps is not None:
+            file.attrs["mean_attack_steps"] = selection.mean_attack_steps
+            file.create_dataset("attack_steps", data=selection.attack_steps)
 
 
 def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> StoredSelection:
@@ -85,12 +93,15 @@ def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> Sto
             pool_fingerprint=str(file.attrs["pool_fingerprint"]),
             mean_epsilon=float(file.attrs["mean_epsilon"]),
             cuts=_read_cuts(file.attrs["cuts"]),
+            attack_steps=read_array(file, "attack_steps", np.int64) if "attack_steps" in file else None,
+            mean_attack_steps=float(file.attrs["mean_attack_steps"]) if "attack_steps" in file else None,
         )
         recorded = float(file.attrs.get("pruned_fraction", selection.pruned_fraction))
     kept = np.flatnonzero(selection.reason == -1)
     if len(selection.rows) != len(selection.epsilons) or not np.array_equal(kept, selection.rows):
         raise ArtifactError(f"expected rows, epsilons and reason to agree in {path}; make it again")
     _expect_own_numbers(selection, recorded, path)
+    _expect_own_steps(selection, path)
     return selection
 
 
@@ -108,6 +119,19 @@ def _expect_own_numbers(selection: StoredSelection, pruned_fraction: float, path
         raise ArtifactError(
             f"expected finite epsilons around their mean {mean:g}, {len(selection.cuts)} cuts, and a share of "
             f"{pruned_fraction:g} pruned, as {path} says, got other columns; make it again"
+        )
+
+
+def _expect_own_steps(selection: StoredSelection, path: str | Path) -> None:
+    """Refuse attack steps that are not one number a row, or lie on one side of their mean."""
+    steps, mean = selection.attack_steps, selection.mean_attack_steps
+    if steps is None or mean is None:
+        return
+    low, high = steps.min(initial=np.iinfo(np.int64).max), steps.max(initial=-1)
+    if len(steps) != len(selection.rows) or low < 0 or not low - 1e-6 <= mean <= high + 1e-6:
+        raise ArtifactError(
+            f"expected {len(selection.rows)} numbers of attack steps, one a row and at least 0, around their mean "
+            f"{mean:g}, got {len(steps)} from {low} to {high} in {path}; make it again"
         )
 
 

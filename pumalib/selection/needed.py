@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeGuard
 
-from pumalib.selection.settings import CutSettings, EpsilonSettings, FromMargin, policy_module, scores_read
+from pumalib.selection.settings import (
+    CutSettings,
+    EpsilonSettings,
+    FarSettings,
+    FromMargin,
+    policy_module,
+    scores_read,
+)
 
 SCORES_MODULE = "pumalib.scores.table"
 INSIDE_MODULE = "pumalib.selection.inside"
 PRUNING_MODULE = "pumalib.selection.pruning"
+FAR_MODULE = "pumalib.selection.far"
 
 
 def drops_negative(epsilon: EpsilonSettings) -> TypeGuard[FromMargin]:
@@ -22,12 +30,15 @@ def prunes(cuts: Sequence[CutSettings], epsilon: EpsilonSettings) -> bool:
     return bool(cuts) or drops_negative(epsilon)
 
 
-def selection_modules(prune: Sequence[CutSettings], epsilon: EpsilonSettings) -> tuple[str, ...]:
+def selection_modules(
+    prune: Sequence[CutSettings], epsilon: EpsilonSettings, far: FarSettings | None = None
+) -> tuple[str, ...]:
     """Return the names of those modules."""
     needed = {
         policy_module(epsilon.policy): True,
-        SCORES_MODULE: bool(scores_read(prune, epsilon)),
+        SCORES_MODULE: bool(scores_read(prune, epsilon, far)),
         INSIDE_MODULE: getattr(epsilon, "where", None) is not None,
         PRUNING_MODULE: prunes(prune, epsilon),
+        FAR_MODULE: far is not None,
     }
     return tuple(module for module, is_needed in needed.items() if is_needed)

@@ -146,6 +146,17 @@ EpsilonSettings = Annotated[
 ]
 
 
+class FarSettings(Settings):
+    """Attack rows of a large margin with fewer steps while training (ours). Needs `attack_statistics: running`."""
+
+    score: Name
+    """Margin score under `scores`, in the threat's norm."""
+    beyond: PixelAmount
+    """Rows whose margin is above this, pixel scale, are far; misclassified rows never are."""
+    steps: int = Field(default=0, ge=0)
+    """Steps of the inner attack of far rows, fewer than those of the others; 0: they are trained at their images."""
+
+
 class SelectionSettings(Settings):
     """What a run asks of its selection."""
 
@@ -157,11 +168,19 @@ class SelectionSettings(Settings):
     """Default radius and cap, and the norm margins must be in."""
     synthetic_fraction: float
     """Share of synthetic rows in a batch, for means over the rows as drawn."""
+    far: FarSettings | None = None
+    """Which rows are attacked with fewer steps; none: all with as many."""
+    attack_steps: int | None = None
+    """Steps of the inner attack of the other rows, where some are far."""
 
 
-def scores_read(prune: Iterable[CutSettings], epsilon: EpsilonSettings) -> tuple[str, ...]:
-    """Return the names of the scores that cuts and a policy read, sorted."""
+def scores_read(
+    prune: Iterable[CutSettings], epsilon: EpsilonSettings, far: FarSettings | None = None
+) -> tuple[str, ...]:
+    """Return the names of the scores that cuts, a policy and fewer attack steps read, sorted."""
     names = {name for cut in prune for name in cut.scores}
+    if far is not None:
+        names.add(far.score)
     if not isinstance(epsilon, OnlineEpsilonSettings):
         names.update(epsilon.scores)
     return tuple(sorted(names))

@@ -15,8 +15,8 @@ from pumalib.data.pool import SOURCE_NAMES, PoolRows, read_pool_rows
 from pumalib.data.selection import StoredSelection, write_selection
 from pumalib.files.artifacts import content_fingerprint
 from pumalib.files.origin import NOBODY, Input, Maker
-from pumalib.selection.drawn import mean_epsilon
-from pumalib.selection.needed import INSIDE_MODULE, PRUNING_MODULE, SCORES_MODULE, prunes
+from pumalib.selection.drawn import draw_weights, mean_epsilon
+from pumalib.selection.needed import FAR_MODULE, INSIDE_MODULE, PRUNING_MODULE, SCORES_MODULE, prunes
 from pumalib.selection.policies.question import EpsilonQuestion, KeptRows
 from pumalib.selection.settings import EpsilonSettings, SelectionSettings, policy_module
 from pumalib.training.online.settings import OnlineEpsilonSettings
@@ -62,6 +62,7 @@ def make_selection(
     of_pool = epsilons_before_cuts(settings.epsilon, question)
     kept, reason, cuts, warnings = _prune(settings, question, rows, seed)
     epsilons = _controlled(settings, of_pool[kept], rows, kept, seed)
+    steps = _attack_steps(settings, tables, kept)
     selection = StoredSelection(
         rows=kept,
         epsilons=epsilons,
@@ -69,6 +70,8 @@ def make_selection(
         pool_fingerprint=rows.fingerprint,
         mean_epsilon=_mean_epsilon(settings, epsilons, rows.source[kept]),
         cuts=cuts,
+        attack_steps=steps,
+        mean_attack_steps=None if steps is None else _mean_as_drawn(settings, steps, rows.source[kept]),
     )
     origin = maker.origin(settings.model_dump(), _inputs(pool, rows, scores, tables))
     write_selection(selection, _counts(rows.labels[kept], rows.source[kept], rows.class_names), output, origin)
@@ -149,6 +152,20 @@ def _controlled(
     of_kept = KeptRows(rows.labels[kept], rows.source[kept], settings.synthetic_fraction, seed)
     controlled: NDArray[np.float32] = policy.control(epsilons, of_kept)
     return controlled
+
+
+def _attack_steps(
+    settings: SelectionSettings, tables: Mapping[str, ScoreTable], kept: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """Return the attack steps of the rows kept, [K]; None: training's, for all of them."""
+    if settings.far is None:
+        return None
+    of_pool: NDArray[np.int64] = importlib.import_module(FAR_MODULE).steps_of_rows(settings, tables[settings.far.score])
+    return of_pool[kept]
+
+
+def _mean_as_drawn(settings: SelectionSettings, values: NDArray[np.int64], source: NDArray[np.uint8]) -> float:
+    return float(draw_weights(source, settings.synthetic_fraction) @ values)
 
 
 def _policy_module(policy: EpsilonSettings) -> ModuleType:

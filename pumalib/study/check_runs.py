@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pumalib.errors import ConfigError
 from pumalib.scores.settings import MarginSettings
-from pumalib.selection.settings import RANDOM, FixedEpsilon, FromMargin
+from pumalib.selection.settings import RANDOM, FarSettings, FixedEpsilon, FromMargin
 from pumalib.study.names import expect_name
 from pumalib.study.study import Study
 from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineEpsilonSettings
+from pumalib.training.settings import AttackedRecipeSettings
 
 
 def check_runs(study: Study) -> None:
@@ -28,6 +29,7 @@ def check_runs(study: Study) -> None:
         _check_devices(study, name)
         _check_start(study, name)
         _check_epsilon(study, name)
+        _check_attacked_rows(study, name)
 
 
 def expect_pools(study: Study) -> None:
@@ -102,6 +104,44 @@ def _check_epsilon(study: Study, name: str) -> None:
         _check_margin_score(study, name, run.epsilon.score, f"{where}.score")
     elif (score := getattr(run.epsilon, "score", None)) is not None:
         _expect_score(study, name, score, f"{where}.score")
+
+
+def _check_attacked_rows(study: Study, name: str) -> None:
+    """Refuse fewer attacks than one a row where a policy attacks every row itself, or where there is none."""
+    run, where = study.runs[name], f"runs.{name}"
+    selective, far = getattr(run.training, "selective", None), run.far
+    if selective is None and far is None:
+        return
+    what, place = ("far", f"{where}.far") if far is not None else ("selective", f"{where}.training.selective")
+    if not isinstance(run.training, AttackedRecipeSettings):
+        raise ConfigError(f"expected no {what} with {run.training.method} training, which attacks no row, at {place}")
+    if isinstance(run.epsilon, OnlineEpsilonSettings) or (far is not None and selective is not None):
+        other = f"policy {run.epsilon.policy}" if isinstance(run.epsilon, OnlineEpsilonSettings) else "selective"
+        raise ConfigError(
+            f"expected no {other} beside {what}: both say how rows are attacked, at {place}; leave one out"
+        )
+    if run.training.attack_statistics != "running":
+        raise ConfigError(
+            f"expected attack_statistics running beside {what}, got {run.training.attack_statistics}: "
+            "statistics of the rows attacked alone would be others, "
+            f"at {where}.training.attack_statistics"
+        )
+    if far is not None:
+        _check_far(study, name, far, place)
+    elif selective is not None and selective.warmup_epochs >= run.training.epochs:
+        raise ConfigError(
+            f"expected warmup_epochs below the {run.training.epochs} epochs of training, got {selective.warmup_epochs} "
+            f"at {place}.warmup_epochs, which would look at no margin; lower it"
+        )
+
+
+def _check_far(study: Study, name: str, far: FarSettings, where: str) -> None:
+    steps = getattr(study.runs[name].training, "attack_steps", 0)
+    if far.steps >= steps:
+        raise ConfigError(
+            f"expected fewer steps than the attack_steps {steps} of other rows, got {far.steps} at {where}.steps"
+        )
+    _check_margin_score(study, name, far.score, f"{where}.score")
 
 
 def _check_warmup(policy: OnlineEpsilonSettings, epochs: int, where: str) -> None:

@@ -57,6 +57,8 @@ def selection_settings(study: Study, run: str) -> SelectionSettings:
         epsilon=resolved.epsilon,
         threat=study.settings.threat,
         synthetic_fraction=resolved.training.synthetic_fraction,
+        far=resolved.far,
+        attack_steps=None if resolved.far is None else getattr(resolved.training, "attack_steps", None),
     )
 
 
@@ -125,7 +127,8 @@ def learning_code(study: Study, pool: str) -> Modules:
 
 def selection_code(study: Study, run: str) -> Modules:
     """Return the modules that the selection of a run names."""
-    return selection_modules(study.runs[run].prune, study.runs[run].epsilon)
+    resolved = study.runs[run]
+    return selection_modules(resolved.prune, resolved.epsilon, resolved.far)
 
 
 def model_code(study: Study, run: str) -> Modules:

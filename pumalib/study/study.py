@@ -20,7 +20,7 @@ from pumalib.perceptron.study import PerceptronStudySettings
 from pumalib.reporting.settings.gate import Gate
 from pumalib.reporting.settings.primary import PrimaryContrast
 from pumalib.scores.settings import ScoreSettings, TrackedScore
-from pumalib.selection.settings import CutSettings, EpsilonSettings, FixedEpsilon, scores_read
+from pumalib.selection.settings import CutSettings, EpsilonSettings, FarSettings, FixedEpsilon, scores_read
 from pumalib.setting_errors import describe
 from pumalib.settings import Name, Seeds, Settings
 from pumalib.study.names import expect_name
@@ -63,6 +63,8 @@ class RunOverrides(Settings):
     """Cuts; none: every row of the pool is kept."""
     epsilon: EpsilonSettings = FixedEpsilon()
     """Epsilon of each row."""
+    far: FarSettings | None = None
+    """Rows of a large margin, which training attacks with fewer steps; none: all rows with as many."""
     track: TrackSettings = TrackSettings()
     """What to gather about every row of the pool on the way, for scores."""
     repetition: int = Field(default=0, ge=0)
@@ -79,6 +81,7 @@ class Run(Settings):
     training: TrainingSettings = TradesSettings()
     prune: tuple[CutSettings, ...] = ()
     epsilon: EpsilonSettings = FixedEpsilon()
+    far: FarSettings | None = None
     track: TrackSettings = TrackSettings()
     repetition: int = Field(default=0, ge=0)
     start_from: StartSettings | None = None
@@ -86,7 +89,7 @@ class Run(Settings):
     @property
     def scores(self) -> tuple[str, ...]:
         """Names of the scores its selection reads, sorted."""
-        return scores_read(self.prune, self.epsilon)
+        return scores_read(self.prune, self.epsilon, self.far)
 
 
 OWN_REPORTS = {"gate": "question", "primary": "contrast"}

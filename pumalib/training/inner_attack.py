@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pumalib.attacks.gradient_ascent import ascend
+from pumalib.attacks.gradient_ascent import ascend, ascend_each
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import start_in_ball
 from pumalib.attacks.threat_settings import Norm
@@ -67,6 +67,7 @@ class InnerAttack:
         objective: Callable[[Tensor], Tensor],
         generator: torch.Generator,
         rows: tuple[int, slice] | None = None,
+        num_steps: Tensor | None = None,
     ) -> Tensor:
         """Return perturbed images, detached; the model's parameters and running statistics stay as they are.
 
@@ -79,6 +80,8 @@ class InnerAttack:
             generator: source of the random start, on the images' device.
             rows: where the images are a share of a batch, how many rows that has and which are the share; the random
                 start is drawn for all. None: the images are all.
+            num_steps: [B] int64, gradient steps of each row, and a row of none is not perturbed at all; None: all take
+                those of the attack. Rows that are done leave the batch, so that this is for passes in eval mode.
         """
         count, share = (len(images), slice(None)) if rows is None else rows
         radii = epsilons.abs()
@@ -87,24 +90,22 @@ class InnerAttack:
         is_negative = epsilons < 0
         some_are_negative = bool(is_negative.any())
 
-        def signed(inputs: Tensor) -> Tensor:
+        def signed(inputs: Tensor, places: Tensor | None = None) -> Tensor:
             with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.in_bfloat16):
                 logits = model(inputs)
             logits = logits.to(inputs.dtype)
-            if not some_are_negative:
-                return objective(logits)
-            return torch.where(is_negative, -cross_entropy(logits, labels), objective(logits))
+            if places is not None:  # objectives are of the whole batch: logits of the other rows count for nothing
+                logits = logits.new_zeros(len(images), logits.shape[1]).index_copy(0, places, logits)
+            values = objective(logits)
+            if some_are_negative:
+                values = torch.where(is_negative, -cross_entropy(logits, labels), values)
+            return values if places is None else values[places]
 
+        start = start_in_ball(noise, radii, self.norm)
         with self.looking_at(model), frozen_parameters(model):
-            return ascend(
-                signed,
-                images,
-                start_in_ball(noise, radii, self.norm),
-                radii,
-                steps,
-                self.num_steps,
-                self.norm,
-            )
+            if num_steps is None:
+                return ascend(signed, images, start, radii, steps, self.num_steps, self.norm)
+            return ascend_each(signed, images, start, radii, steps, num_steps, self.norm)
 
 
 def make_attack(settings: RecipeSettings, norm: Norm, model: nn.Module) -> InnerAttack:

@@ -30,3 +30,8 @@ def num_steps(settings: RecipeSettings) -> int:
 def num_draws(settings: RecipeSettings) -> int:
     """Return how many rows the whole training draws."""
     return num_steps(settings) * settings.batch_size
+
+
+def num_attacked(fraction: float, num_rows: int) -> int:
+    """Return how many rows of a batch are attacked where only a fraction is: at least one."""
+    return max(1, int(fraction * num_rows))

@@ -12,8 +12,12 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pumalib.attacks.objectives import cw_margin
 from pumalib.ranks import ALONE, Ranks
 from pumalib.training.inner_attack import InnerAttack
+from pumalib.training.length import num_attacked
+from pumalib.training.near_rows import draw_near
+from pumalib.training.settings import SelectiveSettings
 
 Objective = Callable[[Tensor], Tensor]
 """Maps logits [B, K] to [B] values that an inner attack maximises."""
@@ -64,6 +68,8 @@ class Step:
         label_smoothing: of the natural term.
         online: the policy that finds epsilons during training; None: `epsilons` stand.
         epoch: counted from 0.
+        num_steps: [B] int64, steps of the inner attack of each row; None: those of the attack.
+        selective: which rows are attacked; None: all.
         positions: [N] int64, places of the whole batch's rows among the selected rows; N is B where one process trains.
         ranks: the processes that share the batch.
     """
@@ -77,6 +83,8 @@ class Step:
     label_smoothing: float
     online: OnlinePolicy | None = None
     epoch: int = 0
+    num_steps: Tensor | None = None
+    selective: SelectiveSettings | None = None
     positions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     ranks: Ranks = ALONE
 
@@ -85,16 +93,35 @@ class Step:
         """Rows of the whole batch."""
         return len(self.images) if self.ranks.is_alone else len(self.positions)
 
-    def perturb(self, objective: Objective) -> Perturbed:
-        """Perturb each row inside its own epsilon, or as the online policy says."""
+    def perturb(self, objective: Objective, clean_logits: Tensor | None = None) -> Perturbed:
+        """Perturb each row inside its own epsilon, or as the online policy says.
+
+        Args:
+            objective: of the method.
+            clean_logits: [B, K] at the images, as the attack looks at the network; None: they are not known yet.
+        """
         if self.online is not None:
             return self.online.perturb(self, objective)
-        return Perturbed(self.attacked(self.epsilons, objective), self.epsilons)
+        num_steps = self.num_steps if self.selective is None else self._steps_of_near_rows(clean_logits)
+        return Perturbed(self.attacked(self.epsilons, objective, num_steps), self.epsilons)
 
-    def attacked(self, epsilons: Tensor, objective: Objective) -> Tensor:
-        """Return the images after one inner attack inside these signed radii, [B]."""
+    def attacked(self, epsilons: Tensor, objective: Objective, num_steps: Tensor | None = None) -> Tensor:
+        """Return the images after one inner attack inside these signed radii, [B]; see `InnerAttack.perturb`."""
         rows = (self.num_rows, self.ranks.share(self.num_rows))
-        return self.attack.perturb(self.model, self.images, self.labels, epsilons, objective, self.generator, rows)
+        about = (self.model, self.images, self.labels, epsilons, objective, self.generator)
+        return self.attack.perturb(*about, rows, num_steps)
+
+    def _steps_of_near_rows(self, clean_logits: Tensor | None) -> Tensor:
+        """Return all of the attack's steps for the rows that are attacked, and none for the others, [B] int64."""
+        assert self.selective is not None
+        if clean_logits is None:
+            with torch.no_grad(), self.attack.looking_at(self.model):
+                clean_logits = self.model(self.images)
+        margins = self.ranks.whole(cw_margin(clean_logits, self.labels), self.num_rows)
+        if self.epoch < self.selective.warmup_epochs:
+            margins = torch.ones_like(margins)
+        is_near = draw_near(margins, num_attacked(self.selective.fraction, self.num_rows), self.generator)
+        return is_near[self.ranks.share(self.num_rows)].long() * self.attack.num_steps
 
 
 @dataclass(frozen=True)

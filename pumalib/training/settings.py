@@ -110,6 +110,15 @@ class NaturalSettings(RecipeSettings):
         return 1, 1
 
 
+class SelectiveSettings(Settings):
+    """Attack some rows of a batch alone, near ones the likeliest (Selective Adversarial Training, Ye et al. 2025)."""
+
+    fraction: float = Field(gt=0, lt=1)
+    """Share of each batch that is attacked, at least one row; the others stand at their images."""
+    warmup_epochs: int = Field(default=0, ge=0)
+    """Epochs in which these rows are drawn evenly; after them a row's chance is in proportion to 1 / |logit margin|."""
+
+
 class AttackedRecipeSettings(RecipeSettings):
     """What the methods share that perturb each batch."""
 
@@ -122,6 +131,8 @@ class AttackedRecipeSettings(RecipeSettings):
     """Of the network's passes in the inner attack. Weights, losses and the outer step stay float32."""
     attack_statistics: Literal["batch", "running"] = "batch"
     """BatchNorm's in the inner attack: of the batch (Wang et al. 2023), or the running ones (TRADES' authors)."""
+    selective: SelectiveSettings | None = None
+    """Attack near rows alone; none: every row. Needs `attack_statistics: running`, because fewer rows make others."""
     checkpoint: Literal["last", "best"] = "last"
     """Epoch whose averaged weights the model is: the last, or the best: that with the highest robust accuracy on
     validation rows in the history, the earliest of equals (Rice et al. 2020)."""
@@ -135,8 +146,8 @@ class PgdAtSettings(AttackedRecipeSettings):
 
     @property
     def outer_passes(self) -> tuple[int, int]:
-        """The pass of the perturbed image."""
-        return 1, 1
+        """The pass of the perturbed image; to find near rows, one look at all images."""
+        return 1 + (self.selective is not None), 1
 
 
 class TradesSettings(AttackedRecipeSettings):

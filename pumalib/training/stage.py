@@ -26,10 +26,10 @@ from pumalib.ranks import ALONE, Ranks
 from pumalib.tracks.file import write_track
 from pumalib.training.length import of_pool
 from pumalib.training.recipe import Execution, Recipe
+from pumalib.training.rows import TrainingRows
 from pumalib.training.start_settings import STARTING_WEIGHTS_MODULE
 from pumalib.training.task import TrainingTask
 from pumalib.training.train import TrainingResult, train_on_rows
-from pumalib.training.trainer import TrainingRows
 
 _ADVICE = "lower device_images_gib (the same result), track.batch_size or batch_size (another result) of the training"
 
@@ -95,7 +95,8 @@ def _train(task: TrainingTask, pool: Pool, selection: StoredSelection, where: Ex
         load_start = importlib.import_module(STARTING_WEIGHTS_MODULE).load_start
         start = (settings.start_from, task.paths.start, settings.architecture)
         load_start(network, *start, pool.image_shape, pool.class_names)
-    data = TrainingRows(pool.images, pool.labels, pool.source, selection.rows, selection.epsilons, pool.image_shape)
+    chosen = (selection.rows, selection.epsilons, pool.image_shape, selection.attack_steps)
+    data = TrainingRows(pool.images, pool.labels, pool.source, *chosen)
     goes_on = settings.start_from is not None
     recipe = Recipe(settings.training, settings.threat, settings.track, settings.epsilon, seed, goes_on)
     return train_on_rows(network, data, recipe, _validation(task.paths.dataset), where)

@@ -29,9 +29,9 @@ from pumalib.tracks.settings import PassSettings, quantity_module
 from pumalib.training.images import augment
 from pumalib.training.inner_attack import plain_attack
 from pumalib.training.recipe import Recipe
+from pumalib.training.rows import TrainingRows
 from pumalib.training.seen_batch import SeenBatch
 from pumalib.training.settings import RecipeSettings, method_module
-from pumalib.training.trainer import TrainingRows
 
 
 class Tracker:

@@ -32,10 +32,11 @@ from pumalib.training.length import num_draws, of_pool
 from pumalib.training.online.settings import OnlineEpsilonSettings
 from pumalib.training.online.start import starting_epsilon
 from pumalib.training.recipe import IN_THIS_PROCESS, NO_TRACK, Execution, Recipe
+from pumalib.training.rows import TrainingRows, check_rows
 from pumalib.training.settings import RecipeSettings
 from pumalib.training.summary import EpochSummary
 from pumalib.training.tracker import Tracker
-from pumalib.training.trainer import Trainer, TrainingRows, check_rows
+from pumalib.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class TrainOptions:
     Attributes:
         source: [N], 0 real, 1 synthetic; None: all real.
         rows: [K] ascending rows to train on; None: all.
+        attack_steps: [K] integers, steps of the inner attack of each selected row, 0 for none; None: the recipe's for
+            all. Needs `attack_statistics: running`.
         validation: images for the history; None: some of the training rows.
         track: what to gather about every row on the way; changes nothing of the training.
         online: a policy that finds epsilons during training; the epsilons given are then where it starts: the caps of
@@ -78,6 +81,7 @@ class TrainOptions:
 
     source: ArrayLike | None = None
     rows: ArrayLike | None = None
+    attack_steps: ArrayLike | None = None
     validation: LabelledImages | None = None
     track: TrackSettings = NO_TRACK
     online: OnlineEpsilonSettings | None = None
@@ -150,7 +154,9 @@ def _rows_in_memory(
         if epsilons is None
         else as_array(epsilons, "epsilons").astype(np.float32)
     )
-    return TrainingRows(pixels, classes, source, rows, radii, (pixels.shape[1], pixels.shape[2], pixels.shape[3]))
+    steps = None if options.attack_steps is None else as_numbers(options.attack_steps, "attack_steps")
+    shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
+    return TrainingRows(pixels, classes, source, rows, radii, shape, steps)
 
 
 def _first_epsilon(recipe: Recipe) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
 
@@ -14,14 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pumalib.errors import DataError
 from pumalib.models.checks import check_finite_weights
 from pumalib.models.inputs import to_model_input
 from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.training.averaging import WeightAverage
 from pumalib.training.batch_norm import set_momentum
-from pumalib.training.images import RowReader, SelectedImages, augment
+from pumalib.training.images import SelectedImages, augment
 from pumalib.training.inner_attack import make_attack
 from pumalib.training.length import num_steps, steps_per_epoch
 from pumalib.training.losses import BatchLoss, OnlinePolicy, Step, whole_loss
@@ -29,74 +27,10 @@ from pumalib.training.online.settings import OnlineEpsilonSettings, online_modul
 from pumalib.training.online.start import Start
 from pumalib.training.optimisation import make_optimizer, make_schedule
 from pumalib.training.recipe import Recipe
+from pumalib.training.rows import TrainingRows
 from pumalib.training.sampling import BatchPlan, draw_batches
 from pumalib.training.settings import RecipeSettings, method_module
 from pumalib.training.summary import EpochSummary, check_finite, rows_trained, summarise_epoch
-
-
-@dataclass(frozen=True)
-class TrainingRows:
-    """What a training draws from.
-
-    Attributes:
-        images: uint8 [N, H, W, C] of the whole pool, an array or a pool's images.
-        labels: [N] int64.
-        source: [N] uint8, 0 real, 1 synthetic.
-        rows: [K] int64 ascending, the selected rows.
-        epsilons: [K] float32, signed radii of the selected rows, pixel scale.
-        image_shape: (H, W, C).
-    """
-
-    images: RowReader
-    labels: NDArray[np.int64]
-    source: NDArray[np.uint8]
-    rows: NDArray[np.int64]
-    epsilons: NDArray[np.float32]
-    image_shape: tuple[int, int, int]
-
-
-def check_rows(data: TrainingRows, recipe: Recipe) -> None:
-    """Refuse rows and epsilons that do not fit each other, the images or the method.
-
-    Raises:
-        DataError: wrong shapes, rows out of range or order, epsilons not finite or not for this method or policy.
-    """
-    if data.rows.ndim != 1 or data.epsilons.shape != data.rows.shape:
-        raise DataError(f"expected one epsilon for each of {data.rows.size} rows, got shape {data.epsilons.shape}")
-    if data.source.shape != data.labels.shape:
-        raise DataError(f"expected one source for each of {len(data.labels)} images, got shape {data.source.shape}")
-    if not np.isfinite(data.epsilons).all():
-        raise DataError("expected finite epsilons, got NaN or infinity")
-    if len(data.rows) == 0:
-        raise DataError("expected at least one selected row, got none; prune less")
-    if data.rows.min() < 0 or data.rows.max() >= len(data.labels):
-        raise DataError(
-            f"expected selected rows in [0, {len(data.labels)}), got {data.rows.min()}..{data.rows.max()}; "
-            "give the selection of these images"
-        )
-    if (np.diff(data.rows) <= 0).any():
-        raise DataError(
-            "expected selected rows in ascending order, each once, got another order; sort them, and their epsilons"
-        )
-    if not recipe.training.has_attack and not np.allclose(data.epsilons, recipe.threat.epsilon):
-        raise DataError(
-            "expected the default epsilon with natural training, which does not perturb; use another method"
-        )
-    if recipe.online is not None:
-        _check_online(data, recipe.training, recipe.online)
-
-
-def _check_online(data: TrainingRows, settings: RecipeSettings, online: OnlineEpsilonSettings) -> None:
-    if not settings.has_attack:
-        raise DataError(
-            f"expected no online policy with natural training, which does not perturb, got {online.policy}; "
-            "use another method"
-        )
-    if not (data.epsilons > 0).all():
-        raise DataError(
-            f"expected epsilons above 0 for policy {online.policy} to start from, got {data.epsilons.min()}; "
-            "leave them out"
-        )
 
 
 class Trainer:
@@ -122,6 +56,7 @@ class Trainer:
         self._settings, self._data, self._seed, self._device, self._ranks = settings, data, seed, device, ranks
         self._goes_on = recipe.goes_on
         self._attack = make_attack(settings, recipe.threat.norm, model)
+        self._attack_steps = None if data.attack_steps is None else torch.from_numpy(data.attack_steps).to(device)
         self._layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self._network = cast(nn.Module, torch.compile(model)) if settings.compile else model
         image_bytes = int(np.prod(data.image_shape))
@@ -237,6 +172,8 @@ class Trainer:
             label_smoothing=settings.label_smoothing,
             online=self._online,
             epoch=epoch,
+            num_steps=None if self._attack_steps is None else self._attack_steps[torch.from_numpy(positions[own])],
+            selective=getattr(settings, "selective", None),
             positions=positions,
             ranks=self._ranks,
         )

@@ -222,6 +222,72 @@ def test_policies_that_work_during_training_begin_at_one_epsilon_and_have_no_mea
     assert np.isnan(selection.mean_epsilon)
 
 
+def a_plan_with_far_rows(*prune: dict[str, Any], **far: Any) -> SelectionSettings:
+    far = {"score": "margin", "beyond": CAP, **far}
+    return SelectionSettings.model_validate({**a_plan(*prune).model_dump(), "far": far, "attack_steps": 10})
+
+
+def test_rows_beyond_a_margin_get_their_own_attack_steps(study: Study) -> None:
+    """The threshold itself is not beyond, and misclassified rows never are."""
+    study.margins[:3] = [CAP, -5.0, np.nextafter(np.float32(CAP), np.float32(1))]
+    study.write(study.table())
+    selection = study.select(a_plan_with_far_rows(EASIEST, steps=1))
+    assert selection.rows.tolist() == study.select(a_plan(EASIEST)).rows.tolist()
+    expected = [1 if margin > np.float32(CAP) else 10 for margin in study.margins[selection.rows]]
+    assert selection.attack_steps is not None
+    assert selection.attack_steps.tolist() == expected
+    assert {10, 1} == set(expected)
+    assert selection.mean_attack_steps == pytest.approx(study.drawn_mean(selection, selection.attack_steps))
+    assert study.select(a_plan_with_far_rows()).attack_steps.tolist()[:3] == [10, 10, 0]  # type: ignore[union-attr]
+
+
+def test_attack_steps_are_part_of_a_selection_s_fingerprint_and_of_no_other(study: Study) -> None:
+    plain, one, none = (
+        study.select(plan) for plan in (a_plan(), a_plan_with_far_rows(steps=1), a_plan_with_far_rows())
+    )
+    assert plain.attack_steps is None
+    assert len({plain.fingerprint, one.fingerprint, none.fingerprint}) == 3
+    with h5py.File(study.folder / "selection.h5") as file:
+        assert "attack_steps" in file
+    study.make(a_plan())
+    with h5py.File(study.folder / "selection.h5") as file:
+        assert "attack_steps" not in file
+
+
+@pytest.mark.parametrize(
+    ("column", "mean"),
+    [([1] * 3, 1.0), (None, 11.0), ("negative", 5.0)],
+)
+def test_attack_steps_that_do_not_fit_their_rows_are_refused(study: Study, column: Any, mean: float) -> None:
+    study.make(a_plan_with_far_rows(steps=1))
+    path = study.folder / "selection.h5"
+    with h5py.File(path, "r+") as file:
+        steps = file["attack_steps"][...]
+        file.attrs["mean_attack_steps"] = mean
+        if column is not None:
+            del file["attack_steps"]
+            file["attack_steps"] = np.array(column) if isinstance(column, list) else np.where(steps == 1, -1, steps)
+    seal(path)
+    with pytest.raises(ArtifactError, match=r"expected .* numbers of attack steps, one a row and at least 0"):
+        read_selection(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"norm": "l2"}, ArtifactError, "expected margins in the threat's norm linf, got norm l2 in score margin"),
+        ({"norm": "", "method": "el2n"}, ArtifactError, "name a margin score of that norm under far"),
+        ({"valid": None}, DataError, "expected a margin for every row, score margin lacks 2"),
+    ],
+)
+def test_far_rows_need_margins(study: Study, changes: dict[str, Any], error: type[Exception], message: str) -> None:
+    if "valid" in changes:
+        changes = {"valid": np.arange(len(study.margins)) > 1}
+    study.write(study.table(**changes))
+    with pytest.raises(error, match=message):
+        study.make(a_plan_with_far_rows())
+
+
 def test_gap_and_cap_bound_the_margins(study: Study) -> None:
     selection = study.select(a_plan(epsilon={**PUMA, "gap": 0.01, "cap": "6/255"}))
     expected = np.clip(study.margins.astype(float) - 0.01, -6 / 255, 6 / 255)

@@ -24,9 +24,9 @@ from pumalib.tracks.settings import TrackSettings
 from pumalib.training.batch_norm import share_statistics
 from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.recipe import Execution, Recipe
+from pumalib.training.rows import TrainingRows
 from pumalib.training.settings import read_training
 from pumalib.training.train import TrainingResult, train_on_rows
-from pumalib.training.trainer import TrainingRows
 
 ROOT = Path(__file__).parents[2]
 TRACK = {

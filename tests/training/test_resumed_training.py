@@ -17,9 +17,9 @@ from pumalib.jobs.states import NO_STATE, StateFile, StatePlace
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.recipe import Execution, Recipe
+from pumalib.training.rows import TrainingRows
 from pumalib.training.settings import read_training
 from pumalib.training.train import TrainingResult, train_on_rows
-from pumalib.training.trainer import TrainingRows
 
 CASES: dict[str, dict[str, Any]] = {
     "trades": {"method": "trades", "schedule_unit": "step"},

@@ -21,11 +21,11 @@ from pumalib.tracks.passes import PASSES, epochs_of
 from pumalib.tracks.settings import PassSettings, TrackSettings
 from pumalib.training.inner_attack import InnerAttack
 from pumalib.training.recipe import Recipe
+from pumalib.training.rows import TrainingRows
 from pumalib.training.sampling import BatchPlan, draw_batches
 from pumalib.training.settings import NaturalSettings, PgdAtSettings, TradesSettings, read_training
 from pumalib.training.tracker import Tracker
 from pumalib.training.train import TrainingResult, TrainOptions, train
-from pumalib.training.trainer import TrainingRows
 
 THREAT = ThreatSettings(epsilon=0.1)
 EVERYTHING: dict[str, Any] = {**{name: {} for name in PASSES}, "visits": {}, "batch_size": 17}

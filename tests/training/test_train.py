@@ -13,10 +13,10 @@ from pumalib.errors import DataError
 from pumalib.models.checks import check_finite_weights
 from pumalib.training.history import EpochRecord, to_frame
 from pumalib.training.recipe import Recipe
+from pumalib.training.rows import TrainingRows
 from pumalib.training.sampling import BatchPlan, draw_batches
 from pumalib.training.settings import RecipeSettings, read_training
 from pumalib.training.train import TrainingResult, TrainOptions, train, train_on_rows
-from pumalib.training.trainer import TrainingRows
 
 THREAT = ThreatSettings(epsilon=0.1)
 METHODS = ["natural", "pgd_at", "trades"]

@@ -32,6 +32,8 @@ def describe(header: Header, count: int) -> Inspection:
         "mean_epsilon": selection.mean_epsilon,
         "epsilon_policy": header.settings["epsilon"]["policy"],
     }
+    if selection.mean_attack_steps is not None:
+        facts["mean_attack_steps"] = selection.mean_attack_steps
     what = f"a selection of {len(selection.rows)} of {len(selection.reason)} rows, with an epsilon each"
     tables: tuple[Table, ...] = (_kept_counts(header), _cut_table(selection))
     spread = (distribution("epsilon (pixel scale)", selection.epsilons),)

@@ -18,9 +18,9 @@ from pumalib.reporting.kinds.cost_page import WHOLE, cost_page, draw_cost
 from pumalib.reporting.kinds.cost_passes import (
     UNKNOWN,
     Passes,
-    attack_steps,
     counts_passes,
     margin_passes,
+    mean_attack_steps,
     tracking_passes,
     training_passes,
 )
@@ -80,8 +80,8 @@ def _training_amounts(part: CostPart) -> dict[str, float]:
     return {
         "rows": len(selection.rows),
         "draws": num_draws(training),
-        "attack_steps": attack_steps(training),
-        **_columns(training_passes(training, part.outer_passes, read_online(part.online))),
+        "attack_steps": mean_attack_steps(training, selection.mean_attack_steps),
+        **_columns(training_passes(training, part.outer_passes, read_online(part.online), selection.mean_attack_steps)),
     }
 
 

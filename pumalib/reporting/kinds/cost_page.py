@@ -178,7 +178,7 @@ def _saved(cost: float, reference: float) -> str:
 
 def _cells(table: pd.DataFrame, run: str, settings: CostSettings) -> list[str]:
     own = _part_of(table, run, TRAINING)
-    numbers = [f"{own['rows']:.0f}", f"{own['draws']:.0f}", f"{own['attack_steps']:.0f}"]
+    numbers = [f"{own['rows']:.0f}", f"{own['draws']:.0f}", f"{round(own['attack_steps'], 1):g}"]
     passes = [_passes_cell(table, run, part) for part in (TRAINING, MARGIN_MODEL, SCORE, WHOLE)]
     cells = [f"`{run}`", *numbers, *passes]
     if settings.baseline:

@@ -10,7 +10,7 @@ from pumalib.scores.settings import AnyScoreSettings, MarginSettings, looks_thro
 from pumalib.scores.table import ScoreTable
 from pumalib.tracks.passes import epochs_of, kind_of, passes_of
 from pumalib.tracks.settings import TrackSettings
-from pumalib.training.length import num_draws, steps_per_epoch
+from pumalib.training.length import num_attacked, num_draws, steps_per_epoch
 from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineEpsilonSettings
 from pumalib.training.settings import AttackedRecipeSettings, RecipeSettings
 
@@ -38,8 +38,26 @@ def attack_steps(training: RecipeSettings) -> int:
     return training.attack_steps if isinstance(training, AttackedRecipeSettings) else 0
 
 
+def mean_attack_steps(training: RecipeSettings, of_rows: float | None) -> float:
+    """Return the gradient steps of the inner attack of a draw, in the mean.
+
+    Args:
+        training: The recipe.
+        of_rows: The mean over the rows as drawn, of a selection that has steps of each row; none: all have the same.
+    """
+    steps, selective = attack_steps(training), getattr(training, "selective", None)
+    if of_rows is not None:
+        return of_rows
+    if selective is None:
+        return steps
+    return steps * num_attacked(selective.fraction, training.batch_size) / training.batch_size
+
+
 def training_passes(
-    training: RecipeSettings, outer_passes: tuple[int, int], online: OnlineEpsilonSettings | None = None
+    training: RecipeSettings,
+    outer_passes: tuple[int, int],
+    online: OnlineEpsilonSettings | None = None,
+    steps_of_rows: float | None = None,
 ) -> Passes:
     """Return the passes of a whole training; each step of the inner attack is one forward and one backward.
 
@@ -49,9 +67,10 @@ def training_passes(
         training: The recipe.
         outer_passes: Forward and backward passes of a draw outside the inner attack, as the recipe says.
         online: The policy that looks for epsilons while the model trains; none: they are known before.
+        steps_of_rows: As in `mean_attack_steps`.
     """
     forward, backward = outer_passes
-    draws, steps = num_draws(training), attack_steps(training)
+    draws, steps = num_draws(training), mean_attack_steps(training, steps_of_rows)
     looked = Passes(0, 0) if online is None else _online_passes(training, online)
     return Passes(draws * (forward + steps) + looked.forward, draws * (backward + steps) + looked.backward)
 

@@ -26,7 +26,7 @@ def batch_loss(step: Step, settings: TradesSettings) -> BatchLoss:
     if step.attack.in_eval_mode:
         with torch.no_grad(), step.attack.looking_at(step.model):
             fixed = step.model(step.images)
-    perturbed = step.perturb(attack_objective(fixed, step.labels))
+    perturbed = step.perturb(attack_objective(fixed, step.labels), fixed if step.attack.in_eval_mode else None)
     natural = smoothed_cross_entropy(clean_logits, step, perturbed.kept, perturbed.targets)
     logits = step.model(perturbed.images)
     robust = mean_over(divergence(logits, clean_logits), step, perturbed.kept)

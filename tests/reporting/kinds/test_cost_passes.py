@@ -70,6 +70,26 @@ def test_passes_of_a_training_are_those_that_a_network_counts(method: str, stati
 
 
 @pytest.mark.parametrize("method", ["pgd_at", "trades"])
+@pytest.mark.parametrize("selective", [{"fraction": 0.5}, {"fraction": 0.3, "warmup_epochs": 1}, None])
+def test_passes_of_a_training_that_spares_rows_are_those_that_a_network_counts(
+    method: str, selective: dict[str, Any] | None
+) -> None:
+    """Without `selective` every fourth row takes one step and the others three: 2.5 steps a row."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
+    common = {"epochs": 2, "samples_per_epoch": 40, "batch_size": 8, "averaging": 0, "history_every": 2}
+    spared = {"attack_statistics": "running", "selective": selective}
+    settings = read_training({"method": method, **common, "attack_steps": 3, **spared})
+    model, of_rows = Counting(4, 2), np.where(np.arange(40) % 4 == 0, 1, 3)
+    options = TrainOptions(attack_steps=None if selective else of_rows)
+    train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1), options=options)
+    passes = training_passes(settings, settings.outer_passes, None, None if selective else of_rows.mean())
+    assert passes == (model.forwards - NUM_CHECKED, model.backwards)
+    rows_attacked = {None: 80 * 2.5, 0.5: 80 * 3 * 4 / 8, 0.3: 80 * 3 * 2 / 8}[selective and selective["fraction"]]
+    outer = {"pgd_at": 1, "trades": 2}[method]
+    assert passes.backward == 80 * outer + rows_attacked
+
+
+@pytest.mark.parametrize("method", ["pgd_at", "trades"])
 @pytest.mark.parametrize(
     "policy",
     [
