@@ -2,7 +2,7 @@
 
 Rightly classified samples step to the nearest linearised class boundary. Misclassified samples step toward their
 label over all other classes at once: the linearised problem "become at least as likely as every other class" is
-solved through its dual (`all_classes`; a choice of ours: stepping against the best other class alone zigzags and
+solved row by row (`all_classes`; a choice of ours: stepping against the best other class alone zigzags and
 overshoots). Both aim beyond the boundary by a share `overshoot` of the first gap that grows with each iteration, or
 the last steps would shrink forever. On the way to a label, pixels that sit on the edge of the valid range and would
 have to leave it are left out of the linearisation. A rightly classified sample chooses the boundary that is nearest
