@@ -13,6 +13,7 @@ SMALL = ["--nets", "convnet", "--count", "8", "--rounds", "1"]
 COMMANDS = {
     "margins": [*SMALL, "--figure", "figure.png"],
     "evaluation": SMALL,
+    "screening": SMALL,
     "exact": ["--out", ".", "--rows", "6", "--nets", "natural"],
     "front": ["--out", ".", "--tasks", "digits-convnet-natural", "--methods", "DeepFool", "refined"],
     "trades_step": ["--nets", "convnet", "--count", "1", "--rounds", "1", "--batch", "16", "--peak", "1"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from pumalib.attacks.batch import Ball, Batch, Found
 from pumalib.attacks.gradient_ascent import clip_to, step
 from pumalib.attacks.projection import start_in_ball
+from pumalib.attacks.screening import search_screened
 from pumalib.attacks.settings import CwPgdSettings, PgdSettings
 from pumalib.randomness import derive_seed, uniform_per_row
 
@@ -27,12 +29,20 @@ def find_adversarial(
         model: maps [B, ...] to logits [B, K]; eval mode.
         batch: rightly classified images.
         ball: where to look.
-        settings: steps, their size (a quarter of epsilon unless said) and restarts.
+        settings: steps, their size (a quarter of epsilon unless said), restarts, and whether half precision goes first.
         objective: maps (logits, labels) to [B] values to maximise.
 
     Returns:
         The first wrong iterate, or the last iterate of the last restart where none was wrong.
     """
+    search = partial(_search, ball=ball, settings=settings, objective=objective)
+    return search(model, batch) if settings.screening is None else search_screened(model, batch, search)
+
+
+def _search(
+    model: nn.Module, batch: Batch, ball: Ball, settings: CwPgdSettings | PgdSettings, objective: Objective
+) -> Found:
+    """Search in the precision of the model; see `find_adversarial`."""
     found, prediction = batch.images.clone(), batch.labels.clone()  # [B, ...], [B]
     active = torch.arange(len(found), device=found.device)  # [A], rows never fooled
     # Invariant: `found` holds the first wrong iterate of rows that were fooled, the last iterate of the others. A turn
