@@ -75,7 +75,7 @@ class SmallStudy:
         self.select("hard", {"difficulty": self.folder / "scores/difficulty/seed0.h5"})
         self.learn()
         for run in ("trades", "puma"):
-            self.attack(run, CwPgdSettings(method="cw_pgd", steps=2), "cw")
+            self.attack(run, CwPgdSettings(method="cw_pgd", steps=2, keep_points=True), "cw")
         self.attack("puma", MinimumNormSettings(method="minimum_norm", num_images=20), "shortest")
         attacks = {"trades": ["cw"], "puma": ["cw", "shortest"]}
         files = [

@@ -29,6 +29,9 @@ class _EvaluatedSettings(Settings):
     num_images: int | None = Field(default=None, gt=0)
     """Attack only this many images of the split, drawn in proportion to the classes, the same for every run and attack;
     none: all."""
+    keep_points: bool = False
+    """Keep the point behind each prediction in the table, so that the model can be asked again (`puma recheck`). Takes
+    4 bytes for each number of an image."""
 
 
 class _AttackSettings(_EvaluatedSettings):
@@ -120,6 +123,7 @@ class WorstOfSettings(_EvaluatedSettings):
     """The worst case over other attacks, image by image: an image is robust if it withstands each of them.
 
     It attacks nothing anew. `split`, `num_images`, `epsilon` and `norm` are those of its attacks, and need not be said.
+    It keeps points only if each of its attacks does.
     """
 
     method: Literal["worst_of"]

@@ -24,6 +24,7 @@ _COMMANDS = {
     "show": "draw rows of a file as a contact sheet (PNG)",
     "compare": "hold two selections, or two score tables, of one pool against each other",
     "trace": "follow a file, or a number of results.csv, back to the dataset and check the way",
+    "recheck": "ask a model again at the points that an attack kept",
     "schema": "print the JSON schema of study files",
 }
 """Each command is the module of its name."""

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from pumalib.attacks.batch import Ball, Batch, Found
 from pumalib.attacks.inputs import check_inputs, images_a_batch
-from pumalib.attacks.projection import norms
+from pumalib.attacks.projection import norms, per_row
 from pumalib.attacks.settings import (
     WITHOUT_GRADIENTS,
     AttackSettings,
@@ -45,6 +45,9 @@ class EvaluationTable:
             where the clean prediction is wrong already. With `minimum_norm`, of the shortest perturbation found,
             longer than epsilon or not, and inf where none was found; with `autoattack`, 0 where none was found.
         success: [N] bool, rightly classified when clean and fooled by the attack.
+        points: [N, ...] float, laid out and scaled as the network takes images: where the model was seen to predict
+            `adversarial_prediction`; None: not asked for. All lie in the ball: where the clean prediction is wrong
+            already, and where `minimum_norm` or `autoattack` found none in the ball, it is the image itself.
     """
 
     label: NDArray[np.int64]
@@ -52,6 +55,7 @@ class EvaluationTable:
     adversarial_prediction: NDArray[np.int64]
     perturbation_norm: NDArray[np.float32]
     success: NDArray[np.bool_] = field(repr=False)
+    points: NDArray[np.floating] | None = field(default=None, repr=False)
 
     @property
     def clean_accuracy(self) -> float:
@@ -113,7 +117,7 @@ def evaluate(
 
 
 Block = tuple[NDArray[Any], ...]
-"""The columns of an `EvaluationTable` for one batch."""
+"""The columns of an `EvaluationTable` for one batch; without points unless they are asked for."""
 
 
 def evaluate_blocks(
@@ -170,27 +174,42 @@ def _evaluate_block(
     network.expect_finite(images)
     right = torch.nonzero(clean == labels).squeeze(1)
     predicted, lengths = clean.clone(), torch.zeros(len(images), device=images.device)
+    points = images.clone()
     if len(right):
         batch = Batch(images[right], labels[right], rows[right.cpu().numpy()], seed)
         attack = importlib.import_module(attack_module(settings.method)).attack
         found: Found = attack(network, batch, ball, settings)
         network.expect_finite(batch.images)
         measure = _measure_shortest if isinstance(settings, MinimumNormSettings) else _measure_inside
-        predicted[right], lengths[right] = measure(found, batch, ball)
+        predicted[right], lengths[right], points[right] = measure(found, batch, ball)
     success = (clean == labels) & (predicted != labels)
-    return tuple(column.cpu().numpy() for column in (labels, clean, predicted, lengths, success))
+    columns = (labels, clean, predicted, lengths, success, *([points] if settings.keep_points else []))
+    return tuple(column.cpu().numpy() for column in columns)
 
 
-def _measure_inside(found: Found, batch: Batch, ball: Ball) -> tuple[Tensor, Tensor]:
-    """Return the predictions and the norms of perturbations that must lie in the ball."""
+def _measure_inside(found: Found, batch: Batch, ball: Ball) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the predictions, the norms of perturbations that must lie in the ball, and the points."""
     lengths = norms(found.images - batch.images, ball.norm).float()
-    if float(lengths.max()) > ball.epsilon * (1 + _TOLERANCE) + _TOLERANCE:
+    if float(lengths.max()) > farthest_allowed(ball.epsilon):
         raise AssertionError(f"perturbation of {float(lengths.max())} left the ball of {ball.epsilon}")
-    return found.prediction, lengths
+    return found.prediction, lengths, found.images
 
 
-def _measure_shortest(found: Found, batch: Batch, ball: Ball) -> tuple[Tensor, Tensor]:
-    """Return predictions that count what lies in the open ball alone, and the norms of all; inf: none was found."""
+def _measure_shortest(found: Found, batch: Batch, ball: Ball) -> tuple[Tensor, Tensor, Tensor]:
+    """Return predictions that count what lies in the open ball alone, the norms of all, and the points that count.
+
+    A norm is inf where none was found; a point is the image where none in the ball was.
+    """
     lengths = norms(found.images - batch.images, ball.norm).float()
     lengths = torch.where(found.prediction == batch.labels, torch.inf, lengths)
-    return torch.where(lengths < ball.epsilon, found.prediction, batch.labels), lengths
+    predicted = torch.where(lengths < ball.epsilon, found.prediction, batch.labels)
+    return predicted, lengths, torch.where(per_row(predicted != batch.labels, found.images), found.images, batch.images)
+
+
+def farthest_allowed(epsilon: float) -> float:
+    """Return how far from its image a point may lie that was projected onto the ball.
+
+    A pixel in [0, 1] is rounded by up to 3e-8 when a perturbation is added to it; over 100,000 of them that is 1e-5 in
+    L2.
+    """
+    return epsilon * (1 + _TOLERANCE) + _TOLERANCE

@@ -84,10 +84,16 @@ def attack_model(
         file.attrs["method"] = settings.method
         file.attrs["split"] = settings.split
         file.create_dataset("row", data=rows)
-        for column in fields(table):
-            file.create_dataset(column.name, data=getattr(table, column.name))
+        for name, column in _stored(table).items():
+            file.create_dataset(name, data=column)
     kept.keep()
     state_file.remove()
+
+
+def _stored(table: EvaluationTable) -> dict[str, NDArray[Any]]:
+    """Return the columns of a table as files hold them: points, where they are kept, with the channels last."""
+    columns = {column.name: getattr(table, column.name) for column in fields(table) if column.name != "points"}
+    return columns if table.points is None else {**columns, "points": np.moveaxis(table.points, 1, -1)}
 
 
 def _attack(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.errors import ArtifactError
-from pumalib.files.artifacts import open_artifact, read_array
+from pumalib.files.artifacts import open_artifact, read_array, stored
 from pumalib.files.origin import fingerprint_in
 
 
@@ -97,6 +97,27 @@ def read_shortest_norms(path: str | Path) -> StoredNorms:
     return StoredNorms(
         table.row, table.label, np.where(table.clean_prediction == table.label, norms, np.float32(-np.inf))
     )
+
+
+def read_points(path: str | Path) -> NDArray[np.floating]:
+    """Read the points [N, H, W, C] that an attack kept, on the pixel scale.
+
+    Raises:
+        ArtifactError: missing, damaged or of another kind; a table that keeps none, or not one finite point an image.
+    """
+    count = len(read_attack(path).label)
+    with open_artifact(path, "attack") as file:
+        if "points" not in file:
+            raise ArtifactError(
+                f"expected the points of the attack in {path}, got none; say `keep_points: true` in the attack and run "
+                "again"
+            )
+        # A network in float64 is attacked in float64.
+        dtype = np.float64 if stored(file, "points").dtype == np.float64 else np.float32
+        points: NDArray[np.floating] = read_array(file, "points", dtype, 4)
+    if len(points) != count or not all(np.isfinite(point).all() for point in points):
+        raise ArtifactError(f"expected a finite point for each of {count} images in {path}; make it again")
+    return points
 
 
 def read_attack(path: str | Path) -> StoredAttack:

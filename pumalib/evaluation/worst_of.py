@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pumalib.attacks.settings import NOT_THE_ATTACK, WorstOfSettings
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import ArtifactError
-from pumalib.evaluation.table import StoredAttack, read_attack
+from pumalib.evaluation.table import StoredAttack, read_attack, read_points
 from pumalib.files.artifacts import create_artifact, file_fingerprint, open_artifact, read_array, recorded_inputs
 from pumalib.files.origin import NOBODY, Input, Maker
 
@@ -55,8 +55,8 @@ def write_worst_case(
 ) -> None:
     """Write the attack table of the worst case over attacks: an image is robust if it withstands each of them.
 
-    The prediction and the norm of an image are those of the first attack that fools it; where none does, of the first
-    attack.
+    The prediction, the norm and the point of an image are those of the first attack that fools it; where none does, of
+    the first attack.
 
     Args:
         settings: the worst case.
@@ -77,7 +77,10 @@ def write_worst_case(
     for name, table in zip(settings.attacks, tables, strict=True):
         inputs[f"attack {name}"] = Input(table.path, file_fingerprint(table.path))
     resolved = {**settings.model_dump(exclude=set(NOT_THE_ATTACK)), "threat": threat.model_dump(), "seed": seed}
-    columns = _worst_columns(tables)
+    chosen = np.stack([table.success for table in tables]).argmax(0)  # where none fools the image, the first
+    columns = _worst_columns(tables, chosen)
+    if settings.keep_points:
+        columns["points"] = _worst_points(paths, chosen)
     with create_artifact(output, "attack", maker.origin(resolved, inputs)) as file:
         file.attrs["method"] = settings.method
         file.attrs["split"] = first.stored.split
@@ -85,20 +88,31 @@ def write_worst_case(
             file.create_dataset(name, data=column)
 
 
-def _worst_columns(tables: Sequence[_Table]) -> dict[str, NDArray[np.generic]]:
-    """Return the columns [N] of the worst case over tables of the same images."""
-    success = np.stack([table.success for table in tables])
-    chosen, image = success.argmax(0), np.arange(success.shape[1])  # of none that fools it, argmax is the first
-    predictions = np.stack([table.stored.adversarial_prediction for table in tables])
-    stored = tables[0].stored
+def _worst_columns(tables: Sequence[_Table], chosen: NDArray[np.intp]) -> dict[str, NDArray[np.generic]]:
+    """Return the columns [N] of the worst case over tables of the same images, of which one is chosen an image."""
+    image, stored = np.arange(len(chosen)), tables[0].stored
     return {
         "row": stored.row,
         "label": stored.label,
         "clean_prediction": stored.clean_prediction,
-        "adversarial_prediction": predictions[chosen, image],
+        "adversarial_prediction": np.stack([table.stored.adversarial_prediction for table in tables])[chosen, image],
         "perturbation_norm": np.stack([table.norm for table in tables])[chosen, image],
-        "success": success.any(0),
+        "success": np.stack([table.success for table in tables])[chosen, image],
     }
+
+
+def _worst_points(paths: Sequence[Path], chosen: NDArray[np.intp]) -> NDArray[np.floating]:
+    """Return the points [N, H, W, C] of the chosen tables."""
+    points = read_points(paths[0])
+    for index, path in enumerate(paths[1:], 1):
+        others = read_points(path)
+        if others.shape != points.shape:
+            raise ArtifactError(
+                f"expected points of one shape in the attacks of a worst_of, got {others.shape} in {path} and "
+                f"{points.shape} in {paths[0]}; make them again"
+            )
+        points[chosen == index] = others[chosen == index]
+    return points
 
 
 def _read(path: Path) -> _Table:

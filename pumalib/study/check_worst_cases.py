@@ -20,6 +20,7 @@ def check_worst_cases(study: Study) -> None:
             _expect_attack(study, name, attack, where)
             _expect_same_threat(study, name, attack, where)
             _expect_every_run(study, name, attack, where)
+            _expect_points(study, name, attack, where)
 
 
 def _expect_attack(study: Study, worst: str, attack: str, where: str) -> None:
@@ -70,3 +71,12 @@ def _expect_every_run(study: Study, worst: str, attack: str, where: str) -> None
                 f"expected attacks on every run of a worst_of, got {attack}, which leaves {run} out, at {where}; add "
                 f"{run} to attacks.{attack}.runs, or give attacks.{worst}.runs"
             )
+
+
+def _expect_points(study: Study, worst: str, attack: str, where: str) -> None:
+    """Refuse an attack without points in a worst case that keeps them."""
+    if study.settings.attacks[worst].keep_points and not study.settings.attacks[attack].keep_points:
+        raise ConfigError(
+            f"expected attacks that keep points in a worst_of that does, got {attack}, which keeps none, at {where}; "
+            f"say attacks.{attack}.keep_points: true, or leave attacks.{worst}.keep_points out"
+        )

@@ -16,7 +16,7 @@ from pumalib.cli.main import main
 from pumalib.study.file import load_study
 from pumalib.study.study import Study
 
-LOOKING = ("inspect", "show", "compare", "trace")
+LOOKING = ("inspect", "show", "compare", "trace", "recheck")
 STUDIES = {
     "digits": "config.yaml",
     "tiny": "tests/workflow/tiny.yaml",

@@ -32,6 +32,7 @@ ATTACKS: dict[str, AttackSettings] = {
     "cw": CwPgdSettings(steps=5, restarts=2, batch_size=7),
     "shortest": MinimumNormSettings(max_iterations=5, batch_size=7),
     "square": SquareSettings(queries=30, batch_size=7),
+    "points": CwPgdSettings(steps=5, batch_size=7, keep_points=True),
 }
 
 

@@ -51,9 +51,22 @@ def test_the_plan_counts_no_attack_for_a_worst_case(study: dict[str, Any]) -> No
     assert plan_of(checked).jobs["attacks"] == 2 * 2 * len(checked.runs)  # attacks, seeds
 
 
+def test_a_worst_case_keeps_points_if_its_attacks_do(study: dict[str, Any]) -> None:
+    attacks = {name: {"method": name, "keep_points": True} for name in ("pgd", "square")}
+    checked = read(study, {**attacks, "worst": worst_of("pgd", "square", keep_points=True)})
+    assert checked.settings.attacks["worst"].keep_points
+    checked = read(study, {**attacks, "worst": worst_of("pgd", "cw")})
+    assert not checked.settings.attacks["worst"].keep_points
+
+
 @pytest.mark.parametrize(
     ("attacks", "message"),
     [
+        (
+            {"a": {"method": "pgd", "keep_points": True}, "worst": worst_of("a", "cw", keep_points=True)},
+            "expected attacks that keep points in a worst_of that does, got cw, which keeps none, at "
+            "attacks.worst.attacks[1]; say attacks.cw.keep_points: true, or leave attacks.worst.keep_points out",
+        ),
         ({"worst": worst_of("cw")}, "expected at least 2 under attacks, got 1 at attacks.worst.attacks"),
         ({"worst": worst_of("cw", "cw")}, "expected each value once"),
         ({"worst": {"method": "worst_of"}}, "expected a value for attacks, got none at attacks.worst.attacks"),
