@@ -97,11 +97,11 @@ class MinimumNormSettings(_AttackSettings, DeepfoolOptions):
 
 
 class AutoattackSettings(_AttackSettings):
-    """AutoAttack (Croce & Hein 2020), standard version, from the optional package `pyautoattack`.
+    """AutoAttack (Croce & Hein 2020) from the optional package `pyautoattack`; from 10 classes on the standard version.
 
     APGD on the cross-entropy, targeted APGD, targeted FAB, then Square with 5,000 queries, each on what withstood the
-    ones before. It has no parameters. Here `batch_size` does change the result: the package draws random numbers by
-    batch.
+    ones before. With fewer classes, the nearest that is defined; the table names it. It has no parameters. Here
+    `batch_size` does change the result: the package draws random numbers by batch.
     """
 
     method: Literal["autoattack"] = "autoattack"

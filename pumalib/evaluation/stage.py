@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pumalib.attacks.inputs import check_inputs
-from pumalib.attacks.settings import NOT_THE_ATTACK, WITHOUT_GRADIENTS, AttackSettings, attack_packages
+from pumalib.attacks.settings import NOT_THE_ATTACK, WITHOUT_GRADIENTS, AttackSettings, attack_module, attack_packages
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
 from pumalib.data.images import LabelledImages, subset_rows
@@ -83,11 +84,18 @@ def attack_model(
     with create_artifact(output, "attack", origin, packages) as file:
         file.attrs["method"] = settings.method
         file.attrs["split"] = settings.split
+        file.attrs.update(_variant(settings.method, len(trained.class_names)))
         file.create_dataset("row", data=rows)
         for name, column in _stored(table).items():
             file.create_dataset(name, data=column)
     kept.keep()
     state_file.remove()
+
+
+def _variant(method: str, num_classes: int) -> dict[str, str]:
+    """Name what an attack is on a network of so many classes, where that depends on them."""
+    name = getattr(importlib.import_module(attack_module(method)), "variant", None)
+    return {} if name is None else {"variant": name(num_classes)}
 
 
 def _stored(table: EvaluationTable) -> dict[str, NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from pumalib.attacks.settings import AutoattackSettings, CwPgdSettings
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import ConfigError, DataError
 from pumalib.evaluation.evaluate import evaluate
+from tests.attacks.linear_truth import closed_form_margins, linear_model, predictions, random_images
 
 ATTACK = AutoattackSettings(method="autoattack")
 NUM_IMAGES = 60
@@ -78,9 +80,71 @@ def test_it_aims_at_the_classes_there_are(digits):
 
 @pytest.mark.usefixtures("_package")
 @pytest.mark.parametrize(
+    ("num_classes", "norm", "scale"),  # at 1e4 the gradient of the cross-entropy is 0 in float32
+    [
+        (2, "linf", 1.0),
+        (2, "linf", 1e4),
+        (2, "l2", 1.0),
+        (3, "linf", 1.0),
+        (3, "linf", 1e4),
+        (3, "l2", 1.0),
+        (7, "linf", 1.0),
+    ],
+)
+def test_with_few_classes_it_fools_a_linear_network_just_where_the_margin_is_below_epsilon(
+    num_classes, norm, scale, caplog
+):
+    plain = linear_model(36, num_classes, seed=num_classes, scale=scale)
+    vectors = random_images(16, 36, low=0.3, high=0.7)
+    labels = predictions(plain, vectors)
+    margins = closed_form_margins(plain, vectors, labels, norm)
+    epsilon = float(np.median(margins))
+    assert margins.max() > 1.2 * epsilon < 0.36  # so that the box [0, 1] stops nothing
+    model, images = nn.Sequential(nn.Flatten(), plain).eval(), vectors.reshape(-1, 1, 6, 6)
+    table = evaluate(model, images, labels, ATTACK, threat=ThreatSettings(norm=norm, epsilon=epsilon))
+    is_clear = abs(margins - epsilon) > 0.01 * epsilon
+    assert is_clear.sum() >= 13
+    np.testing.assert_array_equal(table.success[is_clear], (margins < epsilon)[is_clear])
+    assert "possible" not in caplog.text
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_the_loss_in_place_of_the_targeted_dlr_loss_is_enough_where_the_cross_entropy_has_no_gradient(num_classes):
+    package = pytest.importorskip("pyautoattack", reason="the extra autoattack is not installed")
+    plain = linear_model(36, num_classes, scale=1e4)
+    vectors = random_images(40, 36, low=0.3, high=0.7)
+    labels = predictions(plain, vectors)
+    margins = closed_form_margins(plain, vectors, labels, "linf")
+    epsilon = float(np.median(margins))
+    model, images = nn.Sequential(nn.Flatten(), plain).eval(), vectors.reshape(-1, 1, 6, 6)
+    fooled = {}
+    for attack in ("apgd-ce", "apgd-t"):
+        with torch.random.fork_rng(devices=[]):
+            runner = package.AutoAttack(model, norm="Linf", eps=epsilon, seed=0)
+            autoattack._fit(runner, num_classes)
+            runner.attacks_to_run = [attack]
+            fooled[attack] = (runner.run_standard_evaluation(images, labels, batch_size=40)[1] != labels).numpy()
+    is_clear = abs(margins - epsilon) > 0.01 * epsilon
+    np.testing.assert_array_equal(fooled["apgd-t"][is_clear], (margins < epsilon)[is_clear])
+    assert fooled["apgd-ce"].sum() < fooled["apgd-t"].sum()
+
+
+def test_only_the_authors_version_is_called_standard():
+    names = {count: autoattack.variant(count) for count in (2, 3, 4, 9, 10, 1000)}
+    assert names == {
+        2: "for few classes: APGD-CE, targeted APGD on the margin, targeted FAB, Square, with 1 target",
+        3: "for few classes: APGD-CE, APGD-DLR, targeted APGD on the margin, targeted FAB, Square, with 2 targets",
+        4: "standard attacks with 3 targets",
+        9: "standard attacks with 8 targets",
+        10: "standard",
+        1000: "standard",
+    }
+
+
+@pytest.mark.usefixtures("_package")
+@pytest.mark.parametrize(
     ("num_classes", "shape", "norm", "clip", "sentence"),
     [
-        (3, (1, 8, 8), "linf", (0.0, 1.0), "4 classes or more for AutoAttack, .* got 3; give cw_pgd and square"),
         (4, (64,), "linf", (0.0, 1.0), r"images \[B, C, H, W\] for AutoAttack, got \[5, 64\]"),
         (4, (1, 4, 8), "l2", (0.0, 1.0), r"at least 5 x 5, for AutoAttack, got \[5, 1, 4, 8\]"),
         (4, (1, 8, 8), "linf", None, r"images in \[0, 1\] for AutoAttack, got the range None"),

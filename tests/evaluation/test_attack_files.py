@@ -155,6 +155,7 @@ def test_the_version_of_an_optional_package_behind_an_attack_is_recorded(study):
     path = attack(study, AutoattackSettings(method="autoattack", num_images=10))
     with h5py.File(path) as file:
         assert json.loads(file.attrs["library_versions"])["pyautoattack"] == package.__version__
+        assert file.attrs["variant"] == "standard attacks with 3 targets"
     stored = read_attack(path)
     assert stored.method == "autoattack"
     assert stored.robust_accuracy <= stored.clean_accuracy

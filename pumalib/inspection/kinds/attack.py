@@ -31,6 +31,7 @@ def describe(header: Header, count: int) -> Inspection:
         "clean_accuracy": table.clean_accuracy,
         "robust_accuracy": table.robust_accuracy,
         "images_fooled": int(fooled.sum()),
+        **{name: header.attributes[name] for name in ("variant",) if name in header.attributes},
     }
     what = f"what a model predicts for {len(table.label)} images, clean and under {table.method}"
     norm = f"norm of the perturbation ({header.settings['threat']['norm']}, pixel scale; images right when clean)"
