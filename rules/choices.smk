@@ -47,7 +47,7 @@ def robust_model(pool, seed):
 
 def devices_of(wildcards):
     """Return over how many devices a training runs."""
-    return study.runs[wildcards.run].training.devices
+    return study.trained[wildcards.run].training.devices
 
 
 def any_of(names):
@@ -70,13 +70,13 @@ def scored_model(score, seed):
 
 def start_checkpoint(run):
     """Return the user's own checkpoint that a training starts from."""
-    start = study.runs[run].start_from
+    start = study.trained[run].start_from
     return [start.checkpoint] if start is not None and start.checkpoint else []
 
 
 def start_model(run, seed):
     """Return the weights that a training starts from, if any."""
-    start = study.runs[run].start_from
+    start = study.trained[run].start_from
     if start is None:
         return []
     return (
@@ -91,7 +91,7 @@ def run_files(runs):
             "run": run,
             "seed": seed,
             "pool": study.runs[run].pool,
-            "selection": selection_file(run, seed),
+            "selection": selection_file(run, seed) if run in study.trained else None,
             "attacks": {
                 attack: attack_file(run, seed, attack)
                 for attack in study.attacks_of(run)
@@ -109,6 +109,7 @@ def result_inputs(runs):
         path
         for entry in run_files(runs)
         for path in (entry["selection"], *entry["attacks"].values())
+        if path is not None
     ]
 
 
@@ -118,7 +119,7 @@ def training_rules():
     No report can be called as those after the second are.
     """
     runs_by_epochs = {(): []}
-    for name, settings in study.runs.items():
+    for name, settings in study.trained.items():
         runs_by_epochs.setdefault(kept_epochs(settings.training), []).append(name)
     names = ["model", "model_keeping"]
     names += [f"_model_keeping_{place}" for place in range(2, len(runs_by_epochs))]
@@ -130,6 +131,7 @@ watch_at_the_start(
         *[path for name in study.settings.datasets for path in dataset_sources(name)],
         *[path for name in study.settings.pools for path in synthetic_files(name)],
         *[path for name in study.settings.scores for path in checkpoint_of(name)],
-        *[path for name in study.runs for path in start_checkpoint(name)],
+        *[path for name in study.trained for path in start_checkpoint(name)],
+        *[run.checkpoint for run in study.imported.values()],
     ]
 )

@@ -191,7 +191,11 @@ def generator_files(seed):
 def pools_of_runs():
     """Return the pools that runs train on, and those that they are learned from, each once."""
     return sorted(
-        {pool for run in study.runs.values() for pool in study.pools_behind(run.pool)}
+        {
+            pool
+            for run in study.trained.values()
+            for pool in study.pools_behind(run.pool)
+        }
     )
 
 
@@ -216,7 +220,7 @@ def model_files(run, seed):
     """Return all that a training makes."""
     patterns = [
         *rules.model.output,
-        *kept_patterns(kept_epochs(study.runs[run].training)),
+        *kept_patterns(kept_epochs(study.trained[run].training)),
     ]
     return expand(patterns, run=run, seed=seed)
 

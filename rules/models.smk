@@ -1,4 +1,4 @@
-"""Models: one training a run and seed. A margin model is a run like any other."""
+"""Models: one training a run and seed, or a checkpoint from elsewhere. A margin model is a run like any other."""
 
 for rule_name, epochs_kept, runs_trained in training_rules():
 
@@ -7,8 +7,8 @@ for rule_name, epochs_kept, runs_trained in training_rules():
             rule_name
         input:
             dataset=lambda w: dataset_file(study.dataset_of_run(w.run), int(w.seed)),
-            pool=lambda w: pool_file(study.runs[w.run].pool, int(w.seed)),
-            sources=lambda w: pool_sources(study.runs[w.run].pool, int(w.seed)),
+            pool=lambda w: pool_file(study.trained[w.run].pool, int(w.seed)),
+            sources=lambda w: pool_sources(study.trained[w.run].pool, int(w.seed)),
             selection=rules.selection.output[0],
             start=lambda w: start_model(w.run, int(w.seed)),
         output:
@@ -39,3 +39,26 @@ for rule_name, epochs_kept, runs_trained in training_rules():
             "train {wildcards.run}, seed {wildcards.seed}"
         script:
             "../workflow_scripts/model.py"
+
+
+rule import_model:
+    input:
+        dataset=lambda w: dataset_file(study.dataset_of_run(w.run), int(w.seed)),
+        checkpoint=lambda w: ancient(study.imported[w.run].checkpoint),
+    output:
+        f"{RESULTS}/models/{{run}}/seed{{seed}}/model.safetensors",
+    log:
+        f"{RESULTS}/logs/models/{{run}}/seed{{seed}}.log",
+    wildcard_constraints:
+        run=any_of(study.imported),
+    resources:
+        mem_mb=memory,
+        runtime=60,
+    params:
+        settings=lambda w: slices.imported_settings(study, w.run).model_dump(),
+        watched=lambda w: watched(study.imported[w.run].checkpoint),
+        code=lambda w: code_of("import_model.py", *slices.imported_code(study, w.run)),
+    message:
+        "import {wildcards.run}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/import_model.py"

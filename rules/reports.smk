@@ -78,9 +78,11 @@ def every_file():
         files += report_files(name)
     files += [path for path in REPORT_INPUTS if path.startswith(f"{RESULTS}/attacks/")]
     for seed in SEEDS:
-        for run in study.runs:
+        for run in study.trained:
             files.append(selection_file(run, seed))
             files += model_files(run, seed)
+        files += [model_file(run, seed) for run in study.imported]
+        for run in study.runs:
             files += [attack_file(run, seed, name) for name in study.attacks_of(run)]
         for pool in pools_of_runs():
             files += [pool_file(pool, seed), *pool_sources(pool, seed)]

@@ -66,7 +66,8 @@ def links_of(header: Header) -> list[Link]:
 
 def _expect_recorded(header: Header) -> None:
     """Refuse a file whose chain would end too early without a word."""
-    absent = [repr(role) for role in _ALWAYS.get(header.kind, ()) if role not in header.inputs]
+    always = () if is_imported(header) else _ALWAYS.get(header.kind, ())
+    absent = [repr(role) for role in always if role not in header.inputs]
     if not header.inputs and header.kind != "dataset":
         absent.append("an input")
     if absent:
@@ -74,6 +75,11 @@ def _expect_recorded(header: Header) -> None:
             f"expected {absent[0]} among what {header.noun} records of its origin, found none in {header.path}; "
             "make it again with this version of pumalib"
         )
+
+
+def is_imported(header: Header) -> bool:
+    """Say whether a file is a model that was trained elsewhere: of all that made it, it knows a checkpoint alone."""
+    return header.kind == "model" and header.inputs.keys() == {"checkpoint"}
 
 
 def _distance(link: Link) -> tuple[int, str]:

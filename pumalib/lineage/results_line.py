@@ -13,14 +13,16 @@ from pumalib.errors import ArtifactError, ResourceError
 from pumalib.evaluation.table import StoredAttack, read_attack
 from pumalib.files.tables import is_as_written
 from pumalib.lineage.chain import Node, Tracer
-from pumalib.lineage.links import Link
-from pumalib.lineage.places import attack_path, selection_path
+from pumalib.lineage.headers import read_header
+from pumalib.lineage.links import Link, is_imported
+from pumalib.lineage.places import attack_path, model_path, selection_path
 
 KEYS = ("run", "seed", "attack", "metric")
 """What tells one line of results.csv from another."""
 
 _NUMBERS = ("value", "num_samples", "num_kept", "pruned_fraction", "mean_epsilon")
-_COLUMNS = {*KEYS, "study", "pool", "value", "num_samples", "num_kept", "pruned_fraction", "mean_epsilon"}
+_OF_SELECTION = ("num_kept", "pruned_fraction", "mean_epsilon")
+_COLUMNS = {*KEYS, "study", "pool", "value", "num_samples", *_OF_SELECTION}
 
 
 @dataclass(frozen=True)
@@ -154,12 +156,21 @@ def _accuracy_cells(path: Path, line: Mapping[str, str]) -> dict[str, float]:
 
 
 def _selection_cells(path: Path, line: Mapping[str, str]) -> dict[str, float]:
+    """Return what the selection gives; nothing for a line of a model trained elsewhere, which has none."""
+    if not any(line[key] for key in _OF_SELECTION) and _is_of_imported(path, line):
+        return {}
     selection: StoredSelection = read_selection(path)
     return {
         "num_kept": len(selection.rows),
         "pruned_fraction": selection.pruned_fraction,
         "mean_epsilon": selection.mean_epsilon,
     }
+
+
+def _is_of_imported(selection: Path, line: Mapping[str, str]) -> bool:
+    """Say whether the model behind a line was trained elsewhere; a selection may lie there from another study."""
+    model = model_path(selection.parents[2], line["run"], int(line["seed"]))
+    return model.is_file() and is_imported(read_header(model))
 
 
 def _is_same(cell: str, value: float) -> bool:

@@ -58,7 +58,8 @@ def results_on(
 
 def paths_of(entries: Sequence[dict[str, Any]]) -> list[str]:
     """Return the paths in such mappings."""
-    return [path for entry in entries for path in (entry["selection"], *entry["attacks"].values())]
+    paths = [path for entry in entries for path in (entry["selection"], *entry["attacks"].values())]
+    return [path for path in paths if path is not None]
 
 
 def split_of_report(study: StudyView, runs: Sequence[str], attacks: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from pumalib.reporting.results import (
     CLEAN_ACCURACY,
     Metric,
     check_results,
+    imported_notes,
     negative_epsilon_warnings,
     robust_accuracy,
 )
@@ -129,7 +130,8 @@ def read_runs(study: str, files: Sequence[RunFiles], test_to_train: float | None
     tables = [read_tables(entry) for entry in files]
     results = tidy_results(study, tables)
     check_results(results)
-    return Measured(results, outcomes_of(tables, test_to_train), negative_epsilon_warnings(tables))
+    notes = [*imported_notes(tables), *negative_epsilon_warnings(tables)]
+    return Measured(results, outcomes_of(tables, test_to_train), notes)
 
 
 def outcomes_of(tables: Sequence[RunTables], test_to_train: float | None) -> Outcomes:

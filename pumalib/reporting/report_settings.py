@@ -45,6 +45,9 @@ class ReportSettings(SectionSettings):
     is_heavy: ClassVar[bool] = False
     """Whether it is too much work for the machine that submits jobs to others."""
 
+    is_of_trainings: ClassVar[bool] = False
+    """Whether it needs what trainings alone have: models trained elsewhere are left out, and refused where named."""
+
     @abstractmethod
     def check(self, study: StudyView, where: str) -> None:
         """Refuse what cannot be drawn of this study; that its runs and its seed are there is known.
@@ -83,6 +86,7 @@ class ReportSettings(SectionSettings):
         return list(getattr(self, "attacks", None) or ()) if attack is None else [attack]
 
     def runs_needed(self, study: StudyView) -> list[str]:
-        """Return the runs it needs, each once, in its order; all of the study where it leaves `runs` open."""
+        """Return the runs it needs, each once, in its order; all that it can show where it leaves `runs` open."""
         is_open = "runs" in type(self).model_fields and getattr(self, "runs", None) is None
-        return list(dict.fromkeys([*(study.runs if is_open else ()), *(run for _, run in self.named_runs())]))
+        shown = study.trained if self.is_of_trainings else study.runs
+        return list(dict.fromkeys([*(shown if is_open else ()), *(run for _, run in self.named_runs())]))

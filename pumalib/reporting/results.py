@@ -142,10 +142,30 @@ def values_by_seed(results: pd.DataFrame, run: str, metric: Metric) -> dict[int,
     return {int(seed): float(value) for seed, value in zip(rows["seed"], rows["value"], strict=True)}
 
 
+def imported_notes(tables: Sequence[RunTables]) -> list[str]:
+    """Return what numbers of models trained elsewhere mean; none: there are no such models."""
+    names = dict.fromkeys(found.entry.run for found in tables if found.selection is None)
+    return imported_sentences(list(names))
+
+
+def imported_sentences(runs: Sequence[str]) -> list[str]:
+    """Return what the seeds of models trained elsewhere are; none: there are no such models."""
+    if not runs:
+        return []
+    named = ", ".join(f"`{run}`" for run in runs)
+    return [
+        f"Trained elsewhere: {named}. Each is one model, whatever the seed. Its spread over seeds is that of the test "
+        "images and of the attacks' random starts, not of trainings. A difference to it is a difference to this one "
+        "model, not to the method that trained it. Nothing here tells whether it has seen the test images."
+    ]
+
+
 def negative_epsilon_warnings(tables: Sequence[RunTables]) -> list[str]:
     """Return a warning that names the runs, with the largest share over seeds; none: nothing to warn of."""
     shares: dict[str, float] = {}
     for found in tables:
+        if found.selection is None:
+            continue
         share = float((found.selection.epsilons < 0).mean())
         shares[found.entry.run] = max(shares.get(found.entry.run, 0.0), share)
     many = [f"`{run}` ({100 * share:.1f} %)" for run, share in shares.items() if share > MANY_NEGATIVE]

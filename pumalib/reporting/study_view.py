@@ -29,8 +29,8 @@ class PoolView(Protocol):
         """Its synthetic rows; None: real rows alone."""
 
 
-class RunView(Protocol):
-    """A resolved run of the study."""
+class ModelView(Protocol):
+    """A resolved run of the study: a training, or a model trained elsewhere."""
 
     @property
     def pool(self) -> str:
@@ -39,6 +39,18 @@ class RunView(Protocol):
     @property
     def architecture(self) -> ArchitectureSettings:
         """Its network."""
+
+
+class ImportedView(ModelView, Protocol):
+    """A model trained elsewhere."""
+
+    @property
+    def checkpoint(self) -> str:
+        """Path of its weights."""
+
+
+class RunView(ModelView, Protocol):
+    """A training."""
 
     @property
     def training(self) -> TrainingSettings:
@@ -137,8 +149,19 @@ class StudyView(Protocol):
         """As spelled."""
 
     @property
-    def runs(self) -> Mapping[str, RunView]:
+    def runs(self) -> Mapping[str, ModelView]:
         """Runs by name, resolved."""
+
+    @property
+    def trained(self) -> Mapping[str, RunView]:
+        """Those that the study trains."""
+
+    @property
+    def imported(self) -> Mapping[str, ImportedView]:
+        """Those that are models trained elsewhere."""
+
+    def expect_trained(self, run: str, where: str) -> None:
+        """Refuse a run that the study does not have, or does not train."""
 
     def expect(self, what: str, name: str, where: str) -> None:
         """Refuse a name that the study does not have; `what`: dataset, pool, score, run or attack."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,9 +25,9 @@ class ResultRow:
 
     Attributes:
         study: where it comes from.
-        num_kept: rows selected.
-        pruned_fraction: rows removed over rows in the pool.
-        mean_epsilon: mean signed epsilon over the rows as drawn, pixel scale.
+        num_kept: rows selected; None: the run is a model trained elsewhere, which has no selection.
+        pruned_fraction: rows removed over rows in the pool; nan as above.
+        mean_epsilon: mean signed epsilon over the rows as drawn, pixel scale; nan as above.
         attack: name under `attacks`; `none` for clean accuracy.
         metric: `clean_accuracy` or `robust_accuracy`.
         value: share in [0, 1].
@@ -37,7 +38,7 @@ class ResultRow:
     run: str
     seed: int
     pool: str
-    num_kept: int
+    num_kept: int | None
     pruned_fraction: float
     mean_epsilon: float
     attack: str
@@ -52,21 +53,22 @@ class RunFiles:
 
     Attributes:
         run, seed, pool: which.
-        selection: its selection file.
+        selection: its selection file; None: it is a model trained elsewhere.
         attacks: its attack tables, by name, in the study's order.
     """
 
     run: str
     seed: int
     pool: str
-    selection: Path
+    selection: Path | None
     attacks: dict[str, Path]
 
     @classmethod
     def from_mapping(cls, entry: Mapping[str, Any]) -> RunFiles:
         """Read what a rule's params spell."""
         attacks = {name: Path(path) for name, path in entry["attacks"].items()}
-        return cls(entry["run"], int(entry["seed"]), entry["pool"], Path(entry["selection"]), attacks)
+        selection = None if entry["selection"] is None else Path(entry["selection"])
+        return cls(entry["run"], int(entry["seed"]), entry["pool"], selection, attacks)
 
 
 def collect_results(study: str, files: Sequence[RunFiles]) -> pd.DataFrame:
@@ -77,7 +79,10 @@ def collect_results(study: str, files: Sequence[RunFiles]) -> pd.DataFrame:
 def tidy_results(study: str, tables: Iterable[RunTables]) -> pd.DataFrame:
     """Return results, one line a run, seed and metric, in the order of the tables."""
     rows = [row for found in tables for row in _rows_of_tables(study, found)]
-    return pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(ResultRow)])
+    frame = pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(ResultRow)])
+    if frame["num_kept"].isna().any():
+        frame["num_kept"] = frame["num_kept"].astype("Int64")  # whole numbers beside empty cells
+    return frame
 
 
 def write_results(study: str, files: Sequence[RunFiles], output: Path) -> None:
@@ -91,12 +96,12 @@ class RunTables:
 
     Attributes:
         entry: the files.
-        selection: its rows and epsilons.
+        selection: its rows and epsilons; None: it is a model trained elsewhere.
         attacks: its attack tables, by name, in the study's order.
     """
 
     entry: RunFiles
-    selection: StoredSelection
+    selection: StoredSelection | None
     attacks: dict[str, StoredAttack]
 
     @property
@@ -111,10 +116,11 @@ def read_tables(entry: RunFiles) -> RunTables:
     Raises:
         ArtifactError: damaged files, or tables of other models, selections or test sets than each other.
     """
-    selection = read_selection(entry.selection)
+    selection = None if entry.selection is None else read_selection(entry.selection)
+    expected = ("",) if selection is None else ("", selection.fingerprint)
     tables = {name: read_attack(path) for name, path in entry.attacks.items()}
     for name, table in tables.items():
-        if table.selection not in ("", selection.fingerprint):
+        if table.selection not in expected:
             raise ArtifactError(
                 f"expected attack {name} on the model of {entry.run}/seed{entry.seed}, got one on a model that was "
                 f"trained on another selection at {entry.attacks[name]}; delete it and run again"
@@ -132,9 +138,9 @@ def _rows_of_tables(study: str, found: RunTables) -> Iterator[ResultRow]:
         "run": entry.run,
         "seed": entry.seed,
         "pool": entry.pool,
-        "num_kept": len(selection.rows),
-        "pruned_fraction": selection.pruned_fraction,
-        "mean_epsilon": selection.mean_epsilon,
+        "num_kept": None if selection is None else len(selection.rows),
+        "pruned_fraction": math.nan if selection is None else selection.pruned_fraction,
+        "mean_epsilon": math.nan if selection is None else selection.mean_epsilon,
     }
     yield ResultRow(
         **shared,  # type: ignore[arg-type]

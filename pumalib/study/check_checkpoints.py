@@ -1,6 +1,6 @@
-"""Checks of checkpoints that scores look through and runs start from: each is read once, which takes torch and seconds.
+"""Checks of checkpoints that are runs, that scores look through or that runs start from.
 
-For `puma check`; a job reads the one that it needs anyway.
+Each is read once, which takes torch and seconds. For `puma check`; a job reads the one that it needs anyway.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pumalib.data.sources.raw import SourceShape
 from pumalib.errors import ArtifactError, ConfigError, DataError
+from pumalib.models.imported_settings import ImportedModelSettings
 from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
 from pumalib.study.check_pools import look_at_datasets
+from pumalib.study.slices import imported_settings
 from pumalib.study.study import Study
 
 
@@ -32,7 +35,9 @@ def check_checkpoints(study: Study) -> None:
         ConfigError: the first one found.
     """
     named = list(checkpoints_of(study))
-    shapes = look_at_datasets(study) if named else {}
+    shapes = look_at_datasets(study) if named or study.imported else {}
+    for name, run in study.imported.items():
+        _check_run(imported_settings(study, name), shapes[study.dataset_of_pool(run.pool)], f"runs.{name}")
     for path, architecture, weights, pool, where in named:
         shape = shapes[study.dataset_of_pool(pool)]
         if shape.num_classes is None:
@@ -49,6 +54,18 @@ def check_checkpoints(study: Study) -> None:
             raise ConfigError(f"{error}, named at {where}") from None
 
 
+def _check_run(settings: ImportedModelSettings, shape: SourceShape, where: str) -> None:
+    """Refuse a checkpoint that its run cannot be made from."""
+    if shape.num_classes is None:
+        return
+    from pumalib.evaluation.imported_model import load_as_described
+
+    try:
+        load_as_described(settings, shape.image_shape, shape.num_classes)
+    except (ArtifactError, ConfigError) as error:
+        raise ConfigError(f"{error}, named at {where}") from None
+
+
 def checkpoints_of(study: Study) -> Iterator[Checkpoint]:
     """Yield every checkpoint that a score looks through or a run starts from."""
     for name, score in study.settings.scores.items():
@@ -56,7 +73,7 @@ def checkpoints_of(study: Study) -> Iterator[Checkpoint]:
         if model is not None and model.checkpoint is not None:
             where, pool = f"scores.{name}.model", study.score_pool(name)
             yield Checkpoint(Path(model.checkpoint), model.architecture, model.weights, pool, where)
-    for name, run in study.runs.items():
+    for name, run in study.trained.items():
         start = run.start_from
         if start is not None and start.checkpoint is not None:
             yield Checkpoint(

@@ -16,7 +16,7 @@ def check_kept_epochs(study: Study) -> None:
     Raises:
         ConfigError: the first problem found.
     """
-    for name, run in study.runs.items():
+    for name, run in study.trained.items():
         where, training = f"runs.{name}.training", run.training
         if training.keep_every is not None and training.keep_every > training.epochs:
             raise ConfigError(
@@ -34,7 +34,7 @@ def check_kept_epochs(study: Study) -> None:
 
 def _expect_choice(study: Study, run: str, where: str) -> None:
     """Refuse to take the best epoch without validation rows, or of one measured epoch."""
-    dataset, training = study.dataset_of_run(run), study.runs[run].training
+    dataset, training = study.dataset_of_run(run), study.trained[run].training
     if study.settings.datasets[dataset].validation_fraction == 0:
         raise ConfigError(
             f"expected validation_fraction above 0 in datasets.{dataset}, by which checkpoint: best chooses an epoch, "

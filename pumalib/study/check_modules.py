@@ -73,7 +73,7 @@ def modules_of(study: Study) -> Iterator[Named]:
             yield Named(synthetic_module(pool.synthetic.method), f"pools.{name}.synthetic.method")
         if pool.learned is not None:
             yield Named(learning_module(pool.learned.method), f"pools.{name}.learned.method")
-    for name, run in study.runs.items():
+    for name, run in study.trained.items():
         yield from _modules_of_run(run, f"runs.{name}")
     for name, score in settings.scores.items():
         yield Named(score_module(score), f"scores.{name}.method")

@@ -19,7 +19,9 @@ def check_runs(study: Study) -> None:
     Raises:
         ConfigError: the first problem found.
     """
-    for name, run in study.runs.items():
+    for name, imported in study.imported.items():
+        _expect_file(imported.checkpoint, f"runs.{name}.checkpoint")
+    for name, run in study.trained.items():
         where = f"runs.{name}"
         for index, cut in enumerate(run.prune):
             if cut.by != RANDOM:
@@ -53,14 +55,11 @@ def _expect_score(study: Study, run: str, score: str, where: str, also: tuple[st
 
 def _check_start(study: Study, name: str) -> None:
     """Refuse weights that are not there, or of another network; a checkpoint is opened by the job, and `puma check`."""
-    run, where = study.runs[name], f"runs.{name}.start_from"
+    run, where = study.trained[name], f"runs.{name}.start_from"
     if run.start_from is None:
         return
     if run.start_from.checkpoint is not None:
-        if not Path(run.start_from.checkpoint).is_file():
-            raise ConfigError(
-                f"expected a file, found none at {run.start_from.checkpoint}, named at {where}.checkpoint"
-            )
+        _expect_file(run.start_from.checkpoint, f"{where}.checkpoint")
         return
     expect_name(str(run.start_from.run), study.runs, "run", where)
     trained_on, dataset = study.dataset_of_run(str(run.start_from.run)), study.dataset_of_run(name)
@@ -77,8 +76,13 @@ def _check_start(study: Study, name: str) -> None:
         )
 
 
+def _expect_file(checkpoint: str, where: str) -> None:
+    if not Path(checkpoint).is_file():
+        raise ConfigError(f"expected a file, found none at {checkpoint}, named at {where}")
+
+
 def _check_devices(study: Study, name: str) -> None:
-    training, where = study.runs[name].training, f"runs.{name}.training.devices"
+    training, where = study.trained[name].training, f"runs.{name}.training.devices"
     if training.devices > training.batch_size:
         raise ConfigError(
             f"expected devices of at most the batch_size {training.batch_size}, a row each, got {training.devices} at "
@@ -92,7 +96,7 @@ def _check_devices(study: Study, name: str) -> None:
 
 
 def _check_epsilon(study: Study, name: str) -> None:
-    run, where = study.runs[name], f"runs.{name}.epsilon"
+    run, where = study.trained[name], f"runs.{name}.epsilon"
     if not run.training.has_attack and run.epsilon != FixedEpsilon():
         raise ConfigError(f"expected no epsilon with natural training, got policy {run.epsilon.policy} at {where}")
     if isinstance(run.epsilon, OnlineEpsilonSettings):

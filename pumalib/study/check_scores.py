@@ -22,7 +22,7 @@ def check_score_pools(study: Study) -> None:
     for name, score in study.settings.scores.items():
         if isinstance(score, TrackedScore):
             for run in score.tracked:
-                expect_name(run, study.runs, "run", f"scores.{name}.tracked")
+                study.expect_trained(run, f"scores.{name}.tracked")
             check_one_pool(study, score, f"scores.{name}")
         else:
             expect_name(study.score_pool(name), study.settings.pools, "pool", f"scores.{name}.pool")
@@ -70,6 +70,11 @@ def _check_model_seed(study: Study, reference: ModelReference, where: str) -> No
     """Refuse a seed that has no model, or whose model was trained on rows that another seed tests on."""
     if reference.seed is None or reference.run is None:
         return
+    if reference.run in study.imported:
+        raise ConfigError(
+            f"expected no seed with {reference.run}, a checkpoint, which is one model with every seed, got "
+            f"{reference.seed} at {where}; leave it out"
+        )
     if reference.seed not in study.settings.seeds:
         raise ConfigError(f"expected a seed among {list(study.settings.seeds)}, got {reference.seed} at {where}")
     dataset = study.dataset_of_run(reference.run)

@@ -34,7 +34,7 @@ def check_tracks(study: Study) -> None:
     Raises:
         ConfigError: the first problem found.
     """
-    plans = {name: plan_of(run.track, run.training.epochs) for name, run in study.runs.items()}
+    plans = {name: plan_of(run.track, run.training.epochs) for name, run in study.trained.items()}
     for name, (passes, _) in plans.items():
         _check_track(study, name, passes)
     for name, score in study.settings.scores.items():
@@ -43,7 +43,7 @@ def check_tracks(study: Study) -> None:
 
 
 def _check_track(study: Study, name: str, passes: Passes) -> None:
-    run, where = study.runs[name], f"runs.{name}.track"
+    run, where = study.trained[name], f"runs.{name}.track"
     for quantity, (wanted, *_) in passes.items():
         for key in ("first_epoch", "last_epoch"):
             if (getattr(wanted, key) or 1) > run.training.epochs:

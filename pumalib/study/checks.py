@@ -31,6 +31,7 @@ TARGETS = frozenset(
         "selection",
         "model",
         "model_keeping",
+        "import_model",
         "score_shard",
         "score",
         "tracked_score",
@@ -105,7 +106,7 @@ def _check_alike_names(study: Study) -> None:
 
 def _check_cycles(study: Study) -> None:
     graph: dict[str, list[str]] = {}
-    for name, run in study.runs.items():
+    for name, run in study.trained.items():
         graph[f"runs.{name}"] = [f"pools.{run.pool}", *(f"scores.{score}" for score in run.scores)]
         if run.start_from is not None and run.start_from.run is not None:
             graph[f"runs.{name}"].append(f"runs.{run.start_from.run}")
@@ -150,9 +151,9 @@ def _check_gate(study: Study) -> None:
     gate = study.settings.gate
     if gate is None:
         return
-    study.expect("run", gate.run, "gate.run")
+    study.expect_trained(gate.run, "gate.run")
     for index, run in enumerate(gate.weaker):
-        study.expect("run", run, f"gate.weaker[{index}]")
+        study.expect_trained(run, f"gate.weaker[{index}]")
     study.expect("attack", gate.attack, "gate.attack")
     if gate.score is not None:
         study.expect("score", gate.score, "gate.score")

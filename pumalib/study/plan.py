@@ -50,7 +50,7 @@ class Plan:
     """What a study will do.
 
     Attributes:
-        runs: one of each.
+        runs: one of each that is trained.
         jobs: how many of each kind, over all seeds.
         warnings: sentences about what may surprise.
     """
@@ -68,14 +68,14 @@ def plan_of(study: Study) -> Plan:
     """
     shapes = look_at_datasets(study)
     rows = {pool: _rows_of_pool(study, pool, shapes) for pool in study.settings.pools}
-    runs = tuple(_planned(study, run, rows) for run in study.runs)
+    runs = tuple(_planned(study, run, rows) for run in study.trained)
     warnings = [_many_passes(run) for run in runs if run.passes is not None and run.passes > MANY_PASSES]
     warnings += [*large_amounts(study, shapes), *_unnumbered_classes(study, shapes)]
     return Plan(runs, _jobs(study), tuple(warnings))
 
 
 def _planned(study: Study, run: str, rows: Mapping[str, int | None]) -> PlannedRun:
-    resolved = study.runs[run]
+    resolved = study.trained[run]
     num_rows = rows[resolved.pool]
     is_known = num_rows is not None or resolved.training.samples_per_epoch is not None
     draws = num_draws(of_pool(resolved.training, num_rows or 0)) if is_known else None
@@ -124,7 +124,8 @@ def _jobs(study: Study) -> dict[str, int]:
     counts = {
         "generators": len(settings.generators) * seeds,
         "learned pools": learned * seeds,
-        "trainings": len(study.runs) * seeds,
+        "trainings": len(study.trained) * seeds,
+        "imported models": len(study.imported) * seeds,
         "score shards": shards * seeds,
         "attacks": sum(len(set(study.attacks_of(run)) - set(study.worst_of)) for run in study.runs) * seeds,
         "attacks on kept epochs": len(_attacks_for_reports(study)) * seeds,
@@ -138,7 +139,7 @@ def _attacks_for_reports(study: Study) -> set[tuple[str, str, int | None]]:
     reports = [report for report in study.settings.reports.values() if isinstance(report, KeptEpochsSettings)]
     found: set[tuple[str, str, int | None]] = set()
     for run, attack in {(run, report.attack) for report in reports for run in report.runs_needed(study)}:
-        training = study.runs[run].training
+        training = study.trained[run].training
         found |= {(run, attack, epoch) for epoch in kept_epochs(training)}
         found |= {(run, attack, None)} if takes_best(training) and attack not in study.attacks_of(run) else set()
     return found

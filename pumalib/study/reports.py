@@ -62,7 +62,10 @@ def check_reports(study: StudyView, reports: Mapping[str, ReportSettings]) -> No
     for name, report in reports.items():
         where = f"reports.{name}"
         for key, run in report.named_runs():
-            expect_name(run, study.runs, "run", f"{where}.{key}")
+            if report.is_of_trainings:
+                study.expect_trained(run, f"{where}.{key}")
+            else:
+                expect_name(run, study.runs, "run", f"{where}.{key}")
         report.check(study, where)
         seed = getattr(report, "seed", None)
         if seed is not None and seed not in study.settings.seeds:

@@ -40,6 +40,7 @@ NAMED: Mapping[str, tuple[str, ...]] = {
         *[f"training.online.{name}" for name in _ONLINE],
         "training.starting_weights",
     ),
+    "import_model": tuple(f"models.{name}" for name in _NETWORKS),
     "score_shard": (*[f"scores.{name}" for name in _LOOKING], *[f"models.{name}" for name in _NETWORKS]),
     "score": (),
     "tracked_score": tuple(f"scores.{name}" for name in _TRACKED),

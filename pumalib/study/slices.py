@@ -12,6 +12,7 @@ from pumalib.abstraction.study import AbstractionStudy
 from pumalib.attacks.settings import NOT_THE_ATTACK, attack_module
 from pumalib.data.settings import source_module
 from pumalib.learning.settings import TriLevelSettings, learning_module
+from pumalib.models.imported_settings import ImportedModelSettings
 from pumalib.models.settings import architecture_module
 from pumalib.perceptron.study import PerceptronStudy
 from pumalib.scores.settings import (
@@ -23,7 +24,7 @@ from pumalib.scores.settings import (
 )
 from pumalib.selection.needed import selection_modules
 from pumalib.selection.settings import SelectionSettings
-from pumalib.study.study import OWN_REPORTS, Run, Study
+from pumalib.study.study import OWN_REPORTS, ImportedRun, Run, Study
 from pumalib.synthesis.settings import synthetic_module
 from pumalib.tracks.passes import passes_of
 from pumalib.tracks.settings import quantity_module
@@ -37,7 +38,7 @@ Modules = tuple[str, ...]
 
 def run_settings(study: Study, run: str) -> RunSettings:
     """Return all that a run sets of its training."""
-    resolved = study.runs[run]
+    resolved = study.trained[run]
     return RunSettings(
         architecture=resolved.architecture,
         training=resolved.training,
@@ -51,7 +52,7 @@ def run_settings(study: Study, run: str) -> RunSettings:
 
 def selection_settings(study: Study, run: str) -> SelectionSettings:
     """Return what a run asks of its selection."""
-    resolved = study.runs[run]
+    resolved = study.trained[run]
     return SelectionSettings(
         prune=resolved.prune,
         epsilon=resolved.epsilon,
@@ -59,6 +60,14 @@ def selection_settings(study: Study, run: str) -> SelectionSettings:
         synthetic_fraction=resolved.training.synthetic_fraction,
         far=resolved.far,
         attack_steps=None if resolved.far is None else getattr(resolved.training, "attack_steps", None),
+    )
+
+
+def imported_settings(study: Study, run: str) -> ImportedModelSettings:
+    """Return what a model trained elsewhere is made from."""
+    resolved = study.imported[run]
+    return ImportedModelSettings(
+        checkpoint=resolved.checkpoint, architecture=resolved.architecture, weights=resolved.weights
     )
 
 
@@ -84,8 +93,10 @@ def settings_used(study: Study | PerceptronStudy | AbstractionStudy) -> dict[str
     return used
 
 
-def _run_used(run: Run, epsilon: float) -> dict[str, Any]:
-    used = run.model_dump(mode="json", exclude_none=True)
+def _run_used(run: Run | ImportedRun, epsilon: float) -> dict[str, Any]:
+    used: dict[str, Any] = run.model_dump(mode="json", exclude_none=True)
+    if isinstance(run, ImportedRun):
+        return used
     if run.training.has_attack and not isinstance(run.epsilon, OnlineEpsilonSettings):
         left_to_the_threat = {"epsilon", "cap"} & set(type(run.epsilon).model_fields)
         used["epsilon"] |= {key: epsilon for key in left_to_the_threat if getattr(run.epsilon, key) is None}
@@ -127,13 +138,13 @@ def learning_code(study: Study, pool: str) -> Modules:
 
 def selection_code(study: Study, run: str) -> Modules:
     """Return the modules that the selection of a run names."""
-    resolved = study.runs[run]
+    resolved = study.trained[run]
     return selection_modules(resolved.prune, resolved.epsilon, resolved.far)
 
 
 def model_code(study: Study, run: str) -> Modules:
     """Return the modules that a training names: method, network, tracked quantities, online policy and start."""
-    resolved = study.runs[run]
+    resolved = study.trained[run]
     named = [method_module(resolved.training.method), architecture_module(resolved.architecture.name)]
     named += map(quantity_module, passes_of(resolved.track))
     if isinstance(resolved.epsilon, OnlineEpsilonSettings):
@@ -141,6 +152,11 @@ def model_code(study: Study, run: str) -> Modules:
     if resolved.start_from is not None:
         named.append(STARTING_WEIGHTS_MODULE)
     return tuple(named)
+
+
+def imported_code(study: Study, run: str) -> Modules:
+    """Return the modules that a model trained elsewhere names: its network."""
+    return (architecture_module(study.imported[run].architecture.name),)
 
 
 def score_code(study: Study, score: str) -> Modules:

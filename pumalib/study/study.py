@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -15,7 +16,8 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.settings import DatasetSettings, SyntheticSettings
 from pumalib.errors import ConfigError
 from pumalib.learning.settings import LearnedSettings
-from pumalib.models.settings import ArchitectureSettings
+from pumalib.models.imported_settings import ImportedModelSettings
+from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
 from pumalib.perceptron.study import PerceptronStudySettings
 from pumalib.reporting.settings.gate import Gate
 from pumalib.reporting.settings.primary import PrimaryContrast
@@ -71,6 +73,10 @@ class RunOverrides(Settings):
     """Another value gives other initial weights and another order within the same seed."""
     start_from: StartSettings | None = None
     """Weights to start from: the name of a run, or `{checkpoint: path}`; none: new ones."""
+    checkpoint: str | None = None
+    """Path of weights trained elsewhere, which are attacked and never trained; under a run alone."""
+    weights: CheckpointWeights | None = None
+    """Which weights of a `checkpoint` that holds both `model` and `averaged` ones."""
 
 
 class Run(Settings):
@@ -90,6 +96,16 @@ class Run(Settings):
     def scores(self) -> tuple[str, ...]:
         """Names of the scores its selection reads, sorted."""
         return scores_read(self.prune, self.epsilon, self.far)
+
+
+class ImportedRun(ImportedModelSettings):
+    """A model trained elsewhere, resolved: it is attacked and looked through, and never trained."""
+
+    pool: Name
+
+
+IMPORTED_KEYS = ("checkpoint", "architecture", "weights", "pool")
+"""Keys of a run with a checkpoint. It takes architecture and pool from `defaults`, and nothing else."""
 
 
 OWN_REPORTS = {"gate": "question", "primary": "contrast"}
@@ -124,7 +140,7 @@ class StudySettings(Settings):
     scores: dict[Name, ScoreSettings] = Field(default_factory=dict)
     """Scores of pools, by name."""
     runs: dict[Name, RunOverrides | None] = Field(min_length=1)
-    """Trainings, by name."""
+    """Trainings, and models trained elsewhere, by name."""
     attacks: dict[Name, NamedAttackSettings] = Field(min_length=1)
     """Attacks that runs are evaluated with, by name."""
     gate: Gate | None = None
@@ -164,11 +180,11 @@ class Study:
 
     Attributes:
         settings: as spelled.
-        runs: resolved.
+        runs: resolved: trainings, and models trained elsewhere.
     """
 
     settings: StudySettings
-    runs: Mapping[str, Run]
+    runs: Mapping[str, Run | ImportedRun]
 
     @property
     def name(self) -> str:
@@ -178,7 +194,17 @@ class Study:
     @property
     def extent(self) -> str:
         """How much there is to train, in words."""
-        return f"{len(self.runs)} runs"
+        return f"{len(self.runs)} runs" + (f", {len(self.imported)} of them imported" if self.imported else "")
+
+    @cached_property
+    def trained(self) -> dict[str, Run]:
+        """Runs that the study trains, by name."""
+        return {name: run for name, run in self.runs.items() if isinstance(run, Run)}
+
+    @cached_property
+    def imported(self) -> dict[str, ImportedRun]:
+        """Runs that are models trained elsewhere, by name."""
+        return {name: run for name, run in self.runs.items() if isinstance(run, ImportedRun)}
 
     def expect(self, what: str, name: str, where: str) -> None:
         """Refuse a name that the study does not have.
@@ -193,6 +219,18 @@ class Study:
         """
         names = self.runs if what == "run" else getattr(self.settings, f"{what}s")
         expect_name(name, names, what, where)
+
+    def expect_trained(self, run: str, where: str) -> None:
+        """Refuse the name of a run that is not there, or that the study does not train.
+
+        Raises:
+            ConfigError: with what came.
+        """
+        expect_name(run, self.runs, "run", where)
+        if run in self.imported:
+            raise ConfigError(
+                f"expected a run that this study trains, got {run}, a checkpoint, at {where}; name another run"
+            )
 
     def dataset_at(self, dataset: str, seed: int) -> str:
         """Return `/seed<k>` where the dataset's split is seeded, else nothing."""
@@ -248,12 +286,15 @@ class Study:
 
         The nearest come first.
         """
+        if run in self.imported:
+            return [], []
         models: dict[tuple[str, int], None] = {}
-        scores = dict.fromkeys((score, seed) for score in self.runs[run].scores)
+        resolved = self.trained[run]
+        scores = dict.fromkeys((score, seed) for score in resolved.scores)
         deeper: dict[tuple[str, int], None] = {}
         needed = [model for score, at in scores for model in self.runs_behind(score, at)]
-        needed += [(model, seed) for model in self.models_behind_pool(self.runs[run].pool)]
-        start = self.runs[run].start_from
+        needed += [(model, seed) for model in self.models_behind_pool(resolved.pool)]
+        start = resolved.start_from
         needed += [] if start is None or start.run is None else [(start.run, seed)]
         for model in needed:
             nested_models, nested_scores = self.behind_run(*model)
@@ -269,8 +310,9 @@ class Study:
 
     def learned_behind(self, run: str, seed: int) -> list[tuple[str, int]]:
         """Return the (pool, seed) of each learned pool that a run, or a model it depends on, was trained on."""
-        trained = [(run, seed), *self.behind_run(run, seed)[0]]
-        pools = dict.fromkeys((pool, at) for name, at in trained for pool in self.pools_behind(self.runs[name].pool))
+        models = [(run, seed), *self.behind_run(run, seed)[0]]
+        trained = [(self.trained[name], at) for name, at in models if name in self.trained]
+        pools = dict.fromkeys((pool, at) for each, at in trained for pool in self.pools_behind(each.pool))
         return [(pool, at) for pool, at in pools if self.settings.pools[pool].learned is not None]
 
     def dataset_of_run(self, run: str) -> str:
@@ -293,12 +335,19 @@ def parse_study(raw: Mapping[str, Any], origin: str = "config") -> Study:
     except ValidationError as error:
         raise ConfigError(describe(error, StudySettings, (), origin)) from None
     defaults = dict(raw.get("defaults") or {})
+    for key in ("checkpoint", "weights"):
+        if defaults.get(key) is not None:
+            raise ConfigError(f"expected {key} under a run of its own, got it at defaults.{key} ({origin})")
     runs = {name: _resolve(name, defaults, dict(own or {}), origin) for name, own in raw["runs"].items()}
     return Study(settings, runs)
 
 
-def _resolve(name: str, defaults: dict[str, Any], own: dict[str, Any], origin: str) -> Run:
-    merged = {**defaults, **own}
+def _resolve(name: str, defaults: dict[str, Any], own: dict[str, Any], origin: str) -> Run | ImportedRun:
+    if own.get("checkpoint") is not None:
+        return _resolve_imported(name, defaults, own, origin)
+    if own.get("weights") is not None:
+        raise ConfigError(f"expected weights only with checkpoint at runs.{name}.weights ({origin})")
+    merged = {key: value for key, value in {**defaults, **own}.items() if key not in ("checkpoint", "weights")}
     inherited, changed = dict(defaults.get("training") or {}), dict(own.get("training") or {})
     if "method" in changed:
         foreign = keys_of_other_methods(str(changed["method"]))
@@ -308,6 +357,21 @@ def _resolve(name: str, defaults: dict[str, Any], own: dict[str, Any], origin: s
         return Run.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(describe(error, Run, ("runs", name), origin)) from None
+
+
+def _resolve_imported(name: str, defaults: dict[str, Any], own: dict[str, Any], origin: str) -> ImportedRun:
+    """Resolve a run with a checkpoint; refuse keys of a training."""
+    others = [key for key in own if key not in IMPORTED_KEYS]
+    if others:
+        raise ConfigError(
+            f"expected a run with a checkpoint to have {', '.join(IMPORTED_KEYS)} alone, because it is never trained, "
+            f"got {', '.join(others)} at runs.{name}; leave it out ({origin})"
+        )
+    inherited = {key: defaults[key] for key in ("architecture", "pool") if key in defaults}
+    try:
+        return ImportedRun.model_validate({**inherited, **own})
+    except ValidationError as error:
+        raise ConfigError(describe(error, ImportedRun, ("runs", name), origin)) from None
 
 
 def json_schema() -> dict[str, Any]:

@@ -10,15 +10,24 @@ from pumalib.files.tables import read_table
 from pumalib.inspection.inspection import Inspection
 from pumalib.inspection.weights import describe_weights
 from pumalib.lineage.headers import Header
+from pumalib.lineage.links import is_imported
 
 
 def describe(header: Header, count: int) -> Inspection:
     """Describe a model, and what its history says at its epoch: the last, where the file does not name one."""
+    if is_imported(header):
+        return _describe_imported(header)
     history = header.path.with_name("history.csv")
     lines = list(csv.DictReader(read_table(history).splitlines())) if history.is_file() else []
     name, epoch = header.attributes["architecture"]["name"], header.attributes.get("epoch")
     facts: dict[str, Any] = {"architecture": name, **({} if epoch is None else {"epoch": epoch})}
     return describe_weights(header, f"a trained model, architecture {name}", {**facts, **_history(lines, epoch)})
+
+
+def _describe_imported(header: Header) -> Inspection:
+    """Describe a model that was trained elsewhere; a history beside it would be of another model."""
+    facts = {"architecture": header.attributes["architecture"]["name"], "checkpoint": header.settings["checkpoint"]}
+    return describe_weights(header, f"a model trained elsewhere, architecture {facts['architecture']}", facts)
 
 
 def _history(lines: list[dict[str, str]], epoch: int | None) -> Mapping[str, float | str]:

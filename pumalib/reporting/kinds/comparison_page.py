@@ -65,8 +65,8 @@ def comparison_page(
 def _cells(row: Row, metrics: Sequence[Metric], settings: ComparisonSettings, family: Family) -> list[str]:
     cells = [
         f"`{row['run']}`",
-        f"{100 * row['pruned_fraction']:.1f}",
-        f"{row['num_kept']:.0f}",
+        "-" if math.isnan(row["pruned_fraction"]) else f"{100 * row['pruned_fraction']:.1f}",
+        "-" if math.isnan(row["num_kept"]) else f"{row['num_kept']:.0f}",
         "-" if math.isnan(row["mean_epsilon"]) else f"{row['mean_epsilon']:.4g}",
     ]
     for metric in metrics:
@@ -113,7 +113,7 @@ def _caption(
         "over seeds.",
         f"Baseline: `{settings.baseline}`. {_control_sentence(settings.control)}",
     ]
-    if table["mean_epsilon"].isna().any():
+    if table.loc[table["num_kept"].notna(), "mean_epsilon"].isna().any():
         lines.append(
             "Mean epsilon `-`: the run finds its epsilons during training; `history.csv` of each model has them, and "
             "the number of rows dropped from its batches, which `pruned` does not count."

@@ -132,13 +132,13 @@ def read_seconds(path: str | Path) -> float:
         ) from None
 
 
-def make(settings: CostSettings, *, parts: Sequence[CostPart]) -> ReportParts:
-    """Make the table and its figure from all that the runs stand on."""
+def make(settings: CostSettings, *, parts: Sequence[CostPart], left_out: Sequence[str] = ()) -> ReportParts:
+    """Make the table and its figure from all that the runs stand on; models trained elsewhere are left out."""
     table = cost_table(parts)
     return ReportParts(
         table,
         draw_cost(table, settings),
         "Passes of each run and all that it depends on",
         "",
-        text_above=cost_page(table, parts, settings),
+        text_above=cost_page(table, parts, settings, left_out),
     )

@@ -115,7 +115,9 @@ def _part_of(table: pd.DataFrame, run: str, part: str) -> pd.Series[float]:
     return table[(table["run"] == run) & (table["part"] == part)].iloc[0]
 
 
-def cost_page(table: pd.DataFrame, parts: Sequence[CostPart], settings: CostSettings) -> str:
+def cost_page(
+    table: pd.DataFrame, parts: Sequence[CostPart], settings: CostSettings, left_out: Sequence[str] = ()
+) -> str:
     """Return the costs as a table, what they count and what they leave out."""
     runs = list(dict.fromkeys(table["run"]))
     header = [
@@ -139,6 +141,7 @@ def cost_page(table: pd.DataFrame, parts: Sequence[CostPart], settings: CostSett
         "the number of draws as it is: it saves rows, not passes.",
         "Left out, because it is the same for every run over one pool: making the pool; and the accuracies in the "
         f"histories. Means over seeds: {spread(table['num_seeds'])}.",
+        *_imported_note(left_out),
         *_kept_note(parts),
         *_unknown_notes(parts),
     ]
@@ -203,6 +206,14 @@ def _seconds_cell(table: pd.DataFrame, run: str, part: str) -> str:
     rows = table[(table["run"] == run) & (table["part"] == part)]
     seconds = float(rows["seconds"].sum(skipna=False))
     return "unknown" if math.isnan(seconds) or rows.empty else f"{seconds:.1f}"
+
+
+def _imported_note(left_out: Sequence[str]) -> list[str]:
+    """Say which models are left out, because they were trained elsewhere."""
+    if not left_out:
+        return []
+    named = ", ".join(f"`{run}`" for run in left_out)
+    return [f"Left out too: {named}, trained elsewhere. What that cost is not known."]
 
 
 def _kept_note(parts: Sequence[CostPart]) -> list[str]:

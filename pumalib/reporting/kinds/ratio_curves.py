@@ -137,7 +137,7 @@ def ratio_page(table: pd.DataFrame, settings: RatioCurvesSettings, warnings: Seq
         [
             row["label"] + (", baseline" if row["is_baseline"] else ""),
             f"`{row['run']}`",
-            f"{100 * row['pruned_fraction']:.1f}",
+            "-" if pd.isna(row["pruned_fraction"]) else f"{100 * row['pruned_fraction']:.1f}",
             *(_cell(row[f"{name}_mean"], row[f"{name}_sd"]) for name in _NAMES),
         ]
         for row in table.to_dict("records")

@@ -26,6 +26,7 @@ from pumalib.reporting.figures import (
 )
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.parts import ReportParts
+from pumalib.reporting.results import imported_sentences
 from pumalib.reporting.run_files import RunFile
 from pumalib.reporting.settings.robustness_curves import RobustnessCurvesSettings
 from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, spread
@@ -162,9 +163,11 @@ def make(
     threat: ThreatSettings,
     styles: RunStyles,
     test_to_train: float | None,
+    imported: Sequence[str] = (),
 ) -> ReportParts:
-    """Make the curves from the attack table of each run and seed."""
+    """Make the curves from the attack table of each run and seed; `imported`: runs that were trained elsewhere."""
     table = robustness_table(files, threat.epsilon, settings.up_to, test_to_train)
     figure = draw_robustness(table, settings, threat, styles)
     page = robustness_page(table, settings, threat, test_to_train)
+    page = "\n\n".join([page, *imported_sentences(imported)])
     return ReportParts(table, figure, "Accuracy against epsilon", page)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
+from pumalib.errors import ConfigError
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
@@ -73,6 +74,7 @@ class CostSettings(ReportSettings):
     """A table of what runs cost, with everything that they depend on: margin models and margins too."""
 
     section: ClassVar[Section] = "Training and cost"
+    is_of_trainings: ClassVar[bool] = True
 
     kind: Literal["cost"] = "cost"
     """Which report this is."""
@@ -84,7 +86,9 @@ class CostSettings(ReportSettings):
     """Also show the seconds of each job, which differ from one run of the workflow to the next."""
 
     def check(self, study: StudyView, where: str) -> None:
-        """Accept every study: runs on any images have a cost."""
+        """Refuse a study that trains nothing: runs on any images have a cost."""
+        if not self.runs_needed(study):
+            raise ConfigError(f"expected a run that this study trains, got none at {where}; leave the report out")
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return every part of what the runs cost; the files in them, and what their pools stand on."""
@@ -95,16 +99,22 @@ class CostSettings(ReportSettings):
         scored = {score for run, seed in pairs for score in study.behind_run(run, seed)[1]}
         sources = [path for score, seed in scored for path in files.pool_sources(study.score_pool(score), seed)]
         inputs = [path for part in parts for path in part.files]
-        return Needs([*inputs, *sources], {"parts": [asdict(part) for part in parts]})
+        arguments: dict[str, Any] = {"parts": [asdict(part) for part in parts]}
+        if self.runs is None and study.imported:
+            arguments["left_out"] = list(study.imported)
+        return Needs([*inputs, *sources], arguments)
 
 
 def cost_parts(study: StudyView, files: StudyFiles, run: str, seed: int) -> Iterator[CostPart]:
     """Yield every training, score, learned pool and evaluation that a run with one seed stands on."""
     yield CostPart(run, seed, TRAINING, **_training(study, files, run, seed))
     models, scores = study.behind_run(run, seed)
-    for model in models:
+    trained = [(name, at) for name, at in models if name in study.trained]
+    for model in trained:
         yield CostPart(run, seed, MARGIN_MODEL, **_training(study, files, *model))
-    for start in (study.runs[name].start_from for name, _ in [(run, seed), *models]):
+    for name in (name for name, _ in models if name in study.imported):
+        yield CostPart(run, seed, MARGIN_MODEL, name)
+    for start in (study.trained[name].start_from for name, _ in [(run, seed), *trained]):
         if start is not None and start.checkpoint is not None:
             yield CostPart(run, seed, MARGIN_MODEL, start.checkpoint)
     tracked: Tracked = {}
@@ -121,7 +131,7 @@ def cost_parts(study: StudyView, files: StudyFiles, run: str, seed: int) -> Iter
 
 
 def _training(study: StudyView, files: StudyFiles, run: str, seed: int) -> dict[str, Any]:
-    resolved = study.runs[run]
+    resolved = study.trained[run]
     return {
         "name": run,
         "settings": resolved.training.model_dump(),
@@ -146,7 +156,7 @@ def _score(study: StudyView, files: StudyFiles, score: str, seed: int, tracked: 
 def _gathered_by(study: StudyView, score: str, seed: int, tracked: Tracked) -> list[dict[str, Any]]:
     """Describe what the runs behind a score of tracks gathered for it: the first quantity that all of them have."""
     settings = study.settings.scores[score]
-    runs = {run: study.runs[run] for run in getattr(settings, "tracked", ())}
+    runs = {run: study.trained[run] for run in getattr(settings, "tracked", ())}
     wanted = getattr(settings, "quantities", ())
     common = [quantity for quantity in wanted if all(quantity in names_of(run.track) for run in runs.values())]
     gathered = []

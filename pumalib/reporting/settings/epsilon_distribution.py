@@ -16,6 +16,7 @@ class EpsilonDistributionSettings(ReportSettings):
     """A figure of how epsilons are spread over the rows kept, one line a run."""
 
     section: ClassVar[Section] = "Margins and images"
+    is_of_trainings: ClassVar[bool] = True
 
     kind: Literal["epsilon_distribution"] = "epsilon_distribution"
     """Which report this is."""
@@ -25,7 +26,7 @@ class EpsilonDistributionSettings(ReportSettings):
     def check(self, study: StudyView, where: str) -> None:
         """Refuse runs that find their epsilons during training."""
         for index, run in enumerate(self.runs):
-            policy = study.runs[run].epsilon
+            policy = study.trained[run].epsilon
             if isinstance(policy, OnlineEpsilonSettings):
                 raise ConfigError(
                     f"expected runs whose epsilons are known before training, got {run} ({policy.policy}) at "

@@ -40,6 +40,7 @@ class GateSettings(ReportSettings):
     """The report of the gate; it is made by itself where the study has the key `gate`."""
 
     section: ClassVar[Section] = "Gate"
+    is_of_trainings: ClassVar[bool] = True
 
     kind: Literal["gate"]
     """Which report this is."""
@@ -97,7 +98,7 @@ def _expect_at_the_threat(study: StudyView, run: str, where: str) -> None:
     plain, threat = _plain_epsilon(study, run, where), study.settings.threat.epsilon
     if not math.isclose(plain, threat):
         raise ConfigError(f"expected a run at the threat's epsilon {threat!r}, got {run} at {plain!r} at {where}")
-    if takes_best(study.runs[run].training):
+    if takes_best(study.trained[run].training):
         raise ConfigError(
             f"expected a run of the last epoch, got {run} with checkpoint: best at {where}, whose epoch validation "
             "rows chose"
@@ -105,7 +106,7 @@ def _expect_at_the_threat(study: StudyView, run: str, where: str) -> None:
 
 
 def _expect_margins_of_the_pool(study: StudyView, gate: Gate, where: str) -> None:
-    pool, scored = study.runs[gate.run].pool, study.score_pool(str(gate.score))
+    pool, scored = study.trained[gate.run].pool, study.score_pool(str(gate.score))
     if scored != pool:
         raise ConfigError(
             f"expected margins of pool {pool}, as that of {gate.run}, got {gate.score} of {scored} at {where}"
@@ -115,7 +116,7 @@ def _expect_margins_of_the_pool(study: StudyView, gate: Gate, where: str) -> Non
 def _expect_weaker(study: StudyView, run: str, weaker: str, where: str) -> None:
     """Refuse a run that is not the same training at a smaller fixed epsilon for every row."""
     plain, other = (_plain_epsilon(study, name, where) for name in (run, weaker))
-    parts, others = (_what_decides(study.runs[name]) for name in (run, weaker))
+    parts, others = (_what_decides(study.trained[name]) for name in (run, weaker))
     differences = [key for key in parts if parts[key] != others[key]]
     if differences or other >= plain:
         got = f"another {differences[0]}" if differences else f"epsilon {other:g}"
@@ -131,8 +132,8 @@ def _what_decides(run: RunView) -> dict[str, object]:
 
 
 def _plain_epsilon(study: StudyView, run: str, where: str) -> float:
-    settings = study.runs[run].epsilon
-    if settings.policy != "fixed" or settings.where is not None or study.runs[run].prune:
+    settings = study.trained[run].epsilon
+    if settings.policy != "fixed" or settings.where is not None or study.trained[run].prune:
         raise ConfigError(f"expected a run with one epsilon for every row and nothing pruned, got {run} at {where}")
     return study.settings.threat.epsilon if settings.epsilon is None else settings.epsilon
 

@@ -44,6 +44,7 @@ class KeptEpochsSettings(ReportSettings):
     """A figure of accuracies over epochs, from the weights that runs kept, and a table of the best against the last."""
 
     section: ClassVar[Section] = "Training and cost"
+    is_of_trainings: ClassVar[bool] = True
 
     kind: Literal["kept_epochs"] = "kept_epochs"
     """Which report this is."""
@@ -75,7 +76,7 @@ class KeptEpochsSettings(ReportSettings):
         return Needs([path for each in kept for path in each.files], arguments)
 
     def _kept(self, study: StudyView, files: StudyFiles, run: str, seed: int) -> KeptRun:
-        training = study.runs[run].training
+        training = study.trained[run].training
         epochs = kept_epochs(training)
         tables = {epoch: Path(files.kept_attack(run, seed, self.attack, epoch)) for epoch in epochs}
         best = Path(files.attack(run, seed, self.attack)) if takes_best(training) else None
@@ -91,7 +92,7 @@ def _in_plain_words(kept: KeptRun) -> dict[str, object]:
 
 def _expect_kept(study: StudyView, run: str, where: str) -> None:
     """Refuse a run that keeps nothing, or whose kept epochs are not measured on validation rows."""
-    training, dataset = study.runs[run].training, study.dataset_of_run(run)
+    training, dataset = study.trained[run].training, study.dataset_of_run(run)
     if training.keep_every is None:
         raise ConfigError(
             f"expected keep_every of every run of the report, got none of {run} at {where}; give it under "

@@ -19,6 +19,7 @@ class MarginHistogramSettings(ReportSettings):
     """A histogram of the margins of a score, by source, with the cuts of a run marked."""
 
     section: ClassVar[Section] = "Margins and images"
+    is_of_trainings: ClassVar[bool] = True
 
     kind: Literal["margin_histogram"] = "margin_histogram"
     """Which report this is."""
@@ -41,7 +42,7 @@ class MarginHistogramSettings(ReportSettings):
         """Refuse scores that are no margins or differ in pool or norm, and a run of another pool."""
         expect_margin_score(study, self.score, f"{where}.score")
         pool = study.score_pool(self.score)
-        if self.run is not None and study.runs[self.run].pool != pool:
+        if self.run is not None and study.trained[self.run].pool != pool:
             raise ConfigError(f"expected a run of pool {pool}, got {self.run} at {where}.run")
         if self.beside is None:
             return
@@ -60,7 +61,7 @@ class MarginHistogramSettings(ReportSettings):
         drawn = [self.score] if self.beside is None else [self.score, self.beside]
         scores, pool = [files.score(score, seed) for score in drawn], files.pool(name, seed)
         selection = None if self.run is None else files.selection(self.run, seed)
-        cuts = () if self.run is None else study.runs[self.run].prune
+        cuts = () if self.run is None else study.trained[self.run].prune
         arguments = {
             "scores": scores,
             "pool": pool,

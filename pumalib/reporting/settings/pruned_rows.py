@@ -18,6 +18,7 @@ class PrunedRowsSettings(ReportSettings):
     """A contact sheet of the easiest and hardest rows that a run prunes, and of those that it keeps."""
 
     section: ClassVar[Section] = "Margins and images"
+    is_of_trainings: ClassVar[bool] = True
 
     kind: Literal["pruned_rows"] = "pruned_rows"
     """Which report this is."""
@@ -32,13 +33,13 @@ class PrunedRowsSettings(ReportSettings):
         """Refuse a run that prunes nothing."""
         from pumalib.selection.needed import prunes  # which no job that makes a report needs
 
-        run = study.runs[self.run]
+        run = study.trained[self.run]
         if not prunes(run.prune, run.epsilon):
             raise ConfigError(f"expected a run that prunes, got {self.run} at {where}.run")
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return the selection of the run; its rows, images and scores are found beside it."""
-        run, seed = study.runs[self.run], drawn_seed(study, self.seed)
+        run, seed = study.trained[self.run], drawn_seed(study, self.seed)
         selection = files.selection(self.run, seed)
         pool = [files.pool(run.pool, seed), *files.pool_sources(run.pool, seed)]
         scores = [files.score(score, seed) for score in run.scores]

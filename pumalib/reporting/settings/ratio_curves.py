@@ -37,7 +37,10 @@ class RatioCurvesSettings(ReportSettings):
         return self
 
     def check(self, study: StudyView, where: str) -> None:
-        """Refuse an attack that leaves out a run, and runs of several datasets."""
+        """Refuse an attack that leaves out a run, runs of several datasets, and lines of models trained elsewhere."""
+        for label, runs in self.lines.items():
+            for index, run in enumerate(runs):
+                study.expect_trained(run, f"{where}.lines.{label}[{index}]")
         expect_perturbing(self, study, self.attack, f"{where}.attack")
         expect_one_dataset(self, study, where)
         expect_one_split(self, study, where)

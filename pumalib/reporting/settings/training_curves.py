@@ -16,6 +16,7 @@ class TrainingCurvesSettings(ReportSettings):
     """A figure of clean and robust accuracy against images seen, one line a run, from the histories of training."""
 
     section: ClassVar[Section] = "Training and cost"
+    is_of_trainings: ClassVar[bool] = True
 
     kind: Literal["training_curves"] = "training_curves"
     """Which report this is."""
