@@ -25,6 +25,7 @@ _COMMANDS = {
     "compare": "hold two selections, or two score tables, of one pool against each other",
     "trace": "follow a file, or a number of results.csv, back to the dataset and check the way",
     "recheck": "ask a model again at the points that an attack kept",
+    "robustbench": "write the accuracies of a run in the form of RobustBench's model_info files",
     "schema": "print the JSON schema of study files",
 }
 """Each command is the module of its name."""

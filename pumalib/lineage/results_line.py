@@ -111,15 +111,24 @@ def trace_line(path: Path, wanted: Mapping[str, str]) -> TracedLine:
     line = find_line(path, wanted)
     if not line["seed"].isdecimal() or not line["value"]:
         raise ArtifactError(f"expected a seed and a value in each line of {path}, got others")
-    folder, seed = path.parent, int(line["seed"])
-    table = _table_of(folder, line)
-    problems = _wrong_numbers(line, table, selection_path(folder, line["run"], seed))
-    if not is_as_written(path, path.read_bytes()):
-        problems.append(f"expected {path} as it was written, got one that was changed or cut short")
+    table, problems = table_of(path.parent, line), problems_of(path, line)
     return TracedLine(line, Tracer().follow(Link("attack table", table)), tuple(problems))
 
 
-def _table_of(folder: Path, line: Mapping[str, str]) -> Path:
+def problems_of(path: Path, line: Mapping[str, str]) -> list[str]:
+    """Compute a line of results.csv again from its attack table and its selection; return what does not agree.
+
+    Raises:
+        ArtifactError: no attack table to read it from.
+    """
+    folder, seed = path.parent, int(line["seed"])
+    problems = _wrong_numbers(line, table_of(folder, line), selection_path(folder, line["run"], seed))
+    if not is_as_written(path, path.read_bytes()):
+        problems.append(f"expected {path} as it was written, got one that was changed or cut short")
+    return problems
+
+
+def table_of(folder: Path, line: Mapping[str, str]) -> Path:
     """Return the attack table behind a line; clean accuracy is read off the largest of the test split."""
     seed = int(line["seed"])
     if line["attack"] != "none":
