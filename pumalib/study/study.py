@@ -102,6 +102,7 @@ class ImportedRun(ImportedModelSettings):
     """A model trained elsewhere, resolved: it is attacked and looked through, and never trained."""
 
     pool: Name
+    """Name under `pools`: the data that it is attacked on."""
 
 
 IMPORTED_KEYS = ("checkpoint", "architecture", "weights", "pool")

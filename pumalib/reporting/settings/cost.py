@@ -99,10 +99,8 @@ class CostSettings(ReportSettings):
         scored = {score for run, seed in pairs for score in study.behind_run(run, seed)[1]}
         sources = [path for score, seed in scored for path in files.pool_sources(study.score_pool(score), seed)]
         inputs = [path for part in parts for path in part.files]
-        arguments: dict[str, Any] = {"parts": [asdict(part) for part in parts]}
-        if self.runs is None and study.imported:
-            arguments["left_out"] = list(study.imported)
-        return Needs([*inputs, *sources], arguments)
+        left_out = list(study.imported) if self.runs is None else []
+        return Needs([*inputs, *sources], {"parts": [asdict(part) for part in parts], "left_out": left_out})
 
 
 def cost_parts(study: StudyView, files: StudyFiles, run: str, seed: int) -> Iterator[CostPart]:

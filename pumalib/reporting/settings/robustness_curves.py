@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -49,8 +49,6 @@ class RobustnessCurvesSettings(ReportSettings):
             return files.attack(run, seed, self.attack)
 
         overlap = overlap_of_splits(study, self.runs[0], study.settings.attacks[self.attack].split)
-        others: dict[str, Any] = {"threat": study.settings.threat.model_dump(), "test_to_train": overlap}
         imported = [run for run in self.runs_needed(study) if run in study.imported]
-        if imported:
-            others["imported"] = imported
+        others = {"threat": study.settings.threat.model_dump(), "test_to_train": overlap, "imported": imported}
         return needs_of_runs(self, study, table, **others)
