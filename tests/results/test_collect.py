@@ -174,3 +174,21 @@ def test_files_of_a_run_are_read_from_what_a_rule_spells() -> None:
     files = RunFiles.from_mapping(spelled)
     assert files == RunFiles("a", 3, "p", Path("s.h5"), {"cw": Path("x.h5"), "pgd": Path("y.h5")})
     assert list(files.attacks) == ["cw", "pgd"]
+
+
+def test_a_model_trained_elsewhere_has_accuracies_and_no_selection_and_other_runs_keep_whole_numbers(
+    entry: Any, tmp_path: Path
+) -> None:
+    theirs = RunFiles("theirs", 0, "digits", None, {"cw": write_attack(tmp_path / "theirs.h5")})
+    write_results("tiny", [entry(cw={}), theirs], tmp_path / "results.csv")
+    lines = [line.split(",") for line in (tmp_path / "results.csv").read_text().splitlines()]
+    assert lines[1] == ["tiny", "puma", "0", "digits", "3", "0.25", "0.125", "none", "clean_accuracy", "0.8", "5"]
+    assert lines[3] == ["tiny", "theirs", "0", "digits", "", "", "", "none", "clean_accuracy", "0.8", "5"]
+    assert lines[4] == ["tiny", "theirs", "0", "digits", "", "", "", "cw", "robust_accuracy", "0.4", "5"]
+    check_results(read_results(tmp_path / "results.csv"))
+
+
+def test_an_attack_on_a_trained_model_is_refused_as_one_on_a_model_from_elsewhere(tmp_path: Path) -> None:
+    theirs = RunFiles("theirs", 0, "digits", None, {"cw": write_attack(tmp_path / "theirs.h5", selection="f")})
+    with pytest.raises(ArtifactError, match=r"trained on another selection at .*theirs.h5; delete it and run again"):
+        collect_results("tiny", [theirs])
