@@ -124,6 +124,21 @@ def test_a_mean_epsilon_that_only_training_knows_is_a_dash(
     assert table["mean_epsilon"].isna().tolist() == [False, True, False]
 
 
+def test_a_model_trained_elsewhere_is_compared_and_has_dashes_for_rows_and_epsilons(
+    three_runs: pd.DataFrame, written: Written, table_of: Tabled
+) -> None:
+    results = three_runs.copy()
+    results["num_kept"] = results["num_kept"].astype("Int64")
+    is_theirs = results["run"] == "puma-20"
+    results.loc[is_theirs, "num_kept"] = pd.NA
+    results.loc[is_theirs, ["pruned_fraction", "mean_epsilon"]] = float("nan")
+    row = row_of(table_of(results, WITH_CONTROL), "puma-20")
+    assert (row["clean_accuracy_mean"], row["clean_accuracy_minus_baseline"]) == pytest.approx((0.93, 0.02))
+    page = written(results, WITH_CONTROL)
+    assert "| `puma-20` | - | - | - |" in page
+    assert "finds its epsilons during training" not in page
+
+
 def test_a_run_is_not_compared_with_itself(three_runs: pd.DataFrame, table_of: Tabled) -> None:
     table = table_of(three_runs, WITH_CONTROL)
     assert math.isnan(row_of(table, "trades")["clean_accuracy_minus_baseline"])
