@@ -20,7 +20,8 @@ from pumalib.learning.settings import learning_module
 from pumalib.scores.settings import score_module
 from pumalib.selection.settings import policy_module
 from pumalib.study.reports import KINDS
-from pumalib.study.study import Run, Study
+from pumalib.study.runs import Run
+from pumalib.study.study import Study
 from pumalib.synthesis.settings import synthetic_module
 from pumalib.tracks.passes import passes_of
 from pumalib.tracks.settings import quantity_module

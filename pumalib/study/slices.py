@@ -24,7 +24,8 @@ from pumalib.scores.settings import (
 )
 from pumalib.selection.needed import selection_modules
 from pumalib.selection.settings import SelectionSettings
-from pumalib.study.study import OWN_REPORTS, ImportedRun, Run, Study
+from pumalib.study.runs import ImportedRun, Run
+from pumalib.study.study import OWN_REPORTS, Study
 from pumalib.synthesis.settings import synthetic_module
 from pumalib.tracks.passes import passes_of
 from pumalib.tracks.settings import quantity_module
