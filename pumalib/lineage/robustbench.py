@@ -174,8 +174,9 @@ def _footnote(clean: _Measured, robust: _Measured, seeds: Sequence[str], is_of_e
     if is_of_elsewhere:
         one = f"One model, trained elsewhere. Test rows and random starts of seed{'s'[: len(seeds) - 1]} {listed}."
     settings = robust.header.settings
-    details = [robust.header.attributes["method"], *(f"{settings[key]} {key}" for key in _TOLD if key in settings)]
-    under = f"the attack {attack} ({', '.join(map(str, details))})"
+    counted = [f"{settings[key]} {key[:-1] if settings[key] == 1 else key}" for key in _TOLD if key in settings]
+    details = [str(robust.header.attributes["method"]), *counted]
+    under = f"the attack {attack} ({', '.join(details)})"
     kind = "AutoAttack" if details[0] == "autoattack" else f"{under}, which is not AutoAttack"
     counts = f"Clean accuracy on {clean.num_images} test images, robust accuracy on {robust.num_images}."
     return f"{one} Robust accuracy under {kind}. {counts} Measured with PUMA, study {robust.lines[0]['study']}."

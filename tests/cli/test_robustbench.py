@@ -158,4 +158,4 @@ def test_a_run_of_the_study_has_the_numbers_of_its_results(in_study: Path) -> No
     assert record["clean_acc"] == f"{100 * float(values['trades', 'none', 'clean_accuracy']):.2f}"
     assert record["reported"] == f"{100 * float(values['trades', 'cw', 'robust_accuracy']):.2f}"
     assert record["eps"] == "51/255"
-    assert record["footnote"].startswith("Seed 0. Robust accuracy under the attack cw (cw_pgd, 2 steps, 1 restarts)")
+    assert record["footnote"].startswith("Seed 0. Robust accuracy under the attack cw (cw_pgd, 2 steps, 1 restart)")
