@@ -112,7 +112,7 @@ def _check_epsilon(study: Study, name: str) -> None:
 
 def _check_attacked_rows(study: Study, name: str) -> None:
     """Refuse fewer attacks than one a row where a policy attacks every row itself, or where there is none."""
-    run, where = study.runs[name], f"runs.{name}"
+    run, where = study.trained[name], f"runs.{name}"
     selective, far = getattr(run.training, "selective", None), run.far
     if selective is None and far is None:
         return
@@ -140,7 +140,7 @@ def _check_attacked_rows(study: Study, name: str) -> None:
 
 
 def _check_far(study: Study, name: str, far: FarSettings, where: str) -> None:
-    steps = getattr(study.runs[name].training, "attack_steps", 0)
+    steps = getattr(study.trained[name].training, "attack_steps", 0)
     if far.steps >= steps:
         raise ConfigError(
             f"expected fewer steps than the attack_steps {steps} of other rows, got {far.steps} at {where}.steps"
