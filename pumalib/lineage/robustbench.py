@@ -87,7 +87,6 @@ def record_of(
     robust = _measured(results, run, seeds, attack or _only_attack(results, lines, run), "robust_accuracy")
     clean = _measured(results, run, seeds, _NO_ATTACK, "clean_accuracy")
     model = read_header(input_path(robust.header, "model"))
-    method = robust.header.attributes["method"]
     return {
         "link": told.link,
         "name": told.name or f"{run} of study {lines[0]['study']}",
@@ -100,7 +99,7 @@ def record_of(
         "eps": _epsilon(robust.header.settings),
         "clean_acc": clean.per_cent,
         "reported": robust.per_cent,
-        **({"autoattack_acc": robust.per_cent} if method == "autoattack" else {}),
+        **({"autoattack_acc": robust.per_cent} if _is_autoattack(robust.header) else {}),
         "footnote": _footnote(clean, robust, seeds, is_imported(model)),
     }
 
@@ -145,6 +144,12 @@ def _measured(results: Path, run: str, seeds: Sequence[str], attack: str, metric
     return _Measured(lines, header)
 
 
+def _is_autoattack(header: Header) -> bool:
+    """Say whether an attack is AutoAttack as its authors define it; with few classes it is another."""
+    attributes = header.attributes
+    return (attributes["method"], attributes.get("variant", "standard")) == ("autoattack", "standard")
+
+
 def _dataset(path: Path) -> str:
     """Return the source of a dataset, named as in RobustBench; of a user's images, the study's name for them."""
     source = str(read_header(path).settings["source"])
@@ -176,7 +181,8 @@ def _footnote(clean: _Measured, robust: _Measured, seeds: Sequence[str], is_of_e
     settings = robust.header.settings
     counted = [f"{settings[key]} {key[:-1] if settings[key] == 1 else key}" for key in _TOLD if key in settings]
     details = [str(robust.header.attributes["method"]), *counted]
+    details += [str(robust.header.attributes[key]) for key in ("variant",) if key in robust.header.attributes]
     under = f"the attack {attack} ({', '.join(details)})"
-    kind = "AutoAttack" if details[0] == "autoattack" else f"{under}, which is not AutoAttack"
+    kind = "AutoAttack" if _is_autoattack(robust.header) else f"{under}, which is not standard AutoAttack"
     counts = f"Clean accuracy on {clean.num_images} test images, robust accuracy on {robust.num_images}."
     return f"{one} Robust accuracy under {kind}. {counts} Measured with PUMA, study {robust.lines[0]['study']}."

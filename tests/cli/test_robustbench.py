@@ -61,6 +61,7 @@ class ByHand:
         columns = {"label": LABELS, "clean_prediction": clean, "adversarial_prediction": wrong(fooled)}
         with create_artifact(path, "attack", self.maker.origin({**threat, **settings}, inputs)) as file:
             file.attrs["method"], file.attrs["split"] = settings["method"], split
+            file.attrs.update({key: settings[key] for key in ("variant",) if key in settings})
             for column, values in {"row": range(len(LABELS)), **columns}.items():
                 file[column] = np.array(values, np.int64)
         return path
@@ -102,7 +103,7 @@ def test_one_seed_under_another_attack_is_reported_and_never_called_autoattack(b
     assert "autoattack_acc" not in record
     assert record["footnote"].startswith(
         "One model, trained elsewhere. Test rows and random starts of seed 3. Robust accuracy under the attack cw "
-        "(cw_pgd, 40 steps, 2 restarts), which is not AutoAttack."
+        "(cw_pgd, 40 steps, 2 restarts), which is not standard AutoAttack."
     )
 
 
@@ -130,6 +131,15 @@ def test_the_command_writes_what_a_user_tells_of_the_paper(by_hand: ByHand, caps
 def test_what_is_not_there_is_refused(by_hand: ByHand, capsys: Capture, arguments: list[str], message: str) -> None:
     assert main(["robustbench", str(by_hand.folder / "results.csv"), *arguments]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_autoattack_of_few_classes_is_not_called_that(tmp_path: Path) -> None:
+    study = ByHand(tmp_path / "results/by-hand")
+    study.add(0, 1, aa={"method": "autoattack", "fooled": 5, "variant": "for few classes: APGD-CE"})
+    record = record_of(study.folder / "results.csv", "theirs")
+    assert record["reported"] == "37.50"
+    assert "autoattack_acc" not in record
+    assert "(autoattack, for few classes: APGD-CE), which is not standard AutoAttack." in record["footnote"]
 
 
 def test_without_autoattack_several_attacks_are_refused_and_validation_rows_too(
