@@ -24,16 +24,25 @@ from pumalib.attacks.all_classes import step_to_all
 from pumalib.attacks.counted import CountedModel, Look
 from pumalib.attacks.gradient_ascent import Clip, clip_to
 from pumalib.attacks.hyperplanes import dual_norm, step_along, step_within
-from pumalib.attacks.margins import Crossing, MarginTable, measure_margins
+from pumalib.attacks.margins import Crossing, MarginTable, measure_margins, search_radius
 from pumalib.attacks.nearest_boundary import NearestBoundary, Planes, gaps_to, likeliest
 from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms, per_row
 from pumalib.attacks.threat_settings import Norm
 
+SLACK = 1.5
+"""Times `up_to`: how far is searched for margins up to there. A choice of ours: DeepFool often crosses farther, and is
+pulled back. docs/margins.md tells how seldom it changes a margin."""
+
 
 @dataclass(frozen=True)
 class Walk:
-    """How to look for a crossing; see `deepfool_margins`. `keep_planes`: return those of all candidates as well."""
+    """How to look for a crossing; see `deepfool_margins`.
+
+    Attributes:
+        keep_planes: return those of all candidates as well.
+        farthest: distance from the image at which a search gives up; None: none does.
+    """
 
     norm: Norm
     clip: Clip
@@ -41,6 +50,7 @@ class Walk:
     overshoot: float
     num_candidates: int
     keep_planes: bool = False
+    farthest: float | None = None
 
 
 def deepfool_margins(
@@ -56,6 +66,7 @@ def deepfool_margins(
     num_candidates: int = 10,
     batch_size: int | None = None,
     keep_adversarial: bool = False,
+    up_to: float | None = None,
 ) -> MarginTable:
     """Estimate each image's signed margin with DeepFool.
 
@@ -72,6 +83,8 @@ def deepfool_margins(
         num_candidates: other classes looked at, the most likely ones, ranked anew each iteration.
         batch_size: images at once, None: 500, fewer of large ones; changes the speed, not the result.
         keep_adversarial: also return the points across the boundary.
+        up_to: distance from which on a margin need not be exact; None: there is none. A row of which no crossing nearer
+            than this is found has the margin `up_to`, signed, and is marked as bounded.
 
     Returns:
         The table; `margin` overestimates the distance, as every constructive estimator does.
@@ -87,7 +100,7 @@ def deepfool_margins(
         >>> [round(float(margin), 2) for margin in table.margin]
         [0.3, -0.3]
     """
-    walk = Walk(norm, clip, max_iterations, overshoot, num_candidates)
+    walk = Walk(norm, clip, max_iterations, overshoot, num_candidates, farthest=search_radius(up_to, SLACK))
     return measure_margins(
         partial(find_crossing, walk=walk),
         model,
@@ -98,12 +111,14 @@ def deepfool_margins(
         bisection_steps=bisection_steps,
         batch_size=batch_size,
         keep_adversarial=keep_adversarial,
+        up_to=up_to,
     )
 
 
 def find_crossing(model: CountedModel, images: Tensor, labels: Tensor, prediction: Tensor, *, walk: Walk) -> Crossing:
     """Leave the label where it was predicted, reach it where not."""
-    crossing = Crossing(images.clone(), torch.zeros_like(labels, dtype=torch.bool), torch.zeros_like(labels))
+    nowhere = torch.zeros_like(labels, dtype=torch.bool)
+    crossing = Crossing(images.clone(), nowhere, torch.zeros_like(labels), nowhere.clone())
     # Both walks write the rows that they are given into `crossing`, in place.
     planes = None
     if (right := prediction == labels).any():
@@ -142,6 +157,9 @@ def _leave(
         # |d_k| / ||w_k||_1 in direction sign(w_k).
         distance = (index * slack - gaps)[active] / dual_norm(normals[active], walk.norm)  # [S], at least 0
         total[active] += step_along(normals[active], distance, walk.norm).reshape(total[active].shape)
+        active = _walk_on(model, images, labels, total, active, True, crossing, walk)
+        if len(active) == 0:
+            break
     crossed = rows[crossing.crossed[rows]]  # [R]
     if len(crossed):
         _aim_again(model, images, labels, crossed, gaps[crossed], normals[crossed], crossing, walk)
@@ -190,6 +208,38 @@ def _reach(model: CountedModel, images: Tensor, labels: Tensor, rows: Tensor, cr
         aimed = gaps + (1 + index) * slack[active, None]  # [S, C]
         # `normals` point to where the other class gains on the label; the way to the label is against them.
         total[active] += step_to_all(aimed, -normals, points, walk.norm, walk.clip).reshape(total[active].shape)
+        active = _walk_on(model, images, labels, total, active, False, crossing, walk)
+        if len(active) == 0:
+            break
+
+
+def _walk_on(
+    model: CountedModel,
+    images: Tensor,
+    labels: Tensor,
+    total: Tensor,
+    rows: Tensor,
+    was_correct: bool,
+    crossing: Crossing,
+    walk: Walk,
+) -> Tensor:
+    """Return the rows [S] of these [A] that walk on; mark the others in `crossing` as gone too far.
+
+    A row gives up if its next point is farther than `walk.farthest`, and the point at that distance on the straight way
+    there is not across. Without that look, long first steps of linearised boundaries would pass for long margins.
+    """
+    if walk.farthest is None or crossing.beyond is None:
+        return rows
+    way = clip_to(images[rows] + (1 + walk.overshoot) * total[rows], walk.clip) - images[rows]  # [A, ...]
+    lengths = norms(way, walk.norm)  # [A]
+    places = torch.nonzero(lengths > walk.farthest).squeeze(1)  # [F]
+    if len(places) == 0:
+        return rows
+    far = rows[places]
+    points = images[far] + per_row(walk.farthest / lengths[places], way) * way[places]  # [F, ...]
+    were_correct = torch.full_like(far, was_correct, dtype=torch.bool)
+    crossing.beyond[far] = ~model.is_across(model.logits(points, far), labels[far], were_correct)
+    return rows[~crossing.beyond[rows]]
 
 
 def _linearise(look: Look, labels: Tensor, stays: Tensor, walk: Walk) -> tuple[Tensor, Tensor, Tensor]:

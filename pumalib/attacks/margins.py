@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -30,14 +30,17 @@ class MarginTable:
 
     Attributes:
         margin: [N] float32. Rightly classified: distance to leave the label. Misclassified: minus the distance to
-            reach it. Where not converged: the (signed) distance searched without crossing.
-        converged: [N] bool, whether the boundary was crossed.
+            reach it. Where not converged: the (signed) distance searched without crossing. Where bounded: `up_to`,
+            signed.
+        converged: [N] bool, whether the boundary was crossed, and nearer than `up_to` where that was asked for.
         prediction: [N] int64, class predicted at the image.
         adversarial_class: [N] int64, class predicted across the boundary (the prediction where not converged).
         iterations: [N] int64, gradient iterations used.
         forwards: [N] int64, how often the image or a point on its way went through the model; the check of the model
             on a few images left out.
         backwards: [N] int64, and backward.
+        bounded: [N] bool, whether no crossing nearer than `up_to` was found, so that the margin is a bound; never where
+            converged. None unless `up_to` was asked for.
         adversarial_images: [N, ...] floats of the model's precision, the points just across the boundary (the last
             point tried where not converged); None unless asked for.
     """
@@ -49,6 +52,7 @@ class MarginTable:
     iterations: NDArray[np.int64]
     forwards: NDArray[np.int64]
     backwards: NDArray[np.int64]
+    bounded: NDArray[np.bool_] | None = None
     adversarial_images: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
@@ -63,17 +67,24 @@ class Crossing:
         points: [B, ...] the point across the boundary, or the last one tried.
         crossed: [B] bool.
         iterations: [B] int64.
+        beyond: [B] bool, searches that were given up where they would have gone too far; None: none was.
         planes: the linearised boundaries around rightly classified images, where the search kept them.
     """
 
     points: Tensor
     crossed: Tensor
     iterations: Tensor
+    beyond: Tensor | None = None
     planes: Planes | None = None
 
 
 Search = Callable[[CountedModel, Tensor, Tensor, Tensor], Crossing]
 """Maps (model, images [B, ...], labels [B], prediction [B]) to where the search ended."""
+
+
+def search_radius(up_to: float | None, slack: float) -> float | None:
+    """Return how far from the image to search for margins up to a distance; None: as far as it takes."""
+    return None if up_to is None else slack * up_to
 
 
 def measure_margins(
@@ -87,6 +98,7 @@ def measure_margins(
     bisection_steps: int,
     batch_size: int | None,
     keep_adversarial: bool = False,
+    up_to: float | None = None,
 ) -> MarginTable:
     """Search, bisect and sign the margins of many images, batch by batch.
 
@@ -101,13 +113,16 @@ def measure_margins(
             the point found.
         batch_size: images at once; None: as `inputs.images_a_batch`.
         keep_adversarial: also return the points across the boundary.
+        up_to: distance from which on margins are bounds, all of this length; None: no margin is.
 
     Raises:
         DataError: a model, images or labels that do not fit each other; see `inputs.check_inputs`.
-        ValueError: another norm.
+        ValueError: another norm, or `up_to` of at most 0.
     """
     if norm not in get_args(Norm):
         raise ValueError(f"expected norm linf or l2, got {norm}")
+    if up_to is not None and not up_to > 0:
+        raise ValueError(f"expected up_to above 0, got {up_to}")
     network, pixels, targets = check_inputs(model, images, labels, clip)
     size = images_a_batch(batch_size, tuple(pixels.shape[1:]))
     num_columns = len(fields(MarginTable)) - (not keep_adversarial)
@@ -115,13 +130,20 @@ def measure_margins(
     with Folding(model).applied(), frozen_parameters(model):
         for batch, batch_labels in zip(torch.split(pixels, size), torch.split(targets, size), strict=True):
             on_device = batch.to(network.device), batch_labels.to(network.device)
-            columns = measure_batch(search, network, *on_device, norm, bisection_steps)
+            columns = measure_batch(search, network, *on_device, norm, bisection_steps, up_to)
             batches.append([column.cpu() for column in columns[:num_columns]])
-    return _join(batches)
+    table = _join(batches)
+    return replace(table, bounded=None) if up_to is None else table
 
 
 def measure_batch(
-    search: Search, network: Network, images: Tensor, labels: Tensor, norm: Norm, bisection_steps: int
+    search: Search,
+    network: Network,
+    images: Tensor,
+    labels: Tensor,
+    norm: Norm,
+    bisection_steps: int,
+    up_to: float | None = None,
 ) -> tuple[Tensor, ...]:
     """Return the columns of a margin table for one batch, in their order.
 
@@ -134,12 +156,25 @@ def measure_batch(
     crossing = search(counted, images, labels, prediction)
     was_correct = prediction == labels
     points, adversarial_class = _pull_back(counted, images, labels, logits, crossing, bisection_steps)
-    distance = norms(points - images, norm)
-    adversarial_class = torch.where(crossing.crossed, adversarial_class, prediction)
+    distance, bounded = _bounded(norms(points - images, norm), crossing, up_to)
+    converged = crossing.crossed & ~bounded
+    adversarial_class = torch.where(converged, adversarial_class, prediction)
     margin = torch.where(was_correct, distance, -distance)
     passes = counted.forwards, counted.backwards
     network.expect_finite(images)
-    return margin, crossing.crossed, prediction, adversarial_class, crossing.iterations, *passes, points
+    return margin, converged, prediction, adversarial_class, crossing.iterations, *passes, bounded, points
+
+
+def _bounded(distance: Tensor, crossing: Crossing, up_to: float | None) -> tuple[Tensor, Tensor]:
+    """Return the distances [B], none longer than `up_to`, and which of them are bounds [B]."""
+    if up_to is None:
+        return distance, torch.zeros_like(crossing.crossed)
+    # As tables store margins: what rounds to the bound is one, or it would look like one and not be marked.
+    longest = torch.tensor(up_to, dtype=torch.float32).to(distance)
+    bounded = distance.float().to(distance) >= longest
+    if crossing.beyond is not None:
+        bounded = bounded | crossing.beyond
+    return torch.where(bounded, longest, distance), bounded
 
 
 def _pull_back(

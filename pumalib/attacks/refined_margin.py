@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from pumalib.attacks.along_boundary import Nearest, Rows, follow_boundary
 from pumalib.attacks.counted import CountedModel
-from pumalib.attacks.deepfool import Walk, find_crossing
+from pumalib.attacks.deepfool import SLACK, Walk, find_crossing
 from pumalib.attacks.gradient_ascent import Clip
-from pumalib.attacks.margins import Crossing, MarginTable, measure_margins
+from pumalib.attacks.margins import Crossing, MarginTable, measure_margins, search_radius
 from pumalib.attacks.nearest_boundary import Planes
 from pumalib.attacks.other_boundaries import try_other_boundaries
 from pumalib.attacks.threat_settings import Norm
@@ -40,6 +40,7 @@ def refined_margins(
     num_candidates: int = 10,
     batch_size: int | None = None,
     keep_adversarial: bool = False,
+    up_to: float | None = None,
 ) -> MarginTable:
     """Estimate each image's signed margin more tightly than DeepFool, at less than three times its cost.
 
@@ -60,6 +61,8 @@ def refined_margins(
         num_candidates: other classes that DeepFool looks at, the most likely ones, ranked anew each iteration.
         batch_size: images at once, None: 500, fewer of large ones; changes the speed, not the result.
         keep_adversarial: also return the points across the boundary.
+        up_to: distance from which on a margin need not be exact; None: there is none. A row of which no crossing nearer
+            than this is found has the margin `up_to`, signed, and is marked as bounded.
 
     Returns:
         The table; `margin` overestimates the distance, as every constructive estimator does. `iterations` counts
@@ -76,7 +79,8 @@ def refined_margins(
         >>> [round(float(margin), 2) for margin in table.margin]
         [0.3, -0.3]
     """
-    walk = Walk(norm, clip, max_iterations, overshoot, num_candidates, keep_planes=restarts * refinement_steps > 0)
+    keep_planes = restarts * refinement_steps > 0
+    walk = Walk(norm, clip, max_iterations, overshoot, num_candidates, keep_planes, search_radius(up_to, SLACK))
     return measure_margins(
         partial(_search, walk=walk, num_steps=refinement_steps, restarts=restarts),
         model,
@@ -87,6 +91,7 @@ def refined_margins(
         bisection_steps=bisection_steps,
         batch_size=batch_size,
         keep_adversarial=keep_adversarial,
+        up_to=up_to,
     )
 
 
