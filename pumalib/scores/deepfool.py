@@ -20,5 +20,6 @@ def score(question: Question, settings: DeepfoolSettings) -> Estimate:
         bisection_steps=settings.bisection_steps,
         num_candidates=settings.num_candidates,
         batch_size=settings.batch_size,
+        up_to=settings.up_to,
     )
     return from_margins(table, norm)

@@ -73,4 +73,6 @@ def from_margins(table: MarginTable, norm: Norm) -> Estimate:
         "forwards": table.forwards,
         "backwards": table.backwards,
     }
+    if table.bounded is not None:
+        columns["bounded"] = table.bounded
     return Estimate(table.margin, "easier", "pixel scale [0, 1]", norm, columns)

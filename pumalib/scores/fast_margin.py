@@ -19,5 +19,6 @@ def score(question: Question, settings: FastMarginSettings) -> Estimate:
         max_iterations=settings.max_iterations,
         bisection_steps=settings.bisection_steps,
         batch_size=settings.batch_size,
+        up_to=settings.up_to,
     )
     return from_margins(table, norm)

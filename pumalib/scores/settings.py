@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, GetJsonSchemaHandler, Tag, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    Tag,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -81,6 +91,14 @@ class MarginSettings(_ScoreSettings):
 class _BisectedMarginSettings(MarginSettings):
     bisection_steps: int = Field(default=10, ge=0)
     """The crossing is enclosed as narrowly as by so many halvings of the segment from the image to the point found."""
+    up_to: PixelAmount | None = None
+    """Distance from which on margins need not be exact, pixel scale; none: all are measured to their end."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `up_to` out where there is none: such scores are what they were before there was the key."""
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key != "up_to" or value is not None}
 
 
 class DeepfoolSettings(_BisectedMarginSettings, DeepfoolOptions):

@@ -84,8 +84,10 @@ def score_shard(
     with enough_memory(device, "lower batch_size of the score"):
         estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device, state_file)
     table = _join(estimates, settings.method, pool.fingerprint, trained.fingerprint, first)
-    if table.converged is not None and not table.converged.all():
-        log.warning("%d of %d rows did not converge: their margin is a bound", (~table.converged).sum(), last - first)
+    if table.cut_short.any():
+        log.warning("%d of %d rows did not converge: their margin is a bound", table.cut_short.sum(), last - first)
+    if table.bounded.any():
+        log.info("%d of %d margins are bounds at up_to, as asked for", table.bounded.sum(), last - first)
     write_scores(table, output, origin)
     kept.keep()
     state_file.remove()

@@ -52,6 +52,17 @@ class ScoreTable:
         return self.columns.get("converged")
 
     @property
+    def bounded(self) -> NDArray[np.bool_]:
+        """[N] bool, rows whose score is as far from 0 as was asked for (`up_to`), and their own as far or farther."""
+        bounded: NDArray[np.bool_] | None = self.columns.get("bounded")
+        return np.zeros(len(self.score), bool) if bounded is None else bounded
+
+    @property
+    def cut_short(self) -> NDArray[np.bool_]:
+        """[N] bool, rows whose search ended before it found anything; none where the method does not say."""
+        return np.zeros(len(self.score), bool) if self.converged is None else ~self.converged & ~self.bounded
+
+    @property
     def hardness(self) -> NDArray[np.float64]:
         """[N], higher is harder; nan where a row was not scored."""
         sign = 1 if self.higher_is == "harder" else -1
@@ -84,6 +95,7 @@ def read_scores(path: str | Path, pool_fingerprint: str | None = None) -> ScoreT
         score = read_array(file, "score", np.float32)
         columns = {name: _read_column(file["columns"], name) for name in file.get("columns", {})}
         table = ScoreTable(score=score, valid=read_array(file, "valid", np.bool_), columns=columns, **_attributes(file))
+    _expect_booleans(columns, path)
     lengths = {len(column) for column in (table.score, table.valid, *columns.values())}
     if len(lengths) != 1:
         raise ArtifactError(f"expected columns of one length in {path}, got {sorted(lengths)}")
@@ -93,6 +105,13 @@ def read_scores(path: str | Path, pool_fingerprint: str | None = None) -> ScoreT
             f"harder in {path}, got row {table.first_row} and {table.higher_is}; score the pool again"
         )
     return table
+
+
+def _expect_booleans(columns: Mapping[str, NDArray[Any]], path: str | Path) -> None:
+    """Refuse bounds that are no yes or no."""
+    if "bounded" in columns and columns["bounded"].dtype != np.bool_:
+        found = columns["bounded"].dtype
+        raise ArtifactError(f"expected column 'bounded' as bool, got {found} in {path}; score the pool again")
 
 
 def _read_column(columns: h5py.Group, name: str) -> NDArray[Any]:
