@@ -79,6 +79,16 @@ def expect_margin_score(study: StudyView, score: str, where: str) -> None:
         raise ConfigError(f"expected a margin score, got {score} at {where}")
 
 
+def expect_whole_scores(study: StudyView, score: str, where: str) -> None:
+    """Refuse a score that stops at a distance: what is drawn or ranked are numbers that it leaves open."""
+    up_to = getattr(study.settings.scores[score], "up_to", None)
+    if up_to is not None:
+        raise ConfigError(
+            f"expected a score that is measured to its end, got {score}, which stops at up_to {up_to:g}, at {where}; "
+            f"leave up_to out at scores.{score}, or name another score"
+        )
+
+
 def expect_same_pool(study: StudyView, score: str, first: str, where: str) -> None:
     """Refuse a score of another pool than that of the first."""
     pool = study.score_pool(first)

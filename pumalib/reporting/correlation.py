@@ -39,7 +39,7 @@ def compare_scores(first: ScoreTable, second: ScoreTable) -> Correlation:
     """Correlate two scores over the rows that both scored.
 
     Raises:
-        DataError: scores of different pools, of different shards, or without a row in common.
+        DataError: scores of different pools, of different shards, without a row in common, or with bounded rows.
     """
     if first.pool_fingerprint != second.pool_fingerprint:
         raise DataError(different_pools("score tables", first.pool_fingerprint, second.pool_fingerprint))
@@ -48,6 +48,11 @@ def compare_scores(first: ScoreTable, second: ScoreTable) -> Correlation:
     rows = np.flatnonzero(first.valid & second.valid)
     if not len(rows):
         raise DataError("expected rows with both scores, got none")
+    if bounded := int((first.bounded | second.bounded)[rows].sum()):
+        raise DataError(
+            f"expected scores that are measured to their end, got {bounded} of {len(rows)} rows that stop at up_to, "
+            "whose ranks are not known; score the pool again without up_to"
+        )
     one, other = first.hardness[rows], second.hardness[rows]
     pearson, spearman = linear_correlation(one, other), rank_correlation(one, other)
     return Correlation(rows + first.first_row, one, other, pearson, spearman)

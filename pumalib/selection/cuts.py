@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pumalib.errors import DataError
 from pumalib.randomness import numpy_generator
+from pumalib.selection.bounds import undecided
 from pumalib.selection.thresholds import THRESHOLDS, beyond
 
 KEPT = -1
@@ -31,8 +32,11 @@ class Cut:
         scope: `union`, `per_source` or `per_class`.
         valid: [N] bool, rows that were scored; None: all. Other rows are never removed by this cut.
         converged: [N] bool, rows whose score is a value rather than a bound; None: all.
+        bounded: [N] bool, rows that lie at their score or farther from 0, in an order that is not known; None: none. A
+            cut that would have to know more is refused.
         tie_hardness: [N] numbers, higher is harder, which decide among rows of equal score where a fraction cuts; rows
             with NaN go last. What they leave tied is drawn at random; None: all ties are.
+        tie_bounded: [N] bool, as `bounded`, of `tie_hardness`.
         label: how reports name the cut.
     """
 
@@ -47,7 +51,9 @@ class Cut:
     scope: Literal["union", "per_source", "per_class"] = "union"
     valid: ArrayLike | None = None
     converged: ArrayLike | None = None
+    bounded: ArrayLike | None = None
     tie_hardness: ArrayLike | None = None
+    tie_bounded: ArrayLike | None = None
     label: str = ""
 
 
@@ -79,7 +85,8 @@ def apply_cut(
         seed: draws a random cut, and among ties.
 
     Raises:
-        DataError: the score has another number of rows, NaN among its valid rows, or too few valid rows.
+        DataError: the score has another number of rows, NaN among its valid rows, or too few valid rows; or the cut
+            falls among bounded rows.
         ValueError: an impossible cut.
     """
     _check_cut(cut)
@@ -93,13 +100,13 @@ def apply_cut(
     draw = cache(partial(_random_keys, num_rows, seed))  # seldom needed
     # Signed so that the highest ease always goes first, whichever side is dropped.
     ease = score if (cut.higher_is == "easier") == (cut.drop != "hardest") else -score  # [N]
-    then = _tie_ease(cut, num_rows)
+    ranks = (_Ranks(ease, _mask(cut.bounded, num_rows)), *_tie_ranks(cut, num_rows))
     removed = np.zeros(num_rows, bool)
     # The count is a share of the whole group, scored or not. Groups are disjoint, so a turn never undoes another.
     for size, scored in _groups(cut.scope, valid, labels, source):
         count = round(cut.fraction * size)
         _check_count(count, len(scored), cut.label)
-        removed[_first_to_go(scored, count, (ease, *then), draw)] = True
+        removed[_first_to_go(scored, count, ranks, draw, cut.label)] = True
     value = _last_value(cut, score, ease, removed)
     return CutOutcome(removed, value, _bound_warning(cut, removed))
 
@@ -131,6 +138,7 @@ def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.floating], NDArr
         "score": score,
         "valid": valid,
         "converged": valid if cut.converged is None else np.asarray(cut.converged),
+        "bounded": valid if cut.bounded is None else np.asarray(cut.bounded),
     }
     for name, column in columns.items():
         _check_length(name, column, num_rows, cut.label)
@@ -153,6 +161,13 @@ def _apply_threshold(cut: Cut, valid: NDArray[np.bool_]) -> CutOutcome:
     if cut.drop is not None and cut.drop != side:
         raise ValueError(f"expected drop: {side} with {name} (higher is {cut.higher_is}), got {cut.drop}")
     value = float(getattr(cut, name))
+    if cut.bounded is not None and (
+        count := int((undecided(np.asarray(cut.score), cut.bounded, name, value) & valid).sum())
+    ):
+        raise DataError(
+            f"expected every row on one side of cut {cut.label!r}, got {count} whose score is a bound short of it; "
+            "raise up_to of the score, or leave it out"
+        )
     removed = beyond(np.asarray(cut.score), name, value) & valid  # [N]
     return CutOutcome(removed, value, _bound_warning(cut, removed))
 
@@ -191,32 +206,56 @@ def _check_count(count: int, num_scored: int, label: str) -> None:
         )
 
 
-def _tie_ease(cut: Cut, num_rows: int) -> tuple[NDArray[np.floating], ...]:
-    """Return what decides among tied rows, [N], the highest goes first; nothing where chance alone does."""
+class _Ranks(NamedTuple):
+    """What orders rows: the highest ease goes first. The order of bounded rows is not known."""
+
+    ease: NDArray[np.floating]
+    bounded: NDArray[np.bool_]
+
+
+def _mask(given: ArrayLike | None, num_rows: int) -> NDArray[np.bool_]:
+    return np.zeros(num_rows, bool) if given is None else np.asarray(given, bool)
+
+
+def _tie_ranks(cut: Cut, num_rows: int) -> tuple[_Ranks, ...]:
+    """Return what decides among tied rows; nothing where chance alone does."""
     if cut.tie_hardness is None:
         return ()
     hardness = np.asarray(cut.tie_hardness, np.float64)
     _check_length("tie_hardness", hardness, num_rows, cut.label)
-    return (np.where(np.isnan(hardness), -np.inf, hardness if cut.drop == "hardest" else -hardness),)
+    ease = np.where(np.isnan(hardness), -np.inf, hardness if cut.drop == "hardest" else -hardness)
+    return (_Ranks(ease, _mask(cut.tie_bounded, num_rows)),)
 
 
 def _first_to_go(
     rows: NDArray[np.int64],
     count: int,
-    eases: Sequence[NDArray[np.floating]],
+    ranks: Sequence[_Ranks],
     draw: Callable[[], NDArray[np.float64]],
+    label: str,
 ) -> NDArray[np.int64]:
     """Return so many of the rows, those with the highest ease; among equals the next ease decides, at last chance."""
     if count in (0, len(rows)):
         return rows[:count]
-    if not eases:
+    if not ranks:
         # Keys are of the pool, not of the group, so a tie is broken alike in every scope.
         return rows[np.argpartition(draw()[rows], count)[:count]]  # [count]
-    values = eases[0][rows]  # [len(rows)]
+    values = ranks[0].ease[rows]  # [len(rows)]
     boundary = np.partition(values, len(values) - count)[len(values) - count]  # the count-th highest
     # Rows above the boundary all go. There are fewer than `count` of them, so ties always fill up the rest.
     above, tied = rows[values > boundary], rows[values == boundary]
-    return np.concatenate([above, _first_to_go(tied, count - len(above), eases[1:], draw)])
+    missing = count - len(above)
+    _expect_order(ranks[0].bounded[tied], missing, label)
+    return np.concatenate([above, _first_to_go(tied, missing, ranks[1:], draw, label)])
+
+
+def _expect_order(bounded: NDArray[np.bool_], count: int, label: str) -> None:
+    """Refuse to take some of the rows that are tied because their score is a bound: which go is not known."""
+    if bounded.any() and count < len(bounded):
+        raise DataError(
+            f"expected cut {label!r} to take all or none of the {len(bounded)} rows whose score is the same bound, got "
+            f"{count} to take, and no order among them; raise up_to of the score, or leave it out"
+        )
 
 
 def _last_value(cut: Cut, score: NDArray[np.floating], ease: NDArray[np.floating], removed: NDArray[np.bool_]) -> float:
@@ -230,7 +269,7 @@ def _last_value(cut: Cut, score: NDArray[np.floating], ease: NDArray[np.floating
 def _bound_warning(cut: Cut, removed: NDArray[np.bool_]) -> str:
     if cut.converged is None:
         return ""
-    count = int((removed & ~np.asarray(cut.converged, bool)).sum())
+    count = int((removed & ~np.asarray(cut.converged, bool) & ~_mask(cut.bounded, len(removed))).sum())
     return f"{count} rows removed by {cut.label!r} did not converge: their score is a bound" if count else ""
 
 

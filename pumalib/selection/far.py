@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.scores.table import ScoreTable
-from pumalib.selection.margins import expect_margins
+from pumalib.selection.margins import MarginsAsked, expect_margins
 from pumalib.selection.settings import SelectionSettings
 
 
@@ -18,11 +18,11 @@ def steps_of_rows(settings: SelectionSettings, table: ScoreTable) -> NDArray[np.
         table: of the margins that `far` names.
 
     Raises:
-        DataError: a row has no margin.
+        DataError: a row has no margin, or one that is a bound nearer than `beyond`.
         ArtifactError: a score that is no margin in the threat's norm.
     """
     assert settings.far is not None
     assert settings.attack_steps is not None
-    everyone = np.ones(len(table.valid), bool)
-    margins = expect_margins(settings.far.score, table, settings.threat.norm, everyone, "far")
+    asked = MarginsAsked(settings.far.score, settings.threat.norm, settings.far.beyond, "far")
+    margins = expect_margins(asked, table, np.ones(len(table.valid), bool))
     return np.where(margins > settings.far.beyond, settings.far.steps, settings.attack_steps).astype(np.int64)

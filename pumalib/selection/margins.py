@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.attacks.threat_settings import Norm
 from pumalib.errors import ArtifactError, DataError
 from pumalib.scores.table import ScoreTable
+from pumalib.selection.bounds import at_their_farthest, reaches
 
 
-def expect_margins(
-    name: str, table: ScoreTable, norm: Norm, inside: NDArray[np.bool_], key: str
-) -> NDArray[np.float32]:
-    """Return the margins of some rows, [M] float32; a row outside needs none.
+@dataclass(frozen=True)
+class MarginsAsked:
+    """Which margins are asked for.
+
+    Attributes:
+        score: name of the score.
+        norm: that they must be in.
+        up_to: how far they must be known, pixel scale.
+        key: of the run that asks for them.
+    """
+
+    score: str
+    norm: Norm
+    up_to: float
+    key: str
+
+
+def expect_margins(asked: MarginsAsked, table: ScoreTable, inside: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return the margins of some rows, [M], infinite where they are bounds; a row outside needs none.
 
     Args:
-        name: of the score.
+        asked: which margins.
         table: of the score.
-        norm: that the margins must be in.
         inside: [N] bool, which rows.
-        key: of the run that asks for them, for the message.
 
     Raises:
-        DataError: a row inside has no margin.
-        ArtifactError: a score that is no margin in this norm.
+        DataError: a row inside has no margin, or one that is a bound nearer than asked for.
+        ArtifactError: a score that is no margin in the norm.
     """
-    if table.norm != norm:
+    if table.norm != asked.norm:
         found = f"norm {table.norm}" if table.norm else f"no margins but {table.method} scores"
         raise ArtifactError(
-            f"expected margins in the threat's norm {norm}, got {found} in score {name}; "
-            f"name a margin score of that norm under {key}"
+            f"expected margins in the threat's norm {asked.norm}, got {found} in score {asked.score}; "
+            f"name a margin score of that norm under {asked.key}"
         )
     missing = int((inside & ~table.valid).sum())
     if missing:
-        raise DataError(f"expected a margin for every row, score {name} lacks {missing}; score all rows")
-    return table.score[inside]
+        raise DataError(f"expected a margin for every row, score {asked.score} lacks {missing}; score all rows")
+    short = int((inside & table.bounded & ~reaches(table.score, asked.up_to)).sum())
+    if short:
+        raise DataError(
+            f"expected margins up to {asked.up_to:.4g}, as {asked.key} asks for, got {short} that are bounds below that "
+            f"in score {asked.score}; raise up_to of the score, or leave it out"
+        )
+    return at_their_farthest(table.score, table.bounded)[inside]

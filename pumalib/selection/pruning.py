@@ -36,7 +36,7 @@ def prune(
         The selection, whose epsilons are yet to be found, and the label of each cut.
 
     Raises:
-        DataError: a class that loses all its rows, or too few scored rows.
+        DataError: a class that loses all its rows, too few scored rows, or a cut among bounded rows.
         ConfigError: a side that a threshold does not drop.
     """
     made = [_make_cut(cut, question.tables) for cut in cuts]
@@ -47,8 +47,11 @@ def prune(
 
 
 def _cut_negative(policy: FromMargin, question: EpsilonQuestion) -> Cut:
-    score = question.tables[policy.score].score.astype(np.float64) - policy.gap
-    return Cut(score, below=0.0, higher_is="easier", valid=question.inside, label="epsilon < 0")
+    table = question.tables[policy.score]
+    margins = table.score.astype(np.float64) - policy.gap
+    return Cut(
+        margins, below=0.0, higher_is="easier", valid=question.inside, bounded=table.bounded, label="epsilon < 0"
+    )
 
 
 def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:
@@ -69,7 +72,9 @@ def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:
         scope=cut.scope,
         valid=table.valid,
         converged=table.converged,
+        bounded=table.bounded,
         tie_hardness=None if cut.ties_by is None else tables[cut.ties_by].hardness,
+        tie_bounded=None if cut.ties_by is None else tables[cut.ties_by].bounded,
         label=label,
         **bounds,
     )

@@ -8,6 +8,7 @@ from pumalib.attacks.settings import expect_attack_packages
 from pumalib.errors import ConfigError
 from pumalib.selection.settings import RANDOM
 from pumalib.study.check_amounts import check_amounts
+from pumalib.study.check_bounds import check_bounds
 from pumalib.study.check_kept_epochs import check_kept_epochs
 from pumalib.study.check_modules import check_modules
 from pumalib.study.check_networks import check_networks
@@ -69,6 +70,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         expect_pools(study)
         check_networks(study, shapes)
         check_runs(study)
+        check_bounds(study)
         check_kept_epochs(study)
         check_learned_pools(study)
         check_scores(study, shapes)

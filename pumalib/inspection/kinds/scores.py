@@ -20,8 +20,9 @@ def describe(header: Header, count: int) -> Inspection:
     try:
         rows = _with_scores(rows_of(pool_of(header)), table)
     except (ArtifactError, ResourceError) as error:
-        return Inspection(what, _facts(table), (), spread, (f"labels and sources are not known: {error}",))
-    return Inspection(what, _facts(table), (_means(rows, table), *extremes(rows, count)), spread)
+        notes = (f"labels and sources are not known: {error}", *bound_notes(table))
+        return Inspection(what, _facts(table), (), spread, notes)
+    return Inspection(what, _facts(table), (_means(rows, table), *extremes(rows, count)), spread, bound_notes(table))
 
 
 def samples(header: Header) -> Samples:
@@ -34,10 +35,20 @@ def _facts(table: ScoreTable) -> dict[str, object]:
     if table.norm:
         facts |= {"norm": table.norm, "rows_misclassified": int((table.score < 0).sum())}
     if table.converged is not None:
-        facts["rows_not_converged"] = int((~table.converged).sum())
+        facts["rows_not_converged"] = int(table.cut_short.sum())
+    if table.bounded.any():
+        facts["rows_bounded"] = int(table.bounded.sum())
     if table.first_row:
         facts["first_row"] = table.first_row
     return facts
+
+
+def bound_notes(table: ScoreTable) -> tuple[str, ...]:
+    """Return what a reader of spread, means and extremes has to know of bounds."""
+    count = int(table.bounded.sum())
+    if not count:
+        return ()
+    return (f"{count} rows lie as far from 0 as was asked for (up_to), or farther; they have no order among them",)
 
 
 def _name(table: ScoreTable) -> str:

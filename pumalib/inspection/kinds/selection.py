@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pumalib.data.pool import SOURCE_NAMES
 from pumalib.data.selection import StoredSelection, read_selection
 from pumalib.errors import ArtifactError, ResourceError
 from pumalib.inspection.inspection import Inspection, Table, class_counts, distribution
+from pumalib.inspection.kinds.scores import bound_notes
 from pumalib.inspection.pools import pool_of, rows_of
 from pumalib.inspection.samples import Samples, extremes
 from pumalib.lineage.chain import chain_links
 from pumalib.lineage.headers import Header
-from pumalib.scores.table import read_scores
+from pumalib.scores.table import ScoreTable, read_scores
 
 KEPT = "kept"
 
@@ -47,7 +46,8 @@ def describe(header: Header, count: int) -> Inspection:
             "rows removed by class and cut", rows.labels[removed], rows.groups[removed], rows.class_names
         )
         tables = (*tables, counts)
-    return Inspection(what, facts, (*tables, *extremes(rows, count)), spread)
+    notes = tuple(note for _, table in _first_score(header) for note in bound_notes(table))
+    return Inspection(what, facts, (*tables, *extremes(rows, count)), spread, notes)
 
 
 def samples(header: Header) -> Samples:
@@ -60,18 +60,19 @@ def samples(header: Header) -> Samples:
     epsilons = np.full(len(rows.rows), np.nan, np.float32)
     epsilons[selection.rows] = selection.epsilons
     labels = np.array([KEPT, *_cut_names(selection)])
-    values, hardness = _first_score(header)
-    return replace(rows, groups=labels[selection.reason + 1], values={**values, "epsilon": epsilons}, hardness=hardness)
+    first = _first_score(header)
+    values = {name: table.score for name, table in first} | {"epsilon": epsilons}
+    hardness = first[0][1].hardness if first else None
+    return replace(rows, groups=labels[selection.reason + 1], values=values, hardness=hardness)
 
 
-def _first_score(header: Header) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64] | None]:
-    for link in [link for link in chain_links(header) if link.role.startswith("score ")][:1]:
-        if link.path is None:
-            raise ArtifactError(link.problem)
-        name = link.role.removeprefix("score ")
-        table = read_scores(link.path, str(header.attributes["pool_fingerprint"]))
-        return {name: table.score}, table.hardness
-    return {}, None
+def _first_score(header: Header) -> list[tuple[str, ScoreTable]]:
+    """Return the name and the table of the first score that the selection read; nothing where it read none."""
+    links = [link for link in chain_links(header) if link.role.startswith("score ")][:1]
+    if links and links[0].path is None:
+        raise ArtifactError(links[0].problem)
+    fingerprint = str(header.attributes["pool_fingerprint"])
+    return [(link.role.removeprefix("score "), read_scores(link.path, fingerprint)) for link in links if link.path]
 
 
 def _cut_names(selection: StoredSelection) -> list[str]:

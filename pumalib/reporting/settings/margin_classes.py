@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from pumalib.reporting.checks import expect_margin_score
+from pumalib.reporting.checks import expect_margin_score, expect_whole_scores
 from pumalib.reporting.needs import drawn_seed
 from pumalib.reporting.report_settings import Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
@@ -27,8 +27,9 @@ class MarginClassesSettings(ReportSettings):
     """Seed whose score table is drawn; null: the first seed of the study."""
 
     def check(self, study: StudyView, where: str) -> None:
-        """Refuse a score that is no margin."""
+        """Refuse a score that is no margin, or stops at a distance."""
         expect_margin_score(study, self.score, f"{where}.score")
+        expect_whole_scores(study, self.score, f"{where}.score")
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return the score, its pool, and the threat's epsilon."""

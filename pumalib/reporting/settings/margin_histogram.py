@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pumalib.errors import ConfigError
-from pumalib.reporting.checks import expect_margin_score, expect_same_pool
+from pumalib.reporting.checks import expect_margin_score, expect_same_pool, expect_whole_scores
 from pumalib.reporting.needs import drawn_seed
 from pumalib.reporting.report_settings import Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
@@ -39,14 +39,16 @@ class MarginHistogramSettings(ReportSettings):
         return self
 
     def check(self, study: StudyView, where: str) -> None:
-        """Refuse scores that are no margins or differ in pool or norm, and a run of another pool."""
+        """Refuse scores that are no whole margins or differ in pool or norm, and a run of another pool."""
         expect_margin_score(study, self.score, f"{where}.score")
+        expect_whole_scores(study, self.score, f"{where}.score")
         pool = study.score_pool(self.score)
         if self.run is not None and study.trained[self.run].pool != pool:
             raise ConfigError(f"expected a run of pool {pool}, got {self.run} at {where}.run")
         if self.beside is None:
             return
         expect_margin_score(study, self.beside, f"{where}.beside")
+        expect_whole_scores(study, self.beside, f"{where}.beside")
         expect_same_pool(study, self.beside, self.score, f"{where}.beside")
         norm, other = _norm(study, self.score), _norm(study, self.beside)
         if other != norm:

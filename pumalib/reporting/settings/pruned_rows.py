@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from pumalib.errors import ConfigError
+from pumalib.reporting.checks import expect_whole_scores
 from pumalib.reporting.needs import drawn_seed
 from pumalib.reporting.report_settings import Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
@@ -30,12 +31,14 @@ class PrunedRowsSettings(ReportSettings):
     """Seed whose selection is drawn; null: the first seed of the study."""
 
     def check(self, study: StudyView, where: str) -> None:
-        """Refuse a run that prunes nothing."""
+        """Refuse a run that prunes nothing, or whose rows have no known order."""
         from pumalib.selection.needed import prunes  # which no job that makes a report needs
 
         run = study.trained[self.run]
         if not prunes(run.prune, run.epsilon):
             raise ConfigError(f"expected a run that prunes, got {self.run} at {where}.run")
+        for score in run.scores[:1]:  # the one that says which rows are the easiest and the hardest
+            expect_whole_scores(study, score, f"{where}.run")
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return the selection of the run; its rows, images and scores are found beside it."""

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from pumalib.reporting.checks import expect_same_pool
+from pumalib.reporting.checks import expect_same_pool, expect_whole_scores
 from pumalib.reporting.report_settings import Needs, ReportSettings, SeveralNames
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
@@ -41,9 +41,10 @@ class ScoreAgreementSettings(ReportSettings):
     """Seed that is drawn; null: the first seed of the study. The numbers are of all seeds."""
 
     def check(self, study: StudyView, where: str) -> None:
-        """Refuse scores that are not there, or of several pools."""
+        """Refuse scores that are not there, stop at a distance, or are of several pools."""
         for index, score in enumerate(self.scores):
             study.expect("score", score, f"{where}.scores[{index}]")
+            expect_whole_scores(study, score, f"{where}.scores[{index}]")
             expect_same_pool(study, score, self.scores[0], f"{where}.scores[{index}]")
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.selection.epsilons import adaptive_epsilons
-from pumalib.selection.margins import expect_margins
+from pumalib.selection.margins import MarginsAsked, expect_margins
 from pumalib.selection.policies.question import EpsilonQuestion
 from pumalib.selection.settings import FromMargin
 
@@ -15,10 +15,13 @@ def row_epsilons(policy: FromMargin, question: EpsilonQuestion) -> NDArray[np.fl
     """Return the epsilon of each row inside, [M] float32, signed unless `negative` is `zero`.
 
     Raises:
-        DataError: a row inside has no margin.
+        DataError: a row inside has no margin, or one that is a bound below the cap and the gap.
         ArtifactError: a score that is no margin in the threat's norm.
     """
-    table, threat = question.tables[policy.score], question.threat
-    margins = expect_margins(policy.score, table, threat.norm, question.inside, "epsilon")
-    bounded = adaptive_epsilons(margins, policy.cap or threat.epsilon, policy.gap)
+    threat = question.threat
+    cap = policy.cap or threat.epsilon
+    # A margin beyond cap and gap gives the cap, however long it is: so bounds there give the epsilons of whole margins.
+    asked = MarginsAsked(policy.score, threat.norm, cap + policy.gap, "epsilon")
+    margins = expect_margins(asked, question.tables[policy.score], question.inside)
+    bounded = adaptive_epsilons(margins, cap, policy.gap)
     return np.maximum(bounded, np.float32(0)) if policy.negative == "zero" else bounded

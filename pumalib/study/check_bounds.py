@@ -1,0 +1,81 @@
+"""Checks of scores that stop at a distance (`up_to`): whether cuts and epsilons need more. Imports no torch.
+
+Whether a cut of a `fraction` falls among the bounded rows is known once they are scored; the selection refuses it then.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+
+from pumalib.errors import ConfigError
+from pumalib.selection.settings import (
+    RANDOM,
+    THRESHOLDS,
+    CutSettings,
+    EpsilonSettings,
+    FromMargin,
+    WhereSettings,
+)
+from pumalib.study.study import Study
+from pumalib.training.online.settings import OnlineEpsilonSettings
+
+_COMPARE = {"below": operator.lt, "at_most": operator.le, "at_least": operator.ge, "above": operator.gt}
+_ROUNDING = 1e-6
+"""Relative, of sums of amounts that users write."""
+
+
+def check_bounds(study: Study) -> None:
+    """Refuse cuts and epsilons that need more of a score than it will tell.
+
+    Raises:
+        ConfigError: the first problem found.
+    """
+    for name, run in study.runs.items():
+        for index, cut in enumerate(run.prune):
+            if cut.by != RANDOM:
+                _check_threshold(study, cut, cut.by, f"runs.{name}.prune[{index}]")
+        _check_epsilon(study, run.epsilon, f"runs.{name}.epsilon")
+
+
+def _check_epsilon(study: Study, policy: EpsilonSettings, where: str) -> None:
+    if isinstance(policy, OnlineEpsilonSettings):
+        return
+    if policy.where is not None:
+        _check_threshold(study, policy.where, policy.where.score, f"{where}.where")
+    score = getattr(policy, "score", None)
+    up_to = None if score is None else _up_to(study, score)
+    if up_to is None:
+        return
+    if not isinstance(policy, FromMargin):
+        raise ConfigError(
+            f"expected a score without up_to for policy {policy.policy}, got {score}, which stops at {up_to:g}, at "
+            f"{where}.score; leave up_to out at scores.{score}"
+        )
+    cap = policy.cap or study.settings.threat.epsilon
+    if cap + policy.gap > up_to * (1 + _ROUNDING):
+        raise ConfigError(
+            f"expected up_to of at least {cap + policy.gap:g} (cap {cap:g} and gap {policy.gap:g}) at scores.{score}, "
+            f"whose margins are the epsilons at {where}, got {up_to:g}; raise up_to, or leave it out"
+        )
+
+
+def _check_threshold(study: Study, bound: CutSettings | WhereSettings, score: str, where: str) -> None:
+    """Refuse a threshold that bounded rows may lie on either side of."""
+    up_to = _up_to(study, score)
+    if up_to is None:
+        return
+    given = {name: value for name in THRESHOLDS if (value := getattr(bound, name)) is not None}
+    for name, value in given.items():
+        ends = [(sign * up_to, sign * math.inf) for sign in (1, -1)]
+        if any(_COMPARE[name](nearest, value) != _COMPARE[name](farthest, value) for nearest, farthest in ends):
+            raise ConfigError(
+                f"expected a threshold within the up_to {up_to:g} of scores.{score}, got {value:g} at {where}.{name}; "
+                "raise up_to, or leave it out"
+            )
+
+
+def _up_to(study: Study, score: str) -> float | None:
+    """Return where the margins of a score stop; None: they do not."""
+    up_to: float | None = getattr(study.settings.scores[score], "up_to", None)
+    return up_to
