@@ -74,6 +74,9 @@ def test_scores_without_order_or_rows_in_common_say_so() -> None:
         compare_scores(table([1, np.nan]), table([np.nan, 1]))
     with pytest.raises(DataError, match="got a shard"):
         compare_scores(table([1, 2]), table([1, 2], first_row=2))
+    bounded = {"columns": {"bounded": np.array([False, True, True])}}
+    with pytest.raises(DataError, match="measured to their end, got 2 of 3 rows that stop at up_to"):
+        compare_scores(table([1, 2, 3]), table([1, 2, 2], **bounded))
 
 
 def selection(rows: list[int], epsilons: list[float], count: int = 6, pool: str = "a") -> StoredSelection:

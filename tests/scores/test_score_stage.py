@@ -210,6 +210,22 @@ def test_rows_that_did_not_converge_are_logged(
     assert f"{missing} of 60 rows did not converge" in caplog.text
 
 
+def test_margins_up_to_a_distance_are_those_of_the_whole_search_or_marked(
+    pool: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = score(DEEPFOOL, pool, model, tmp_path)
+    up_to = float(np.median(np.abs(whole.score)))
+    (tmp_path / "bounded").mkdir()
+    with caplog.at_level(logging.INFO):
+        table = score({**DEEPFOOL, "up_to": up_to, "shards": 2}, pool, model, tmp_path / "bounded")
+    assert 20 < table.bounded.sum() < 40
+    np.testing.assert_allclose(table.score[~table.bounded], whole.score[~table.bounded], rtol=1e-2, atol=1e-5)
+    np.testing.assert_array_equal(np.abs(table.score[table.bounded]), np.float32(up_to))
+    assert "bounded" not in whole.columns
+    assert "margins are bounds at up_to, as asked for" in caplog.text
+    assert "did not converge" not in caplog.text
+
+
 def test_more_shards_than_rows_are_refused(pool: Path, model: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="one shard for each of 60 rows, got shard 0 of 61"):
         score({**FAST, "shards": 61}, pool, model, tmp_path)

@@ -74,6 +74,16 @@ def test_converged_is_read_from_the_columns(tmp_path: Path) -> None:
     assert without.converged is None
 
 
+def test_bounds_are_read_from_the_columns_and_are_no_searches_cut_short(tmp_path: Path) -> None:
+    columns = {"converged": np.arange(6) % 2 == 0, "bounded": np.arange(6) == 3}
+    with_them, without = (read_scores(path) for path in written(tmp_path, a_table(columns=columns), a_table()))
+    assert np.flatnonzero(with_them.bounded).tolist() == [3]
+    assert np.flatnonzero(with_them.cut_short).tolist() == [1, 5]
+    assert not without.bounded.any()
+    assert np.flatnonzero(without.cut_short).tolist() == [1, 3, 5]
+    assert not a_table(columns={}).cut_short.any()
+
+
 def test_equal_tables_give_equal_bytes(tmp_path: Path) -> None:
     first, again = written(tmp_path, a_table(), a_table())
     assert first.read_bytes() == again.read_bytes()
@@ -101,6 +111,10 @@ def shorten_a_column(file: h5py.File) -> None:
     file["columns/iterations"] = np.arange(4)
 
 
+def count_the_bounds(file: h5py.File) -> None:
+    file["columns/bounded"] = np.arange(6)
+
+
 def widen_the_scores(file: h5py.File) -> None:
     del file["score"]
     file["score"] = np.zeros(6)
@@ -119,6 +133,7 @@ def lose_the_unit(file: h5py.File) -> None:
     [
         (shorten_valid, r"columns of one length .* got \[5, 6\]"),
         (shorten_a_column, r"columns of one length .* got \[4, 6\]"),
+        (count_the_bounds, "expected column 'bounded' as bool, got int64 in"),
         (widen_the_scores, "'score' as float32"),
         (lose_the_scores, "expected dataset 'score'"),
         (lose_the_unit, "readable scores file"),
