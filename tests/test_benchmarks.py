@@ -22,6 +22,7 @@ COMMANDS = {
     "freed_memory": ["--processes", "1"],
     "coverage": ["--trials", "5"],
     "perceptron": ["--rows", "60"],
+    "up_to": ["--nets", "mlp", "--seeds", "0", "--up-to", "0.1"],
     "scale": ["select", "join", "pool", "--rows", "300000", "--folder", "."],
     "watched": ["--files", "200", "--folders", "4", "--cold"],
 }
