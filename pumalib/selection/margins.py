@@ -54,7 +54,7 @@ def expect_margins(asked: MarginsAsked, table: ScoreTable, inside: NDArray[np.bo
     short = int((inside & table.bounded & ~reaches(table.score, asked.up_to)).sum())
     if short:
         raise DataError(
-            f"expected margins up to {asked.up_to:.4g}, as {asked.key} asks for, got {short} that are bounds below that "
-            f"in score {asked.score}; raise up_to of the score, or leave it out"
+            f"expected margins up to {asked.up_to:.4g}, as {asked.key} asks for, got {short} that are bounds below "
+            f"that in score {asked.score}; raise up_to of the score, or leave it out"
         )
     return at_their_farthest(table.score, table.bounded)[inside]

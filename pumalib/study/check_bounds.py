@@ -31,11 +31,13 @@ def check_bounds(study: Study) -> None:
     Raises:
         ConfigError: the first problem found.
     """
-    for name, run in study.runs.items():
+    for name, run in study.trained.items():
         for index, cut in enumerate(run.prune):
             if cut.by != RANDOM:
                 _check_threshold(study, cut, cut.by, f"runs.{name}.prune[{index}]")
         _check_epsilon(study, run.epsilon, f"runs.{name}.epsilon")
+        if run.far is not None:
+            _expect_at_least(study, run.far.score, run.far.beyond, f"beyond at runs.{name}.far")
 
 
 def _check_epsilon(study: Study, policy: EpsilonSettings, where: str) -> None:
@@ -53,10 +55,16 @@ def _check_epsilon(study: Study, policy: EpsilonSettings, where: str) -> None:
             f"{where}.score; leave up_to out at scores.{score}"
         )
     cap = policy.cap or study.settings.threat.epsilon
-    if cap + policy.gap > up_to * (1 + _ROUNDING):
+    _expect_at_least(study, str(score), cap + policy.gap, f"cap {cap:g} and gap {policy.gap:g} at {where}")
+
+
+def _expect_at_least(study: Study, score: str, distance: float, what: str) -> None:
+    """Refuse margins that stop before a distance."""
+    up_to = _up_to(study, score)
+    if up_to is not None and distance > up_to * (1 + _ROUNDING):
         raise ConfigError(
-            f"expected up_to of at least {cap + policy.gap:g} (cap {cap:g} and gap {policy.gap:g}) at scores.{score}, "
-            f"whose margins are the epsilons at {where}, got {up_to:g}; raise up_to, or leave it out"
+            f"expected up_to of at least {distance:g} at scores.{score}, for {what}, got {up_to:g}; raise up_to, or "
+            "leave it out"
         )
 
 

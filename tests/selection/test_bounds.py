@@ -137,9 +137,7 @@ def test_epsilons_up_to_the_bound_are_those_of_the_whole_margins(policy: str, se
 
 @pytest.mark.parametrize("settings", [{"cap": 0.12}, {"gap": 0.01}])
 def test_epsilons_beyond_the_bound_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(
-        DataError, match="which is cap and gap, got 4 that are bounds below that in score margin; raise"
-    ):
+    with pytest.raises(DataError, match="as epsilon asks for, got 4 that are bounds below that in score margin; raise"):
         epsilons(stopped(), **settings)
 
 
