@@ -18,7 +18,7 @@ from pumalib.data.settings import DatasetSettings, SyntheticSettings, source_mod
 from pumalib.errors import ConfigError
 from pumalib.learning.settings import LearnedSettings, learning_module
 from pumalib.perceptron.settings import PerceptronReportSettings
-from pumalib.reporting.kinds.cost_passes import counts_passes
+from pumalib.reporting.cost_passes import counts_passes
 from pumalib.scores.settings import (
     CustomScoreSettings,
     LookingScoreSettings,

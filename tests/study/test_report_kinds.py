@@ -34,6 +34,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ratio_curves": {"lines": {"all": ["puma", "pruned"]}, "attack": "cw"},
     "robustness_curves": {"runs": ["puma"], "baseline": "trades", "attack": "shortest"},
     "score_agreement": {"scores": ["margin", "fast"]},
+    "cost_frontier": {"baseline": "trades", "attack": "cw", "runs": ["puma"]},
     "trade_off": {"baseline": "trades", "attack": "cw", "runs": ["puma"]},
     "training_curves": {"runs": ["puma"], "baseline": "trades"},
 }

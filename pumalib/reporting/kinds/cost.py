@@ -1,135 +1,13 @@
-"""What runs cost: rows, draws, attack steps and passes through networks, with all that they depend on."""
+"""A report of what runs cost: rows, draws, attack steps and passes through networks, with all that they depend on."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-import pandas as pd
-from pydantic import TypeAdapter
-
-from pumalib.data.pool import read_pool_rows
-from pumalib.data.selection import read_selection
-from pumalib.errors import ArtifactError
-from pumalib.jobs.kept_record import seconds_of_work
-from pumalib.reporting.kinds.cost_page import WHOLE, cost_page, draw_cost
-from pumalib.reporting.kinds.cost_passes import (
-    UNKNOWN,
-    Passes,
-    counts_passes,
-    margin_passes,
-    mean_attack_steps,
-    tracking_passes,
-    training_passes,
-)
+from pumalib.reporting.costs import cost_table
+from pumalib.reporting.kinds.cost_page import cost_page, draw_cost
 from pumalib.reporting.parts import ReportParts
-from pumalib.reporting.settings.cost import EVALUATION, SCORE, CostPart, CostSettings
-from pumalib.scores.settings import ScoreSettings, looks_through_a_model
-from pumalib.scores.table import read_scores
-from pumalib.tracks.settings import TrackSettings
-from pumalib.training.length import num_draws, of_pool
-from pumalib.training.online.settings import read_online
-from pumalib.training.settings import read_training
-
-_AMOUNTS = ("rows", "draws", "attack_steps", "forward_passes", "backward_passes", "seconds")
-
-
-def cost_table(parts: Sequence[CostPart]) -> pd.DataFrame:
-    """Return a row per run and part, means over seeds; the last of each run is its `whole`.
-
-    Columns: run, part, name, rows (kept by a training, scored by a score), draws, attack_steps (a draw),
-    forward_passes and backward_passes (images), seconds, seconds_sd (n - 1), num_seeds. nan: not known, not asked for,
-    or meaningless; a whole with an unknown part is unknown.
-
-    Raises:
-        ArtifactError: If a file is missing, damaged or of another pool.
-    """
-    table = pd.DataFrame([_measure(part) for part in parts])
-    keys = ["run", "part", "name"]
-    whole = table[table["part"] != EVALUATION].groupby(["run", "seed"], sort=False)
-    sums = whole[["forward_passes", "backward_passes", "seconds"]].agg(_sum_of_known).reset_index()
-    table = pd.concat([table, sums.assign(part=WHOLE, name="")], ignore_index=True)
-    groups = table.groupby(keys, sort=False)
-    means = groups[list(_AMOUNTS)].mean()
-    means["seconds_sd"], means["num_seeds"] = groups["seconds"].std(), groups["seed"].nunique()
-    order = {run: place for place, run in enumerate(dict.fromkeys(table["run"]))}
-    return means.reset_index().sort_values("run", key=lambda runs: runs.map(order), kind="stable", ignore_index=True)
-
-
-def _sum_of_known(values: pd.Series[float]) -> float:
-    """Return the sum; nan where any part is."""
-    return float(values.sum(skipna=False))
-
-
-def _measure(part: CostPart) -> dict[str, Any]:
-    """Return one row for one seed."""
-    row: dict[str, Any] = {"run": part.run, "seed": part.seed, "part": part.kind, "name": part.name}
-    row |= dict.fromkeys(_AMOUNTS, math.nan)
-    row["seconds"] = sum(map(read_seconds, part.benchmarks)) if part.benchmarks else math.nan
-    if part.settings is None or part.file is None:
-        return row
-    row |= _score_amounts(part) if part.kind == SCORE else _training_amounts(part)
-    return row
-
-
-def _training_amounts(part: CostPart) -> dict[str, float]:
-    selection = read_selection(str(part.file))
-    training = of_pool(read_training(part.settings or {}), len(selection.reason))
-    return {
-        "rows": len(selection.rows),
-        "draws": num_draws(training),
-        "attack_steps": mean_attack_steps(training, selection.mean_attack_steps),
-        **_columns(training_passes(training, part.outer_passes, read_online(part.online), selection.mean_attack_steps)),
-    }
-
-
-def _score_amounts(part: CostPart) -> dict[str, float]:
-    settings = TypeAdapter(ScoreSettings).validate_python(part.settings)
-    pool = read_pool_rows(str(part.pool))
-    table = read_scores(str(part.file), pool.fingerprint)
-    if not counts_passes(settings):
-        passes = UNKNOWN
-    elif looks_through_a_model(settings):
-        passes = margin_passes(table)
-    else:
-        passes = _passes_of_gathering(part, len(table.score))
-    return {"rows": len(table.score), **_columns(passes)}
-
-
-def _passes_of_gathering(part: CostPart, num_rows: int) -> Passes:
-    """Return the passes that the runs behind a score of tracks added to their trainings; none for a random score."""
-    forward = backward = 0.0
-    for run in part.gathered:
-        training, already = read_training(run["training"]), run.get("already", {})
-        before, after = (
-            tracking_passes(TrackSettings.model_validate(track), training, num_rows)
-            for track in (already, already | run["track"])
-        )
-        forward, backward = forward + after.forward - before.forward, backward + after.backward - before.backward
-    return Passes(forward, backward)
-
-
-def _columns(passes: Passes) -> dict[str, float]:
-    return {"forward_passes": passes.forward, "backward_passes": passes.backward}
-
-
-def read_seconds(path: str | Path) -> float:
-    """Read the seconds of one job from a benchmark file of Snakemake, or of the work whose result it took back.
-
-    Raises:
-        ArtifactError: If it holds no seconds.
-    """
-    worked = seconds_of_work(path)
-    if worked is not None:
-        return worked
-    try:
-        return float(pd.read_csv(path, sep="\t")["s"].iloc[0])
-    except (KeyError, IndexError, ValueError, OSError):
-        raise ArtifactError(
-            f"expected seconds in the column s, found none in {path}; delete it and run again"
-        ) from None
+from pumalib.reporting.settings.cost import CostPart, CostSettings
 
 
 def make(settings: CostSettings, *, parts: Sequence[CostPart], left_out: Sequence[str] = ()) -> ReportParts:

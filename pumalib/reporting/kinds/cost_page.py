@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from pydantic import TypeAdapter
 
 from pumalib.reporting.colours import BASELINE_DASHES
+from pumalib.reporting.cost_passes import counts_passes
+from pumalib.reporting.costs import WHOLE
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure
 from pumalib.reporting.files import markdown_table
-from pumalib.reporting.kinds.cost_passes import counts_passes
 from pumalib.reporting.settings.cost import (
     EVALUATION,
     LEARNED_POOL,
@@ -25,9 +26,6 @@ from pumalib.reporting.settings.cost import (
 )
 from pumalib.reporting.statistics import spread
 from pumalib.scores.settings import ScoreSettings
-
-WHOLE = "whole"
-"""The part that is the sum of all but the evaluation."""
 
 _MILLION, _THOUSAND = 1e6, 1e3
 _ROWS_COLOUR = "#999999"

@@ -12,7 +12,8 @@ from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import create_artifact
-from pumalib.reporting.kinds.cost import cost_table, make, read_seconds
+from pumalib.reporting.costs import cost_table, read_seconds
+from pumalib.reporting.kinds.cost import make
 from pumalib.reporting.kinds.cost_page import cost_page, draw_cost
 from pumalib.reporting.parts import ReportFiles, write_parts
 from pumalib.reporting.settings.cost import CostPart, CostSettings

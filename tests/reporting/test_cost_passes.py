@@ -14,7 +14,7 @@ from pumalib.attacks.margins import MarginTable
 from pumalib.attacks.refined_margin import refined_margins
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import ArtifactError
-from pumalib.reporting.kinds.cost_passes import attack_steps, margin_passes, tracking_passes, training_passes
+from pumalib.reporting.cost_passes import attack_steps, margin_passes, tracking_passes, training_passes
 from pumalib.scores.estimates import from_margins
 from pumalib.scores.table import ScoreTable
 from pumalib.tracks.settings import TrackSettings
