@@ -43,6 +43,12 @@ CASES: dict[str, dict[str, Any]] = {
     "cat": {"method": "pgd_at", "online": CatEpsilon(policy="cat")},
     "pruned in the batch": {"online": online_margin(prune_above=0.02, warmup_epochs=1)},
     "shared statistics": {"architecture": "convnet", "norm": "l2", "schedule_unit": "step"},
+    "near rows": {
+        "method": "pgd_at",
+        "selective": {"fraction": 0.4, "warmup_epochs": 1},
+        "attack_statistics": "running",
+    },
+    "far rows": {"spared": True, "attack_statistics": "running"},
     "whole batches dropped": {"online": online_margin(prune_above=0.0001), "batch_size": 2},
 }
 """Batches of 15 rows are not divisible by two; synthetic rows are a part of each; rows come twice in a batch."""
@@ -51,7 +57,8 @@ CASES: dict[str, dict[str, Any]] = {
 def fit(case: str, ranks: Ranks = ALONE, **changes: Any) -> TrainingResult:
     recipe = {"epochs": 3, "samples_per_epoch": 60, "batch_size": 15, "crop_padding": 1, "attack_steps": 3}
     values = {**recipe, "synthetic_fraction": 0.6, "averaging_warmup": 0.2, **CASES[case], **changes}
-    online, name, is_signed, norm = (values.pop(key, None) for key in ("online", "architecture", "signed", "norm"))
+    keys = ("online", "architecture", "signed", "norm", "spared")
+    online, name, is_signed, norm, is_spared = (values.pop(key, None) for key in keys)
     # Smooth: where a ReLU has its kink, one input gradient may jump with the last bit of a weight.
     architecture = (
         ArchitectureSettings(name=name, width=4, activation="silu")
@@ -67,7 +74,8 @@ def fit(case: str, ranks: Ranks = ALONE, **changes: Any) -> TrainingResult:
     rows = np.flatnonzero(np.arange(40) % 5 != 0)
     source = (np.arange(40) >= 34).astype(np.uint8)
     epsilons = generator.uniform(-0.1, 0.2, len(rows)) if is_signed else np.full(len(rows), 0.1)
-    data = TrainingRows(images, labels, source, rows, epsilons.astype(np.float32), (8, 8, 1))
+    steps = np.arange(len(rows)) % 4 if is_spared else None
+    data = TrainingRows(images, labels, source, rows, epsilons.astype(np.float32), (8, 8, 1), steps)
     track = {**TRACK, "loss": {**TRACK["loss"], **({"inputs": "clean"} if case == "natural" else {})}}
     threat, gathered = (
         ThreatSettings(norm=norm or "linf", epsilon=0.1),
