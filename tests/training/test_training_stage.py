@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import yaml
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import build_pool, open_pool
-from pumalib.data.selection import read_selection
+from pumalib.data.selection import read_selection, write_selection
 from pumalib.data.settings import DigitsSettings, HeldOutSyntheticSettings
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import file_fingerprint
+from pumalib.files.origin import NOBODY
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained
@@ -104,6 +106,31 @@ def run(
     )
     train_run(TrainingTask(settings, paths, "trades", seed), "cpu")
     return output
+
+
+def test_attack_steps_of_rows_come_through_the_selection(files: Path, tmp_path: Path) -> None:
+    """No step for any row trains as a radius too small to count; the recipe's own number for all rows is the recipe."""
+    selected = read_selection(files / "selection.h5")
+    running = {"attack_statistics": "running", "attack_steps": 3}
+
+    def weights(name: str, **changes: Any) -> dict[str, torch.Tensor]:
+        path = tmp_path / f"{name}.h5"
+        write_selection(replace(selected, **changes), {}, path, NOBODY.origin({}, {}))
+        folder = run(files, tmp_path / name, selection=path, **running)
+        model = load_trained(folder / "model.safetensors", "cpu").model
+        return model.state_dict()
+
+    count = len(selected.rows)
+    plain, same, none, still = (
+        weights("plain"),
+        weights("same", attack_steps=np.full(count, 3), mean_attack_steps=3.0),
+        weights("none", attack_steps=np.zeros(count, np.int64), mean_attack_steps=0.0),
+        weights("still", epsilons=np.full(count, 1e-9, np.float32), mean_epsilon=1e-9),
+    )
+    for key in plain:
+        torch.testing.assert_close(same[key], plain[key])
+        torch.testing.assert_close(none[key], still[key], atol=1e-4, rtol=1e-3)
+    assert any(not torch.allclose(none[key], plain[key], atol=1e-3) for key in plain)
 
 
 def test_equal_inputs_give_equal_bytes_and_another_seed_does_not(files: Path, tmp_path: Path) -> None:

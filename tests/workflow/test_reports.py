@@ -13,6 +13,7 @@ NEW = {
     "ratio": {"kind": "ratio_curves", "lines": {"all": ["trades", "puma"]}, "attack": "cw"},
     "frontier": {"kind": "trade_off", "baseline": "trades", "attack": "cw", "frontiers": {"knob": ["trades", "puma"]}},
     "cost": {"kind": "cost", "baseline": "trades", "seconds": True},
+    "cost-frontier": {"kind": "cost_frontier", "baseline": "trades", "attack": "cw"},
     "classes": {"kind": "margin_classes", "score": "margin"},
     "epsilons": {"kind": "epsilon_distribution", "runs": ["puma", "trades"]},
     "pruned": {"kind": "pruned_rows", "run": "puma", "count": 4},
