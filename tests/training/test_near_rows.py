@@ -30,20 +30,20 @@ def drawn(margins: list[float], count: int, times: int) -> Tensor:
 def test_a_row_is_drawn_with_a_chance_in_proportion_to_one_over_its_margin():
     """Weights 1, 1/2 and 1/4: chances 4/7, 2/7 and 1/7; the sign plays no part."""
     torch.testing.assert_close(
-        drawn([1.0, -2.0, 4.0], 1, 20_000), torch.tensor([4, 2, 1]).double() / 7, atol=0.01, rtol=0
+        drawn([1.0, -2.0, 4.0], 1, 4_000), torch.tensor([4, 2, 1]).double() / 7, atol=0.03, rtol=0
     )
 
 
 def test_rows_are_drawn_without_replacement():
     """Of weights 2, 1, 1 two rows: the first is left out when 2 then 3, or 3 then 2, come: 2 x 1/4 x 1/3 = 1/6."""
-    chances = drawn([1.0, 2.0, 2.0], 2, 20_000)
-    torch.testing.assert_close(chances, torch.tensor([5 / 6, 7 / 12, 7 / 12]).double(), atol=0.01, rtol=0)
+    chances = drawn([1.0, 2.0, 2.0], 2, 4_000)
+    torch.testing.assert_close(chances, torch.tensor([5 / 6, 7 / 12, 7 / 12]).double(), atol=0.03, rtol=0)
     assert float(chances.sum()) == pytest.approx(2)
 
 
 def test_a_margin_of_zero_is_always_drawn_and_equal_ones_evenly():
     assert drawn([0.0, 5.0, 5.0], 1, 200)[0] == 1
-    torch.testing.assert_close(drawn([3.0] * 4, 2, 20_000), torch.full((4,), 0.5).double(), atol=0.01, rtol=0)
+    torch.testing.assert_close(drawn([3.0] * 4, 2, 4_000), torch.full((4,), 0.5).double(), atol=0.03, rtol=0)
 
 
 def perturbed(num_steps: Tensor | None, norm: Norm = "linf", attack_steps: int = 3) -> tuple[Tensor, Tensor]:
