@@ -1,6 +1,7 @@
 # The library's face: each name here, and no other, is loaded on first use.
 from .attacks.deepfool import deepfool_margins as deepfool_margins
 from .attacks.deepfool_published import published_deepfool_margins as published_deepfool_margins
+from .attacks.extrapolated_margin import extrapolated_margins as extrapolated_margins
 from .attacks.fast_margin import fast_margins as fast_margins
 from .attacks.refined_margin import refined_margins as refined_margins
 from .attacks.settings import CwPgdSettings as CwPgdSettings

@@ -42,6 +42,7 @@ class Estimate:
         unit: unit of the score.
         norm: norm of a margin, else "".
         columns: further columns, each [B].
+        facts: what else the table tells of a whole pool, by the names that it has there.
     """
 
     score: NDArray[np.float32]
@@ -49,9 +50,10 @@ class Estimate:
     unit: str
     norm: str = ""
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the estimate as a saved state holds it."""
+        """Return the estimate of a block, which has no facts, as a saved state holds it."""
         columns = {name: torch.from_numpy(column) for name, column in self.columns.items()}
         kind = {"higher_is": self.higher_is, "unit": self.unit, "norm": self.norm}
         return {"score": torch.from_numpy(self.score), "columns": columns, **kind}

@@ -88,17 +88,47 @@ class MarginSettings(_ScoreSettings):
     """`linf` or `l2`; none: the threat's norm."""
 
 
+EXTRAPOLATED_MODULE = "pumalib.scores.extrapolated"
+"""What takes the margins of most rows from those of a share."""
+
+
+class ExtrapolateSettings(Settings):
+    """Measure a share of the rows; the margins of all others follow from the nearest of these."""
+
+    measured: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the rows that are measured, the same of each class and source, and at least one row of each."""
+    neighbours: int = Field(default=10, gt=0)
+    """Measured rows that each other row's ratio of margin to logit margin is the mean of."""
+    least_agreement: float = Field(default=0.9, ge=-1, le=1)
+    """Rank correlation of extrapolated margins with measured ones that were held back; below it the job fails."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the draw of the rows to measure."""
+
+
 class _BisectedMarginSettings(MarginSettings):
     bisection_steps: int = Field(default=10, ge=0)
     """The crossing is enclosed as narrowly as by so many halvings of the segment from the image to the point found."""
     up_to: PixelAmount | None = None
     """Distance from which on margins need not be exact, pixel scale; none: all are measured to their end."""
+    extrapolate: ExtrapolateSettings | None = None
+    """Measure a share of the rows, and extrapolate the margins of the others; none: all rows are measured."""
+
+    @model_validator(mode="after")
+    def _check_extrapolation(self) -> _BisectedMarginSettings:
+        if self.extrapolate is not None and self.up_to is not None:
+            raise ValueError("expected up_to or extrapolate, got both; bounds say nothing of other rows' margins")
+        if self.extrapolate is not None and self.shards > 1:
+            raise ValueError(
+                f"expected one shard with extrapolate, got {self.shards}; rows need the measured ones of all shards"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _leave_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave `up_to` out where there is none: such scores are what they were before there was the key."""
+        """Leave newer keys out where there is none: such scores are what they were before there were the keys."""
         values: dict[str, Any] = handler(self)
-        return {key: value for key, value in values.items() if key != "up_to" or value is not None}
+        newer = ("up_to", "extrapolate")
+        return {key: value for key, value in values.items() if key not in newer or value is not None}
 
 
 class DeepfoolSettings(_BisectedMarginSettings, DeepfoolOptions):

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from pumalib.attacks.inputs import images_a_batch
 from pumalib.attacks.threat_settings import Norm
 from pumalib.data.pool import Pool, open_pool
 from pumalib.errors import DataError
@@ -22,12 +19,12 @@ from pumalib.jobs.devices import enough_memory
 from pumalib.jobs.kept import KeptResult
 from pumalib.jobs.states import StateFile, StatePlace, at_least_every, state_key
 from pumalib.models.imported import load_imported
-from pumalib.models.inputs import to_model_input
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
-from pumalib.scores.estimates import Estimate, Question
-from pumalib.scores.settings import LookingScoreSettings, ModelReference, score_module
+from pumalib.scores.estimates import Estimate
+from pumalib.scores.settings import EXTRAPOLATED_MODULE, LookingScoreSettings, ModelReference, score_module
 from pumalib.scores.table import ScoreTable, write_scores
+from pumalib.scores.walk import Walk
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +57,8 @@ def score_shard(
         maker: the job.
 
     Raises:
-        DataError: more shards than rows, images the model was not made for, or scores that break the form.
+        DataError: more shards than rows, images the model was not made for, scores that break the form, or margins that
+            do not follow from a share of them.
         ArtifactError: a damaged pool or model.
         ConfigError: a custom score whose function is not there, or settings that contradict a checkpoint.
     """
@@ -82,8 +80,9 @@ def score_shard(
     if kept.take_back():
         return
     with enough_memory(device, "lower batch_size of the score"):
-        estimates = _score_rows(settings, pool, trained, np.arange(first, last), threat_norm, device, state_file)
-    table = _join(estimates, settings.method, pool.fingerprint, trained.fingerprint, first)
+        walk = Walk(settings, pool, trained, threat_norm, device, state_file, last - first)
+        estimate = _score_rows(walk, settings, np.arange(first, last))
+    table = _table(estimate, settings.method, pool, trained, first)
     if table.cut_short.any():
         log.warning("%d of %d rows did not converge: their margin is a bound", table.cut_short.sum(), last - first)
     if table.bounded.any():
@@ -102,61 +101,27 @@ def _load_model(
     return load_imported(path, reference.architecture, pool.image_shape, pool.class_names, reference.weights, device)
 
 
-def _score_rows(
-    settings: LookingScoreSettings,
-    pool: Pool,
-    trained: TrainedModel,
-    rows: NDArray[np.int64],
-    threat_norm: Norm,
-    device: str,
-    state_file: StateFile,
-) -> list[Estimate]:
-    method = importlib.import_module(score_module(settings))
-    saved = state_file.load() or {"estimates": []}
-    with state_file.putting_back():
-        estimates = [Estimate.from_state_dict(estimate) for estimate in saved["estimates"]]
-        done = _rows_done(estimates, len(rows))
-
-    def state_dict() -> dict[str, Any]:
-        return {"estimates": [estimate.state_dict() for estimate in estimates]}
-
-    description = f"scoring ({settings.method})"
-    with tqdm(total=len(rows), initial=done, desc=description, unit="image", disable=None) as bar:
-        size = images_a_batch(settings.batch_size, pool.image_shape)
-        for start in range(done, len(rows), size):
-            state_file.offer(state_dict)
-            taken = rows[start : start + size]
-            images = to_model_input(torch.from_numpy(pool.images[taken]).to(device))
-            labels = torch.from_numpy(pool.labels[taken]).to(device)
-            estimates.append(method.score(Question(trained.model, images, labels, threat_norm), settings))
-            bar.update(len(taken))
-    return estimates
+def _score_rows(walk: Walk, settings: LookingScoreSettings, rows: NDArray[np.int64]) -> Estimate:
+    """Score rows of the pool: each of them, or a share from which the others follow."""
+    measure = partial(importlib.import_module(score_module(settings)).score, settings=settings)
+    extrapolate = getattr(settings, "extrapolate", None)
+    if extrapolate is not None:  # then there is one shard, as the settings see to
+        return cast(Estimate, importlib.import_module(EXTRAPOLATED_MODULE).score_pool(walk, extrapolate, measure))
+    walk.through(rows, measure)
+    return walk.found()
 
 
-def _rows_done(estimates: Sequence[Estimate], num_rows: int) -> int:
-    """Return how many rows a saved state has; a ValueError if it cannot be one of this shard."""
-    done = sum(len(estimate.score) for estimate in estimates)
-    names = {(estimate.higher_is, estimate.unit, estimate.norm, tuple(estimate.columns)) for estimate in estimates}
-    lengths = {len(column) - len(estimate.score) for estimate in estimates for column in estimate.columns.values()}
-    if done > num_rows or len(names) > 1 or lengths - {0}:
-        raise ValueError(f"expected blocks of one form, {num_rows} rows at most, got {done} rows")
-    return done
-
-
-def _join(
-    estimates: Sequence[Estimate], method: str, pool_fingerprint: str, model_fingerprint: str, first_row: int
-) -> ScoreTable:
-    first = estimates[0]
-    score = np.concatenate([estimate.score for estimate in estimates])
+def _table(estimate: Estimate, method: str, pool: Pool, trained: TrainedModel, first_row: int) -> ScoreTable:
     return ScoreTable(
-        score=score,
-        valid=np.ones(len(score), bool),
-        higher_is="easier" if first.higher_is == "easier" else "harder",
-        unit=first.unit,
+        score=estimate.score,
+        valid=np.ones(len(estimate.score), bool),
+        higher_is="easier" if estimate.higher_is == "easier" else "harder",
+        unit=estimate.unit,
         method=method,
-        norm=first.norm,
-        pool_fingerprint=pool_fingerprint,
-        model_fingerprint=model_fingerprint,
+        norm=estimate.norm,
+        pool_fingerprint=pool.fingerprint,
+        model_fingerprint=trained.fingerprint,
         first_row=first_row,
-        columns={name: np.concatenate([estimate.columns[name] for estimate in estimates]) for name in first.columns},
+        columns=estimate.columns,
+        **estimate.facts,
     )

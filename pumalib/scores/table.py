@@ -26,6 +26,9 @@ class ScoreTable:
         score: [N] float32.
         valid: [N] bool, whether the row was scored.
         columns: further columns of the method, each [N].
+        held_back_agreement: where margins are extrapolated, their rank correlation with measured ones that were held
+            back; else None.
+        held_back_error: there, the mean absolute error of these, as a share of the mean absolute margin; else None.
         higher_is: whether a higher score means easier or harder.
         unit: unit of the score.
         method: what made it.
@@ -45,11 +48,19 @@ class ScoreTable:
     norm: str = ""
     first_row: int = 0
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    held_back_agreement: float | None = None
+    held_back_error: float | None = None
 
     @property
     def converged(self) -> NDArray[np.bool_] | None:
         """[N] bool where the method says so, else None."""
         return self.columns.get("converged")
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """[N] bool, rows whose score is their own; the others are extrapolated from these."""
+        measured: NDArray[np.bool_] | None = self.columns.get("measured")
+        return np.ones(len(self.score), bool) if measured is None else measured
 
     @property
     def bounded(self) -> NDArray[np.bool_]:
@@ -70,12 +81,18 @@ class ScoreTable:
 
 
 _ATTRIBUTES = ("higher_is", "unit", "method", "norm", "pool_fingerprint", "model_fingerprint", "first_row")
+_HELD_BACK = ("held_back_agreement", "held_back_error")
+
+
+def _facts(table: ScoreTable) -> list[str]:
+    """Return which of the attributes that few tables have this one has."""
+    return [name for name in _HELD_BACK if getattr(table, name) is not None]
 
 
 def write_scores(table: ScoreTable, output: Path, origin: Origin = NO_ORIGIN) -> None:
     """Store a score table."""
     with create_artifact(output, "scores", origin) as file:
-        for name in _ATTRIBUTES:
+        for name in (*_ATTRIBUTES, *_facts(table)):
             file.attrs[name] = getattr(table, name)
         file.create_dataset("score", data=table.score.astype(np.float32))
         file.create_dataset("valid", data=table.valid)
@@ -108,10 +125,11 @@ def read_scores(path: str | Path, pool_fingerprint: str | None = None) -> ScoreT
 
 
 def _expect_booleans(columns: Mapping[str, NDArray[Any]], path: str | Path) -> None:
-    """Refuse bounds that are no yes or no."""
-    if "bounded" in columns and columns["bounded"].dtype != np.bool_:
-        found = columns["bounded"].dtype
-        raise ArtifactError(f"expected column 'bounded' as bool, got {found} in {path}; score the pool again")
+    """Refuse marks of rows that are no yes or no."""
+    for name in {"bounded", "measured"} & set(columns):
+        if columns[name].dtype != np.bool_:
+            found = columns[name].dtype
+            raise ArtifactError(f"expected column {name!r} as bool, got {found} in {path}; score the pool again")
 
 
 def _read_column(columns: h5py.Group, name: str) -> NDArray[Any]:
@@ -125,7 +143,8 @@ def _read_column(columns: h5py.Group, name: str) -> NDArray[Any]:
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
     values = {name: file.attrs[name] for name in _ATTRIBUTES}
-    return {name: int(value) if name == "first_row" else str(value) for name, value in values.items()}
+    told = {name: int(value) if name == "first_row" else str(value) for name, value in values.items()}
+    return {**told, **{name: float(file.attrs[name]) for name in _HELD_BACK if name in file.attrs}}
 
 
 def join_scores(shards: Mapping[Path, ScoreTable], num_rows: int) -> ScoreTable:
@@ -161,7 +180,7 @@ def join_scores(shards: Mapping[Path, ScoreTable], num_rows: int) -> ScoreTable:
         score=np.concatenate([table.score for table in tables]),
         valid=np.concatenate([table.valid for table in tables]),
         columns={name: np.concatenate([table.columns[name] for table in tables]) for name in first.columns},
-        **{name: getattr(first, name) for name in _ATTRIBUTES},
+        **{name: getattr(first, name) for name in (*_ATTRIBUTES, *_facts(first))},
     )
 
 

@@ -16,6 +16,7 @@ from pumalib.models.imported_settings import ImportedModelSettings
 from pumalib.models.settings import architecture_module
 from pumalib.perceptron.study import PerceptronStudy
 from pumalib.scores.settings import (
+    EXTRAPOLATED_MODULE,
     CustomScoreSettings,
     MarginSettings,
     looks_through_a_model,
@@ -166,6 +167,8 @@ def score_code(study: Study, score: str) -> Modules:
     named = [score_module(settings)]
     if isinstance(settings, CustomScoreSettings):
         named.append(user_module(settings))
+    if getattr(settings, "extrapolate", None) is not None:
+        named.append(EXTRAPOLATED_MODULE)
     model = getattr(settings, "model", None) if looks_through_a_model(settings) else None
     if model is not None:
         architecture = study.runs[model.run].architecture if model.run else model.architecture

@@ -38,9 +38,20 @@ def _facts(table: ScoreTable) -> dict[str, object]:
         facts["rows_not_converged"] = int(table.cut_short.sum())
     if table.bounded.any():
         facts["rows_bounded"] = int(table.bounded.sum())
+    if not table.measured.all():
+        facts |= _extrapolation(table)
     if table.first_row:
         facts["first_row"] = table.first_row
     return facts
+
+
+def _extrapolation(table: ScoreTable) -> dict[str, object]:
+    """Return how many rows were measured, and how far the others may be off."""
+    told = {"held_back_agreement": table.held_back_agreement, "held_back_error": table.held_back_error}
+    return {
+        "rows_measured": int(table.measured.sum()),
+        **{name: value for name, value in told.items() if value is not None},
+    }
 
 
 def bound_notes(table: ScoreTable) -> tuple[str, ...]:
