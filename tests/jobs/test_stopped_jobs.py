@@ -102,8 +102,10 @@ def train_in(folder: Path, name: str, state: StatePlace | None = None, **changes
     return output
 
 
-def score_in(folder: Path, name: str, model: Path, method: str, state: StatePlace | None = None) -> Path:
-    values = {"method": method, "model": "run", "shards": 2, "batch_size": 4, "max_iterations": 20}
+def score_in(
+    folder: Path, name: str, model: Path, method: str, state: StatePlace | None = None, **changes: Any
+) -> Path:
+    values = {"method": method, "model": "run", "shards": 2, "batch_size": 4, "max_iterations": 20, **changes}
     settings: Any = TypeAdapter(ScoreSettings).validate_python(values)
     output = folder / name / "shard.h5"
     score_shard(
@@ -111,7 +113,7 @@ def score_in(folder: Path, name: str, model: Path, method: str, state: StatePlac
         folder / "pool.h5",
         model,
         output,
-        shard=1,
+        shard=settings.shards - 1,
         threat_norm="linf",
         device="cpu",
         architecture=ArchitectureSettings(name="ending:Net"),
@@ -196,6 +198,26 @@ def test_shard_that_dies_again_and_again_ends_with_the_same_bytes(files: Path, e
         assert not (files / "resumed").exists()
     assert score_in(files, "resumed", model, method, place).read_bytes() == whole.read_bytes()
     assert list((files / "work").glob("*.state")) == []
+
+
+EXTRAPOLATED = {"extrapolate": {"measured": 0.5, "neighbours": 3, "least_agreement": -1}, "shards": 1}
+
+
+@pytest.mark.parametrize("before_the_end", [1, 2, 4, 50])
+def test_an_extrapolated_score_that_dies_ends_with_the_same_bytes(
+    files: Path, ending: ModuleType, before_the_end: int
+) -> None:
+    """Late deaths come while rows are looked at alone, the early one while others are measured."""
+    place = StatePlace(files / "work/shard.state", 0)
+    model = train_in(files, "model") / "model.safetensors"
+    ending.passes = 0
+    whole = score_in(files, "whole", model, "deepfool", **EXTRAPOLATED)
+    passes = ending.passes
+    die(ending, passes - before_the_end, lambda: score_in(files, "resumed", model, "deepfool", place, **EXTRAPOLATED))
+    ending.passes = 0
+    again = score_in(files, "resumed", model, "deepfool", place, **EXTRAPOLATED)
+    assert ending.passes < passes
+    assert again.read_bytes() == whole.read_bytes()
 
 
 JOB = """

@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from pumalib.attacks.deepfool import deepfool_margins
+from pumalib.attacks.extrapolated_margin import extrapolated_margins
 from pumalib.attacks.threat_settings import Norm, ThreatSettings
 from pumalib.data.datasets import prepare_dataset
 from pumalib.data.pool import build_pool, open_pool
@@ -224,6 +226,59 @@ def test_margins_up_to_a_distance_are_those_of_the_whole_search_or_marked(
     assert "bounded" not in whole.columns
     assert "margins are bounds at up_to, as asked for" in caplog.text
     assert "did not converge" not in caplog.text
+
+
+def extrapolated(**values: Any) -> dict[str, Any]:
+    """Return a score of which half the rows of these 60 are measured."""
+    return {**DEEPFOOL, "extrapolate": {"measured": 0.5, "neighbours": 3, "least_agreement": 0.5, **values}}
+
+
+def test_measured_rows_of_an_extrapolated_score_are_those_of_the_whole_one(
+    pool: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = score(DEEPFOOL, pool, model, tmp_path)
+    (tmp_path / "share").mkdir()
+    with caplog.at_level(logging.INFO):
+        table = score(extrapolated(), pool, model, tmp_path / "share")
+    labels, measured = open_pool(pool).labels, table.measured
+    for name in range(10):
+        assert measured[labels == name].sum() == np.floor(0.5 * (labels == name).sum() + 0.5)
+    np.testing.assert_allclose(table.score[measured], whole.score[measured], rtol=1e-2, atol=1e-5)
+    assert (np.sign(table.score) == np.sign(whole.score)).all()
+    np.testing.assert_array_equal(table.columns["prediction"], whole.columns["prediction"])
+    np.testing.assert_array_equal(table.columns["forwards"][~measured], 1)
+    np.testing.assert_array_equal(table.columns["backwards"][~measured], 0)
+    forwards = (table.columns["forwards"] - whole.columns["forwards"])[measured]
+    assert np.median(forwards) == 1  # the look; a batch more or less may walk otherwise
+    assert whole.measured.all()
+    assert whole.held_back_agreement is None
+    assert table.held_back_agreement is not None
+    assert table.held_back_agreement > 0.5
+    assert f"rank correlation {table.held_back_agreement:.3f}" in caplog.text
+    assert "did not converge" not in caplog.text
+
+
+def test_an_extrapolated_score_is_the_one_of_the_library(pool: Path, model: Path, tmp_path: Path) -> None:
+    opened, trained = open_pool(pool), load_trained(model, "cpu")
+    images = np.moveaxis(opened.images[np.arange(len(opened))], 3, 1).astype(np.float32) / 255
+    options = {"max_iterations": 20, "num_candidates": 9, "batch_size": 7}
+    found = extrapolated_margins(
+        trained.model, images, opened.labels, estimate=partial(deepfool_margins, **options), source=opened.source,
+        fraction=0.5, neighbours=3, least_agreement=0.5,
+    )  # fmt: skip
+    table = score(extrapolated(), pool, model, tmp_path)
+    np.testing.assert_array_equal(table.measured, found.measured)
+    np.testing.assert_allclose(table.score, found.table.margin, rtol=1e-2, atol=1e-5)
+    assert table.held_back_error == pytest.approx(found.held_back.error, rel=1e-2)
+
+
+def test_an_extrapolated_score_that_does_not_follow_is_refused(pool: Path, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"is at least 0.9999, got 0\.\d+ on \d+ measured rows that were held back; measure"
+    ):
+        score(extrapolated(least_agreement=0.9999), pool, model, tmp_path)
+    with pytest.raises(DataError, match="for 40 neighbours when a fifth is held back"):
+        score(extrapolated(neighbours=40), pool, model, tmp_path)
 
 
 def test_more_shards_than_rows_are_refused(pool: Path, model: Path, tmp_path: Path) -> None:
