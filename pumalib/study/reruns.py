@@ -11,7 +11,7 @@ from pathlib import Path
 from pumalib.attacks.settings import AttackSettings
 from pumalib.data.settings import DatasetSettings, source_module
 from pumalib.files.provenance import LEFT_OUT, changes_no_number, code_fingerprint
-from pumalib.scores.settings import LookingScoreSettings, TrackedScoreSettings
+from pumalib.scores.settings import EXTRAPOLATED_MODULE, LookingScoreSettings, TrackedScoreSettings
 from pumalib.settings import by_kind
 from pumalib.study.reports import report_kinds
 from pumalib.training.online.settings import OnlineEpsilonSettings
@@ -41,7 +41,11 @@ NAMED: Mapping[str, tuple[str, ...]] = {
         "training.starting_weights",
     ),
     "import_model": tuple(f"models.{name}" for name in _NETWORKS),
-    "score_shard": (*[f"scores.{name}" for name in _LOOKING], *[f"models.{name}" for name in _NETWORKS]),
+    "score_shard": (
+        *[f"scores.{name}" for name in _LOOKING],
+        EXTRAPOLATED_MODULE.removeprefix("pumalib."),
+        *[f"models.{name}" for name in _NETWORKS],
+    ),
     "score": (),
     "tracked_score": tuple(f"scores.{name}" for name in _TRACKED),
     "attack": (*[f"attacks.{name}" for name in _ATTACKS], *[f"models.{name}" for name in _NETWORKS]),
