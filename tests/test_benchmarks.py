@@ -23,6 +23,7 @@ COMMANDS = {
     "coverage": ["--trials", "5"],
     "perceptron": ["--rows", "60"],
     "up_to": ["--nets", "mlp", "--seeds", "0", "--up-to", "0.1"],
+    "extrapolated": ["--nets", "mlp", "--seeds", "0", "--count", "400", "--steps", "300"],
     "scale": ["select", "join", "pool", "--rows", "300000", "--folder", "."],
     "watched": ["--files", "200", "--folders", "4", "--cold"],
 }

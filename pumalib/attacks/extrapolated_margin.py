@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pumalib.attacks.deepfool import deepfool_margins
-from pumalib.attacks.extrapolation import Extrapolation, HeldBack, Looks, look_at, rows_to_measure
+from pumalib.attacks.extrapolation import (
+    Extrapolation,
+    HeldBack,
+    Looks,
+    look_at,
+    rows_to_measure,
+    strata_of,
+    unmeasured,
+)
 from pumalib.attacks.gradient_ascent import Clip
 from pumalib.attacks.inputs import check_inputs, images_a_batch
 from pumalib.attacks.margins import MarginTable
@@ -99,20 +107,6 @@ def with_a_look(table: MarginTable) -> MarginTable:
     return MarginTable(**{**columns, "forwards": table.forwards + 1, "adversarial_images": None})
 
 
-def unmeasured(extrapolation: Extrapolation, looks: Looks) -> MarginTable:
-    """Return the table of rows that were looked at alone; see `ExtrapolatedMargins.table`."""
-    nothing = np.zeros(len(looks), np.int64)
-    return MarginTable(
-        margin=extrapolation.margins(looks),
-        converged=np.ones(len(looks), bool),
-        prediction=looks.prediction,
-        adversarial_class=looks.prediction,
-        iterations=nothing,
-        forwards=nothing + 1,
-        backwards=nothing,
-    )
-
-
 def _strata(labels: Tensor, source: ArrayLike | None) -> NDArray[np.int64]:
     classes: NDArray[np.int64] = labels.cpu().numpy()
     if source is None:
@@ -121,12 +115,6 @@ def _strata(labels: Tensor, source: ArrayLike | None) -> NDArray[np.int64]:
     if sources.shape != classes.shape:
         raise DataError(f"expected one source for each of {len(classes)} images, got shape {list(sources.shape)}")
     return strata_of(classes, sources)
-
-
-def strata_of(labels: NDArray[np.int64], source: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return a number for each pair of label and source, [N] int64."""
-    _, strata = np.unique(np.stack([labels, source.astype(np.int64)]), axis=1, return_inverse=True)
-    return strata.reshape(-1).astype(np.int64)
 
 
 def _look_at_all(network: Network, images: Tensor, labels: Tensor, size: int) -> Looks:

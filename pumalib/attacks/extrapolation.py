@@ -18,6 +18,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.neighbors import KNeighborsRegressor
 from torch import Tensor
 
+from pumalib.attacks.margins import MarginTable
 from pumalib.attacks.objectives import cw_margin
 from pumalib.errors import DataError
 from pumalib.models.features import features_and_logits
@@ -100,6 +101,12 @@ def look_at(network: Network, images: Tensor, labels: Tensor) -> Looks:
     return Looks(features.cpu().numpy(), lead.cpu().numpy(), logits.argmax(1).cpu().numpy())
 
 
+def strata_of(labels: NDArray[np.int64], source: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return a number for each pair of label and source, [N] int64."""
+    _, strata = np.unique(np.stack([labels, source.astype(np.int64)]), axis=1, return_inverse=True)
+    return strata.reshape(-1).astype(np.int64)
+
+
 def rows_to_measure(strata: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
     """Draw the rows to measure: the same share of each stratum, rounded, and at least one row of it.
 
@@ -167,3 +174,17 @@ def _compare(guess: NDArray[np.float64], known: NDArray[np.float64]) -> HeldBack
     is_constant = np.ptp(guess) == 0 or np.ptp(known) == 0
     agreement = math.nan if is_constant else float(stats.spearmanr(guess, known).statistic)
     return HeldBack(agreement, float(np.abs(guess - known).mean() / np.abs(known).mean()), len(known))
+
+
+def unmeasured(extrapolation: Extrapolation, looks: Looks) -> MarginTable:
+    """Return the table of rows that were looked at alone; their margins are extrapolated, and no bounds."""
+    nothing = np.zeros(len(looks), np.int64)
+    return MarginTable(
+        margin=extrapolation.margins(looks),
+        converged=np.ones(len(looks), bool),
+        prediction=looks.prediction,
+        adversarial_class=looks.prediction,
+        iterations=nothing,
+        forwards=nothing + 1,
+        backwards=nothing,
+    )

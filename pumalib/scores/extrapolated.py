@@ -10,8 +10,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.attacks.extrapolated_margin import strata_of, unmeasured
-from pumalib.attacks.extrapolation import Extrapolation, Looks, look_at, rows_to_measure
+from pumalib.attacks.extrapolation import Extrapolation, Looks, look_at, rows_to_measure, strata_of, unmeasured
 from pumalib.attacks.threat_settings import Norm
 from pumalib.models.network import Network
 from pumalib.scores.estimates import Estimate, Question, from_margins
