@@ -6,6 +6,21 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+_LONG = ("tests/workflow/", "tests/golden/", "tests/study/test_reruns", "tests/jobs/", "tests/perceptron/")
+"""Where the files lie whose few tests take the longest."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist, where it is there, take files in the order of collection, not those of many tests first."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
 # Speed is measured in benchmarks/, never asserted; and CI looks at the same examples each time.
 settings.register_profile(
     "puma", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))

@@ -152,6 +152,7 @@ def test_a_stopped_rank_stops_all_and_the_next_run_goes_on_to_the_same_bits(fold
         assert (folder / "stopped" / name).read_bytes() == (two / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_job_with_one_error_and_leaves_a_state(folder: Path) -> None:
     status, errors = run(folder, "killed", ending="killed")
     assert status == 1

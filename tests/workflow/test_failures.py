@@ -84,6 +84,7 @@ def test_a_training_shows_one_progress_line_in_a_terminal_and_none_elsewhere(mak
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_dataset_is_named_by_the_job_that_meets_it(make_checkout):
     checkout = make_checkout()
     assert checkout.run("results/tiny/datasets/digits/seed0.h5").returncode == 0

@@ -46,6 +46,7 @@ def test_theory_ends_in_one_table_and_whole_figures(theory):
         assert (results / f"reports/figure.{suffix}").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_editing_a_student_reruns_that_student_and_what_follows(theory):
     assert theory.planned("theory.yaml") == set()
     theory.edit(

@@ -62,6 +62,7 @@ def seconds_of_training(results, run):
     return pd.read_csv(results / f"benchmarks/models/{run}/seed0.tsv", sep="\t")["s"].iloc[0]
 
 
+@pytest.mark.slow
 def test_a_missing_benchmark_is_made_again_only_for_a_report_that_asks_for_seconds(reported):
     checkout, study = reported
     benchmark = checkout.folder / "results/tiny/benchmarks/attacks/puma/seed0/cw.tsv"
