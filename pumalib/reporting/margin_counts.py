@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pumalib.data.pool import SOURCE_NAMES, PoolRows
 from pumalib.errors import DataError
-from pumalib.scores.table import read_scores
+from pumalib.scores.table import ScoreTable, read_scores
 
 _SOURCES = ("real", "synthetic")
 
@@ -94,6 +94,7 @@ class Margins:
         norm: "linf" or "l2".
         cuts: Cuts to mark.
         rows: Their rows in the pool, ascending, int64 [N]; None: every row of the pool.
+        notes: What a page over them has to say: that some are extrapolated.
     """
 
     score: str
@@ -103,6 +104,7 @@ class Margins:
     norm: str
     cuts: Cuts = ()
     rows: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
 
     def counts(self, epsilon: float) -> list[SourceCounts]:
         """Count by source; see `count_margins`."""
@@ -136,7 +138,21 @@ def read_margins(score: str, path: Path, pool: PoolRows, cuts: Cuts = ()) -> Mar
         table.norm,
         cuts,
         np.flatnonzero(table.valid),
+        extrapolation_notes(score, table),
     )
+
+
+def extrapolation_notes(score: str, table: ScoreTable) -> tuple[str, ...]:
+    """Return what a page says of a score whose margins are extrapolated in part; nothing of another."""
+    count, told = int((~table.measured).sum()), ""
+    if not count:
+        return ()
+    if table.held_back_agreement is not None and table.held_back_error is not None:
+        told = (
+            f" On measured rows that were held back, the rank correlation was {table.held_back_agreement:.3f} and the "
+            f"mean error {100 * table.held_back_error:.1f} % of the mean margin."
+        )
+    return (f"{count} of {len(table.score)} margins of `{score}` are extrapolated from the others.{told}",)
 
 
 def shared_rows(first: Margins, second: Margins) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

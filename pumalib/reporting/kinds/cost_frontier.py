@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pumalib.reporting.colours import DASHES, RunStyles
 from pumalib.reporting.costs import WHOLE, cost_table
 from pumalib.reporting.estimates import Estimate
-from pumalib.reporting.families import Compared, compare_family
+from pumalib.reporting.families import LEFT_OUT, Compared, compare_family
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, legend_columns, new_figure
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.labels import LabelledPoint, place_labels
@@ -23,6 +23,7 @@ from pumalib.reporting.results import CLEAN_ACCURACY, chosen_attacks, chosen_run
 from pumalib.reporting.settings.cost import TRAINING, CostPart
 from pumalib.reporting.settings.cost_frontier import CostFrontierSettings
 from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM, spread
+from pumalib.reporting.words import design_sentence
 from pumalib.results.collect import RunFiles
 
 _FRONTIER_COLOUR = "#606060"
@@ -109,7 +110,7 @@ def _draw_run(axes: Axes, row: pd.Series[Any], styles: RunStyles) -> LabelledPoi
     return LabelledPoint(str(row["run"]), style.colour, own, height, 0.0, half)
 
 
-def cost_frontier_page(table: pd.DataFrame, settings: CostFrontierSettings) -> str:
+def cost_frontier_page(table: pd.DataFrame, settings: CostFrontierSettings, test_to_train: float | None) -> str:
     """Return the numbers as a table, and what they mean."""
     header = [
         "run",
@@ -124,8 +125,11 @@ def cost_frontier_page(table: pd.DataFrame, settings: CostFrontierSettings) -> s
         f"Robust accuracy under the attack `{settings.attack}` against passes: images through a network, forward and "
         f"backward, over a whole training. 100 % is the training of `{settings.baseline}`.",
         "Filled markers stand at the training alone, open ones at all that it stands on: margin models and scores. "
-        "Lines through markers are 95 % intervals of a mean, each alone. Differences have 95 % intervals for all of "
-        "them at once (Holm), paired by seed and image.",
+        "Lines through markers are 95 % intervals of a mean, each alone.",
+        f"Differences are paired by seed and test image, with intervals at a joint {100 * (1 - LEFT_OUT):g} % level "
+        f"(Bonferroni over {len(table) - 1} comparisons). Where such an interval holds 0 although Holm's test tells a "
+        f"difference, the interval shown is that of the test's step. {design_sentence(test_to_train)} All of them are "
+        "exploratory: the primary contrast of a study is what it claims.",
         f"Seeds per run: {spread(table['num_seeds'])}. Images: {spread(table['num_samples'])}.",
     ]
     if table["num_seeds"].min() < MIN_SEEDS_FOR_CLAIM:
@@ -161,6 +165,6 @@ def make(
     """Make the figure from the results of its runs and all that they stand on."""
     measured = read_runs(study, files, test_to_train)
     table = cost_frontier_table(measured, cost_table(parts), settings)
-    page = "\n\n".join([cost_frontier_page(table, settings), *measured.warnings])
+    page = "\n\n".join([cost_frontier_page(table, settings, test_to_train), *measured.warnings])
     figure = draw_cost_frontier(table, settings, styles)
     return ReportParts(table, figure, "Robust accuracy against what trainings cost", page)

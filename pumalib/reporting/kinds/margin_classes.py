@@ -125,6 +125,7 @@ def classes_page(margins: Margins, labels: NDArray[np.int64], class_names: Seque
             "range leaves out at most half a per cent of a source at each end; the CSV counts every row. One seed; no "
             "error bars.",
             f"Dotted lines: ±epsilon = ±{epsilon:.4g}.",
+            *margins.notes,
             markdown_table(header, cells),
         ]
     )

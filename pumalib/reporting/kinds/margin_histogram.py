@@ -128,7 +128,8 @@ def margin_page(scores: Sequence[Margins], epsilon: float) -> str:
         agreement = margin_agreement(*shared_rows(first, second), epsilon)
         lines.append(agreement_section(agreement, first.score, second.score))
     warnings = [line for score, sources in counts.items() for line in negative_warnings(score, sources)]
-    return "\n\n".join(lines + warnings)
+    notes = [note for each in scores for note in each.notes]
+    return "\n\n".join(lines + notes + warnings)
 
 
 def _count_cells(counts: SourceCounts) -> list[str]:

@@ -21,7 +21,7 @@ from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
 from pumalib.reporting.figures import figure_style, new_figure
 from pumalib.reporting.files import markdown_table
-from pumalib.reporting.margin_counts import source_names
+from pumalib.reporting.margin_counts import extrapolation_notes, source_names
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.score_agreement import ScoreAgreementSettings
 from pumalib.reporting.statistics import (
@@ -194,7 +194,8 @@ def agreement_page(table: pd.DataFrame, scores: SeedScores, settings: ScoreAgree
         "(100).",
     ]
     few = [FEW_SEEDS_WARNING] if table["seed"].nunique() < MIN_SEEDS_FOR_CLAIM else []
-    return "\n\n".join([*lines, *few])
+    notes = [note for name in settings.scores for note in extrapolation_notes(name, scores.tables[name])]
+    return "\n\n".join([*lines, *notes, *few])
 
 
 def _names(group: Any) -> list[str]:

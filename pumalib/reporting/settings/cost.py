@@ -92,15 +92,28 @@ class CostSettings(ReportSettings):
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return every part of what the runs cost; the files in them, and what their pools stand on."""
-        pairs = [(run, seed) for run in self.runs_needed(study) for seed in study.settings.seeds]
-        parts = [part for run, seed in pairs for part in cost_parts(study, files, run, seed)]
-        if not self.seconds:
-            parts = [replace(part, benchmarks=()) for part in parts if part.kind != EVALUATION]
-        scored = {score for run, seed in pairs for score in study.behind_run(run, seed)[1]}
-        sources = [path for score, seed in scored for path in files.pool_sources(study.score_pool(score), seed)]
-        inputs = [path for part in parts for path in part.files]
+        costs = needs_of_costs(self, study, files, self.seconds)
         left_out = list(study.imported) if self.runs is None else []
-        return Needs([*inputs, *sources], {"parts": [asdict(part) for part in parts], "left_out": left_out})
+        return Needs(costs.inputs, {**costs.arguments, "left_out": left_out})
+
+
+def needs_of_costs(report: ReportSettings, study: StudyView, files: StudyFiles, seconds: bool = False) -> Needs:
+    """Return every part of what a report's runs cost, as `parts`; the files in them, and what their pools stand on.
+
+    Args:
+        report: the report.
+        study: the study.
+        files: where its files lie.
+        seconds: also what the seconds of jobs, and evaluations, are read from.
+    """
+    pairs = [(run, seed) for run in report.runs_needed(study) for seed in study.settings.seeds]
+    parts = [part for run, seed in pairs for part in cost_parts(study, files, run, seed)]
+    if not seconds:
+        parts = [replace(part, benchmarks=()) for part in parts if part.kind != EVALUATION]
+    scored = {score for run, seed in pairs for score in study.behind_run(run, seed)[1]}
+    sources = [path for score, seed in scored for path in files.pool_sources(study.score_pool(score), seed)]
+    inputs = [path for part in parts for path in part.files]
+    return Needs([*inputs, *sources], {"parts": [asdict(part) for part in parts]})
 
 
 def cost_parts(study: StudyView, files: StudyFiles, run: str, seed: int) -> Iterator[CostPart]:

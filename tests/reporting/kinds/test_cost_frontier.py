@@ -59,11 +59,13 @@ def test_intervals_of_differences_are_joint(three_runs: pd.DataFrame, costs: pd.
 def test_the_page_holds_the_numbers_of_the_table(
     three_runs: pd.DataFrame, costs: pd.DataFrame, measured: Measure
 ) -> None:
-    page = cost_frontier_page(cost_frontier_table(measured(three_runs), costs, SETTINGS), SETTINGS)
+    page = cost_frontier_page(cost_frontier_table(measured(three_runs), costs, SETTINGS), SETTINGS, None)
     lines = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| `")}
     assert lines["`trades`"] == "| `trades` | 2,000 | 100 | 100 | 91.00 | 61.00 | - |"
     assert lines["`puma-20`"].startswith("| `puma-20` | 500 | 25 | 38 | 93.00 | 60.00 | -1.00 [")
     assert "Seeds per run: 3. Images: 500." in page
+    assert "(Bonferroni over 2 comparisons)" in page
+    assert "All seeds are measured on the same images" in page
 
 
 def test_every_run_is_drawn_at_its_cost_and_the_whole_beside_it(

@@ -1,0 +1,29 @@
+"""What the settings of figures with frontiers share: a baseline, an attack, and runs that a line goes through."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pumalib.reporting.checks import expect_one_dataset, expect_one_split, expect_perturbing
+from pumalib.reporting.report_settings import Names, ReportSettings, SeveralNames
+from pumalib.reporting.study_view import StudyView
+from pumalib.settings import Name
+
+
+class FrontierReportSettings(ReportSettings):
+    """A figure of robust accuracy against something else, one point a run."""
+
+    runs: Names | None = None
+    """Runs of the figure; null: all that it can show. The baseline is always drawn."""
+    baseline: Name
+    """Run that the others are held against."""
+    attack: Name
+    """Attack whose robust accuracy is drawn."""
+    frontiers: dict[Name, SeveralNames] = Field(default_factory=dict)
+    """Runs of one knob, by label, such as the baseline over epsilon: a line goes through their points."""
+
+    def check(self, study: StudyView, where: str) -> None:
+        """Refuse an attack that leaves out a run, and runs of several datasets."""
+        expect_perturbing(self, study, self.attack, f"{where}.attack")
+        expect_one_dataset(self, study, where)
+        expect_one_split(self, study, where)
