@@ -121,7 +121,18 @@ def read_scores(path: str | Path, pool_fingerprint: str | None = None) -> ScoreT
             f"expected scores of valid rows to be numbers, from a row of at least 0 on, and higher to be easier or "
             f"harder in {path}, got row {table.first_row} and {table.higher_is}; score the pool again"
         )
+    _expect_told(table, path)
     return table
+
+
+def _expect_told(table: ScoreTable, path: str | Path) -> None:
+    """Refuse what no margins that were held back can have come to."""
+    agreement, error = table.held_back_agreement, table.held_back_error
+    if (agreement is not None and not -1 <= agreement <= 1) or (error is not None and not 0 <= error < np.inf):
+        raise ArtifactError(
+            f"expected a rank correlation in [-1, 1] and an error of at least 0 of rows held back in {path}, got "
+            f"{agreement} and {error}; score the pool again"
+        )
 
 
 def _expect_booleans(columns: Mapping[str, NDArray[Any]], path: str | Path) -> None:

@@ -180,3 +180,16 @@ def test_joined_shards_are_the_whole_table(tmp_path: Path, sizes: list[int]) -> 
 def test_shards_that_do_not_make_a_whole_are_refused(tmp_path: Path, tables: list[ScoreTable], message: str) -> None:
     with pytest.raises(ArtifactError, match=message):
         join_scores(read(written(tmp_path, *tables)), 6)
+
+
+@pytest.mark.parametrize("name", ["held_back_agreement", "held_back_error"])
+@pytest.mark.parametrize("value", [-1.5, float("nan"), float("inf"), "much", np.array([0.5, 0.5])])
+def test_what_rows_held_back_cannot_have_come_to_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    told = {"held_back_agreement": 0.9, "held_back_error": 0.1}
+    write_scores(a_table(**told), tmp_path / "s.h5")
+    assert read_scores(tmp_path / "s.h5").held_back_agreement == 0.9
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file.attrs[name] = value
+    seal(tmp_path / "s.h5")
+    with pytest.raises(ArtifactError, match="expected a (rank correlation|readable scores file)"):
+        read_scores(tmp_path / "s.h5")
