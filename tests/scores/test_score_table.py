@@ -191,5 +191,5 @@ def test_what_rows_held_back_cannot_have_come_to_is_refused(tmp_path: Path, name
     with h5py.File(tmp_path / "s.h5", "r+") as file:
         file.attrs[name] = value
     seal(tmp_path / "s.h5")
-    with pytest.raises(ArtifactError, match="expected a (rank correlation|readable scores file)"):
+    with pytest.raises(ArtifactError, match=r"expected a (rank correlation|readable scores file)"):
         read_scores(tmp_path / "s.h5")
