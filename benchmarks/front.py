@@ -150,6 +150,8 @@ def trained(name: str, front: Front, folder: Path, images_path: str | None) -> t
         train_briefly(model, images[:-held_out], labels[:-held_out], STEPS[front.net], front.epsilon)
         save(path, lambda target: torch.save(model.state_dict(), target))
     model.requires_grad_(False)
+    if front.net == "resnet-18" and front.source == "images":
+        model = model.to(memory_format=torch.channels_last)  # a quarter less time on a CPU, the same function
     with torch.no_grad():
         right = torch.cat([model(part).argmax(1) for part in images[-held_out:].split(100)]) == labels[-held_out:]
     return model, images[-held_out:][right][: front.count], labels[-held_out:][right][: front.count]
