@@ -31,6 +31,12 @@ _MASK_LAUNCHES = 3
 """What an index of booleans costs: it is turned into row numbers."""
 
 
+_READ_AGAIN = {"native_batch_norm": (0,), "native_batch_norm_backward": (0, 1)}
+"""Arguments that an operation reads twice: BatchNorm in training reads once for sums, and once more to normalise."""
+_NOT_READ = {"batch_norm_gather_stats_with_counts": (0,)}
+"""Arguments that only say what type the result has."""
+
+
 class Operation(NamedTuple):
     """One operation as it reaches the device.
 
@@ -95,12 +101,29 @@ class Work:
             return
         self.launches += launches
         self.by_name[operation.name] += launches
-        self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in operation.tensors + operation.outputs)
+        self.bytes += bytes_touched(operation)
         formula = flop_registry.get(operation.overload._overloadpacket)
         if formula is not None:
             with torch._C._DisableTorchDispatch():
                 flops = formula(*operation.args, **operation.kwargs, out_val=operation.result)
             self.flops[operation.tensors[0].dtype] += flops
+
+
+def bytes_touched(operation: Operation) -> int:
+    """Return the bytes that an operation reads and writes."""
+    name, args = operation.name, operation.args
+    again = [args[place] for place in _READ_AGAIN.get(name, ())]
+    if name == "native_batch_norm" and not args[5]:  # by running statistics
+        again = []
+    left_out = [args[place] for place in _NOT_READ.get(name, ())]
+    moved, unmoved = (
+        sum(map(_bytes, tensors)) for tensors in (operation.tensors + operation.outputs + again, left_out)
+    )
+    return moved - unmoved
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def num_launches(operation: Operation) -> int:
