@@ -25,6 +25,7 @@ rule attack:
         threat=study.settings.threat.model_dump(),
         architecture=lambda w: slices.architecture_of(study, w.run),
         threads=THREADS,
+        tf32=TF32,
         code=lambda w: code_of("attack.py", *slices.attack_code(study, w.run, w.attack)),
     message:
         "attack {wildcards.run}, seed {wildcards.seed}, with {wildcards.attack}"
@@ -63,6 +64,7 @@ rule worst_attack:
     params:
         settings=lambda w: slices.attack_settings(study, w.attack),
         threat=study.settings.threat.model_dump(),
+        tf32=TF32,
         code=code_of("worst_attack.py"),
     message:
         "worst case of {wildcards.run}, seed {wildcards.seed}, over the attacks of {wildcards.attack}"

@@ -45,6 +45,7 @@ config["job"] = {  # what every job reads of the study
 }
 SEEDS = study.settings.seeds
 THREADS = study.settings.threads
+TF32 = getattr(study.settings, "tf32", False)
 KEPT_WEIGHTS = f"{RESULTS}/models/{{run}}/seed{{seed}}/epoch{{epoch}}.safetensors"
 REPORT_SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
 GPUS = (

@@ -27,6 +27,7 @@ rule learn_dataset:
             study, getattr(study.settings.pools[w.pool].learned, "model", None)
         ),
         threads=THREADS,
+        tf32=TF32,
         code=lambda w: code_of("learn_dataset.py", *slices.learning_code(study, w.pool)),
     message:
         "learn pool {wildcards.pool}, seed {wildcards.seed}"

@@ -33,6 +33,7 @@ for rule_name, epochs_kept, runs_trained in training_rules():
         params:
             settings=lambda w: slices.run_settings(study, w.run).model_dump(),
             threads=THREADS,
+            tf32=TF32,
             watched=lambda w: watched(*start_checkpoint(w.run)),
             code=lambda w: code_of("model.py", *slices.model_code(study, w.run)),
         message:

@@ -29,6 +29,7 @@ rule score_shard:
             study, study.settings.scores[w.score].model.run
         ),
         threads=THREADS,
+        tf32=TF32,
         watched=lambda w: watched(*checkpoint_of(w.score)),
         code=lambda w: code_of("score_shard.py", *slices.score_code(study, w.score)),
     message:
@@ -53,6 +54,7 @@ rule score:
         settings=lambda w: study.settings.scores[w.score].model_dump(
             exclude={"shards", "batch_size"}
         ),
+        tf32=TF32,
         code=code_of("score.py"),
     message:
         "join score {wildcards.score}, seed {wildcards.seed}"
@@ -76,6 +78,7 @@ rule tracked_score:
     localrule: True
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
+        tf32=TF32,
         code=lambda w: code_of("tracked_score.py", *slices.score_code(study, w.score)),
     message:
         "gather score {wildcards.score}, seed {wildcards.seed}"

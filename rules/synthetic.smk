@@ -22,6 +22,7 @@ rule generator:
             exclude=SAMPLING_KEYS
         ),
         threads=THREADS,
+        tf32=TF32,
         code=code_of("generator.py"),
     message:
         "train generator {wildcards.generator}, seed {wildcards.seed}"
@@ -54,6 +55,7 @@ rule synthetic:
         ),
         seed=lambda w: seed_of(w.at, 0),
         threads=THREADS,
+        tf32=TF32,
         watched=lambda w: watched(*synthetic_files(w.pool)),
         code=lambda w: code_of("synthetic.py", *slices.synthetic_code(study, w.pool)),
     message:

@@ -73,6 +73,7 @@ def _as_json(path: Path, header: Header | None, inspection: Inspection) -> dict[
             "kind": header.kind,
             "inputs": header.fingerprints,
             **{name: getattr(header, name) for name in names},
+            **{name: value for name, value in header.attributes.items() if name == "precision"},
         }
     return {
         "path": path,
@@ -120,6 +121,8 @@ def _origin(path: Path, header: Header) -> Iterator[str]:
         pairs["from"] = f"study {place.study}, {place.group}/{place.name}{attack}{epoch}"
         if place.seed is not None:
             pairs["seed"] = place.seed
+    if "precision" in header.attributes:
+        pairs["precision"] = header.attributes["precision"]
     pairs["settings"] = "  ".join(flat(header.settings))
     inputs = [f"{name} {fingerprint[:_SHOWN]}" for name, fingerprint in header.fingerprints.items() if fingerprint]
     pairs["made_of"] = ", ".join(inputs)

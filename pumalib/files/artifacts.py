@@ -123,7 +123,9 @@ def create_artifact(
             file.attrs["schema_version"] = SCHEMA_VERSIONS[kind]
             for name in ("settings", "inputs", "code"):
                 file.attrs[name] = to_json(described[name])
-            file.attrs["place"] = described["place"]
+            for name in ("place", "precision"):
+                if name in described:
+                    file.attrs[name] = described[name]
             file.attrs["library_versions"] = to_json(library_versions(*packages))
             yield file
         seal(temporary)

@@ -45,20 +45,26 @@ class Origin:
         inputs: what it was made from, by role.
         code: fingerprint of each module that made it, by module name.
         folder: results folder of the study; None: the file's own folder.
+        precision: of what a network computed for it: `float32`, or `tf32` where a device was allowed to; None: not
+            known, or no network took part.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Input] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    precision: str | None = None
 
     def described(self, path: str | os.PathLike[str]) -> dict[str, Any]:
         """Return what the header of the file at `path` records.
 
         Returns:
-            `settings`, `inputs` and `code` as JSON holds them, and `place`: the file's own path in the results folder.
+            `settings`, `inputs` and `code` as JSON holds them, `place`: the file's own path in the results folder, and
+            `precision` where it is known.
         """
+        known = {} if self.precision is None else {"precision": self.precision}
         return {
+            **known,
             "settings": dict(self.settings),
             "inputs": self.inputs_seen_from(path),
             "code": dict(self.code),
@@ -90,14 +96,16 @@ class Maker:
     Attributes:
         code: the code fingerprint in the rule's params.
         folder: results folder of the study; None: that of each file.
+        precision: see `Origin`.
     """
 
     code: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    precision: str | None = None
 
     def origin(self, settings: Mapping[str, Any], inputs: Mapping[str, Input]) -> Origin:
         """Return the origin of a file that this job makes."""
-        return Origin(settings, inputs, self.code, self.folder)
+        return Origin(settings, inputs, self.code, self.folder, self.precision)
 
 
 NOBODY = Maker()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -43,6 +46,8 @@ def hold_devices(choice: str, count: int) -> tuple[str, ...]:
     if choice == "cuda" and not torch.cuda.is_available():
         raise ConfigError("expected a CUDA device (device: cuda), found none; use device: auto or cpu")
     if choice == "cpu" or not torch.cuda.is_available():
+        if choice == "auto":
+            _tell_of_unused(device_locks.count_devices(os.environ.get("CUDA_VISIBLE_DEVICES")))
         return ("cpu",) * count
     # An index depends on CUDA_VISIBLE_DEVICES; the identifier does not.
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
@@ -53,9 +58,37 @@ def hold_devices(choice: str, count: int) -> tuple[str, ...]:
     return tuple(f"cuda:{index}" for index in indices)
 
 
+def _tell_of_unused(count: int) -> None:
+    """Say loudly that a job computes on the CPU of a machine with CUDA devices, and why."""
+    if not count:
+        return
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        reason = "torch.cuda.is_available() is False"
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition(". ")[0].partition("\n")[0]
+    text = (
+        f"this machine has CUDA devices ({count}) and torch {torch.__version__} cannot use them ({reason}): computing "
+        "on the CPU; mend the driver or the installation, or set device: cpu"
+    )
+    logging.warning("%s", text)
+    print(f"Warning: {text}", file=sys.stderr)
+
+
 def use_threads(count: int) -> None:
     """Fix torch's thread count: it changes the bits of CPU results, so it comes from the study alone."""
     torch.set_num_threads(count)
+
+
+def use_precision(tf32: bool) -> None:
+    """Say what float32 means on a CUDA device, for convolutions and matrix products alike.
+
+    torch leaves TF32 on for convolutions, which moves logits far more than rounding does.
+
+    Args:
+        tf32: whether their factors may be rounded to TF32, 10 bits; else they are of float32, 23 bits.
+    """
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 def keep_freed_memory() -> None:
@@ -99,7 +132,9 @@ def enough_memory(device: str, advice: str) -> Iterator[None]:
 
 def ran_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error is for want of memory, of the machine or of a GPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or _NO_CPU_MEMORY in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or bool(_NO_MEMORY.search(str(error)))
 
 
 _NO_CPU_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+_NO_MEMORY = re.compile(rf"{_NO_CPU_MEMORY}|\bout of memory\b|_ALLOC(ATION)?_FAILED\b|cudaErrorMemoryAllocation")
+"""How torch, CUDA, cuDNN, cuBLAS, cuSOLVER and NCCL say so, where it is no `OutOfMemoryError`."""

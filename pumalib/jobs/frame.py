@@ -37,6 +37,8 @@ class Frame:
         code: the code fingerprint in the rule's params. With PUMA_CHECK_CLOSURE=1 in the environment (the tests set
             it) the job fails if it loaded a pumalib module that the fingerprint does not cover.
         threads: torch threads; None: the job does not use torch.
+        tf32: whether CUDA devices may round the factors of convolutions and matrix products to TF32; None: what the
+            job makes does not depend on it.
         device: where to compute: `auto`, `cpu` or `cuda`.
         data_dir: folder of downloaded data sets.
         save_every_seconds: time between saves of a state.
@@ -46,6 +48,7 @@ class Frame:
     errors: str
     code: Mapping[str, str]
     threads: int | None = None
+    tf32: bool | None = None
     device: str = "auto"
     data_dir: str = "data"
     save_every_seconds: float = 300.0
@@ -58,7 +61,8 @@ class Frame:
     @property
     def maker(self) -> Maker:
         """Return what the job records of itself in every file that it makes."""
-        return Maker(self.code, self.results)
+        precision = None if self.tf32 is None else "tf32" if self.tf32 else "float32"
+        return Maker(self.code, self.results, precision)
 
     @property
     def state_path(self) -> Path:
@@ -78,7 +82,7 @@ class Frame:
         join_run(Path(self.errors).parent)
         reach_user_modules()
         if self.threads is not None:
-            _prepare_torch(self.threads)
+            _prepare_torch(self.threads, bool(self.tf32))
 
     def leave(self) -> None:
         """Look whether the code fingerprint was whole, where the environment asks for it."""
@@ -94,7 +98,8 @@ def job(snakemake: Any) -> Iterator[Frame]:
         snakemake: what Snakemake gives a script; what the study says of every job stands in its config under `job`.
     """
     params = snakemake.params
-    frame = Frame(snakemake.log[0], code=params.code, threads=params.get("threads"), **snakemake.config["job"])
+    torch = {"threads": params.get("threads"), "tf32": params.get("tf32")}
+    frame = Frame(snakemake.log[0], code=params.code, **torch, **snakemake.config["job"])
     with framed(frame):
         yield frame
 
@@ -146,10 +151,11 @@ def reach_user_modules() -> None:
     sys.path[:] = [path for path in sys.path if path not in ("", folder)] + [folder]
 
 
-def _prepare_torch(num_threads: int) -> None:
-    from pumalib.jobs.devices import keep_freed_memory, use_threads
+def _prepare_torch(num_threads: int, tf32: bool) -> None:
+    from pumalib.jobs.devices import keep_freed_memory, use_precision, use_threads
 
     use_threads(num_threads)
+    use_precision(tf32)
     keep_freed_memory()
 
 

@@ -35,10 +35,11 @@ def state_key(**facts: Any) -> str:
     """Return a fingerprint of everything that the numbers of some work depend on.
 
     Args:
-        facts: settings, inputs, seed, device, code; the libraries' versions and torch's threads are added.
+        facts: settings, inputs, seed, device, code; the libraries' versions, torch's threads and what it takes for
+            float32 are added.
     """
-    kept = {**facts, "threads": torch.get_num_threads(), "library_versions": library_versions()}
-    return content_fingerprint(to_json(kept))
+    torchs = {"threads": torch.get_num_threads(), "tf32": torch.backends.cudnn.allow_tf32}
+    return content_fingerprint(to_json({**facts, **torchs, "library_versions": library_versions()}))
 
 
 @dataclass(frozen=True)
@@ -196,14 +197,15 @@ def _read(path: Path, key: str, device: str) -> tuple[dict[str, Any], dict[str, 
 
 
 def _random_state() -> dict[str, Any]:
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": devices}
+    """Return the random numbers of the CPU, and of the one device in use: the next attempt may have another."""
+    state = {"cpu": torch.get_rng_state()}
+    return {**state, "cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
 
 
 def _set_random_state(state: dict[str, Any]) -> None:
     try:
         torch.set_rng_state(state["cpu"].cpu())
-        if state["cuda"]:
-            torch.cuda.set_rng_state_all([device.cpu() for device in state["cuda"]])
+        if torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda"].cpu())
     except (LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise ArtifactError(f"the state holds no random numbers of this machine ({error})") from None

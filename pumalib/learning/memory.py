@@ -69,7 +69,8 @@ def _saved_bytes(
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free on a device."""
+    """Return the memory that is free on a device, with what torch holds there without using it."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
     return int(psutil.virtual_memory().available)

@@ -62,6 +62,9 @@ class StudySettings(Settings):
     """Where jobs compute; `auto` takes CUDA where there is one."""
     threads: int = Field(default=1, gt=0)
     """Torch threads of a job; on a CPU they are part of the result."""
+    tf32: bool = False
+    """Let CUDA devices round the factors of convolutions and matrix products to 10 bits (TF32), which is faster.
+    Margins then count a crossing only beyond that rounding. Changes nothing on a CPU."""
     save_every_seconds: float = Field(default=300, ge=0)
     """Seconds between saves of the state that a killed job goes on from; 0: at each step. No part of the result."""
     data_dir: str = "data"
