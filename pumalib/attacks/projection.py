@@ -39,9 +39,10 @@ def project(perturbation: Tensor, radii: Tensor, norm: Norm) -> Tensor:
         norm: `linf` or `l2`.
 
     Raises:
-        ValueError: a negative radius (it would shift every pixel by a constant).
+        ValueError: a negative radius (it would shift every pixel by a constant). An accelerator is not asked: to wait
+            for its answer would cost a training more than the projection.
     """
-    if (radii < 0).any():
+    if radii.device.type == "cpu" and (radii < 0).any():
         raise ValueError(f"expected radii of at least 0, got {float(radii.min())}; give |epsilon|")
     return project_(perturbation.clone(), radii, norm)
 

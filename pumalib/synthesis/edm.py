@@ -24,6 +24,8 @@ from pumalib.randomness import derive_seed, normal_per_row
 from pumalib.synthesis.networks import build_network
 from pumalib.synthesis.settings import EdmSettings
 
+_STEPS_A_LOOK = 50
+"""Steps between two looks at whether their losses were finite; a look waits for the device."""
 WARMUP_FRACTION = 0.05
 
 
@@ -84,7 +86,7 @@ def train_generator(
     settings: EdmSettings,
     seed: int,
     device: str = "cpu",
-    on_step: Callable[[int, float], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
     state_file: StateFile = NO_STATE,
 ) -> Denoiser:
     """Train a denoiser and return its averaged weights in evaluation mode.
@@ -100,7 +102,7 @@ def train_generator(
         settings: architecture and training.
         seed: determines initial weights, order and noise.
         device: where to train, e.g. "cpu" or "cuda".
-        on_step: called with the number of finished steps and the loss of the last.
+        on_step: called with the number of finished steps.
         state_file: where the state is kept that a killed training goes on from.
 
     Raises:
@@ -115,10 +117,10 @@ def train_generator(
     # Invariant: `step` updates are done. A turn offers the state, which may save it, and takes one more.
     while training.step < settings.steps:
         state_file.offer(training.state_dict)
-        loss = training.advance()
+        training.advance()
         if on_step is not None:
-            on_step(training.step, loss)
-    training.check_weights()
+            on_step(training.step)
+    training.check()
     return training.average
 
 
@@ -136,6 +138,7 @@ class _Training:
     ) -> None:
         height, width, channels = images.shape[1:]
         self.step = 0
+        self._losses: list[Tensor] = []  # of the steps since the last look
         self.denoiser = build_denoiser(settings, (height, width, channels), num_classes, seed).to(device)
         self.average = deepcopy(self.denoiser).eval().requires_grad_(False)
         self._settings = settings
@@ -146,18 +149,14 @@ class _Training:
         )
         self._generator = torch.Generator(device).manual_seed(derive_seed(seed, "edm", "training"))
 
-    def advance(self) -> float:
-        """Take one step and return its loss."""
+    def advance(self) -> None:
+        """Take one step; whether its loss was finite is asked of the device now and then."""
         clean, labels = _draw_batch(self._images, self._labels, self._settings.batch_size, self._generator)
         loss = denoising_loss(self.denoiser, clean, labels, self._settings, self._generator)
         self.step += 1
-        # Refused before the update, which would spoil every weight.
-        value = loss.item()
-        if not math.isfinite(value):
-            raise DataError(
-                f"expected a finite loss, got {value} at step {self.step} of {self._settings.steps}; "
-                "lower learning_rate"
-            )
+        self._losses.append(loss.detach())
+        if len(self._losses) == _STEPS_A_LOOK:
+            self._check_losses()
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -165,19 +164,30 @@ class _Training:
         # The decay warms up, so that the average soon forgets the initial weights.
         decay = min(self._settings.averaging, (1 + self.step) / (10 + self.step))
         _update_average(self.average, self.denoiser, decay)
-        return value
 
-    def check_weights(self) -> None:
-        """Refuse weights that are not finite: a loss shows those of the step before it alone."""
+    def check(self) -> None:
+        """Refuse losses and weights that are not finite: a loss shows the weights of the step before it alone."""
+        self._check_losses()
         check_finite_weights(self.denoiser, f"after step {self.step} of {self._settings.steps}")
+
+    def _check_losses(self) -> None:
+        if not self._losses:
+            return
+        values, first = torch.stack(self._losses).tolist(), self.step - len(self._losses) + 1
+        self._losses.clear()
+        for step, value in enumerate(values, first):
+            if not math.isfinite(value):
+                raise DataError(
+                    f"expected a finite loss, got {value} at step {step} of {self._settings.steps}; lower learning_rate"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the steps to come depend on, but data and settings.
 
         Raises:
-            DataError: a weight that is not finite.
+            DataError: a loss or a weight that is not finite.
         """
-        self.check_weights()
+        self.check()
         return {
             "step": self.step,
             "denoiser": self.denoiser.state_dict(),

@@ -37,17 +37,19 @@ def set_momentum(model: nn.Module, is_first_step: bool) -> None:
             layer.momentum = FIRST_MOMENTUM if is_first_step else MOMENTUM
 
 
-def share_statistics(model: nn.Module, ranks: Ranks) -> None:
+def share_statistics(model: nn.Module, ranks: Ranks, device: torch.device) -> None:
     """Let the BatchNorm layers of a model, in place, use the statistics of the whole batch that ranks share.
+
+    On CUDA devices by torch's SyncBatchNorm, which passes over the activations hardly more often than BatchNorm does.
 
     Raises:
         ConfigError: a layer of another class that was made from BatchNorm, which may do more.
     """
     if ranks.is_alone:
         return
-    shared: dict[nn.Module, SharedBatchNorm] = {}
+    shared: dict[nn.Module, _BatchNorm] = {}
     for parent in list(model.modules()):
-        for name, layer in parent.named_children():
+        for name, layer in list(parent._modules.items()):  # `named_children` leaves out a layer's second name
             if not isinstance(layer, _BatchNorm):
                 continue
             if type(layer) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
@@ -56,14 +58,20 @@ def share_statistics(model: nn.Module, ranks: Ranks) -> None:
                     f"{type(layer).__name__}; set devices: 1, or use another network"
                 )
             if layer not in shared:
-                shared[layer] = SharedBatchNorm(layer, ranks)
+                shared[layer] = _synchronised(layer) if device.type == "cuda" else SharedBatchNorm(layer, ranks)
             setattr(parent, name, shared[layer])
+
+
+def _synchronised(layer: _BatchNorm) -> nn.SyncBatchNorm:
+    made = nn.SyncBatchNorm(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
+    made.load_state_dict(layer.state_dict())
+    return made.train(layer.training)
 
 
 class SharedBatchNorm(_BatchNorm):
     """BatchNorm of a batch that ranks share: in training, mean and variance are those of all its rows.
 
-    torch's own SyncBatchNorm is for GPUs alone; this is the same arithmetic on any device, in plain operations.
+    torch's own SyncBatchNorm is for GPUs alone; this is the same arithmetic on a CPU, in plain operations.
 
     Args:
         layer: what it stands for; its weights and statistics are taken over.

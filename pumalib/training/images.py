@@ -37,7 +37,6 @@ class SelectedImages:
         limit_gib: float,
     ) -> None:
         self._images = images
-        self._rows = rows
         self._device = device
         fits = len(rows) * image_bytes <= limit_gib * 2**30
         self._resident = torch.from_numpy(images[rows]).to(device) if fits else None
@@ -47,11 +46,16 @@ class SelectedImages:
         """Whether the images are kept on the device."""
         return self._resident is not None
 
-    def gather(self, rows: NDArray[np.int64]) -> Tensor:
-        """Return uint8 [B, H, W, C] on the device."""
+    def gather(self, rows: NDArray[np.int64], places: Tensor) -> Tensor:
+        """Return uint8 [B, H, W, C] on the device.
+
+        Args:
+            rows: [B] row numbers of the pool.
+            places: [B] int64, where they stand among the selected rows, on the device.
+        """
         if self._resident is None:
             return torch.from_numpy(self._images[rows]).to(self._device)
-        return self._resident[torch.from_numpy(np.searchsorted(self._rows, rows)).to(self._device)]
+        return self._resident[places]
 
 
 def augment(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:

@@ -68,6 +68,7 @@ class InnerAttack:
         generator: torch.Generator,
         rows: tuple[int, slice] | None = None,
         num_steps: Tensor | None = None,
+        some_are_negative: bool | None = None,
     ) -> Tensor:
         """Return perturbed images, detached; the model's parameters and running statistics stay as they are.
 
@@ -82,13 +83,14 @@ class InnerAttack:
                 start is drawn for all. None: the images are all.
             num_steps: [B] int64, gradient steps of each row, and a row of none is not perturbed at all; None: all take
                 those of the attack. Rows that are done leave the batch, so that this is for passes in eval mode.
+            some_are_negative: whether one of the epsilons is below 0; None: the device is asked, which waits for it.
         """
         count, share = (len(images), slice(None)) if rows is None else rows
         radii = epsilons.abs()
         steps = radii * _STEP_SHARE if self.step_size is None else torch.full_like(radii, self.step_size)
         noise = torch.rand((count, *images.shape[1:]), generator=generator, device=images.device)[share] * 2 - 1
         is_negative = epsilons < 0
-        some_are_negative = bool(is_negative.any())
+        is_signed = bool(is_negative.any()) if some_are_negative is None else some_are_negative
 
         def signed(inputs: Tensor, places: Tensor | None = None) -> Tensor:
             with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.in_bfloat16):
@@ -97,7 +99,7 @@ class InnerAttack:
             if places is not None:  # objectives are of the whole batch: logits of the other rows count for nothing
                 logits = logits.new_zeros(len(images), logits.shape[1]).index_copy(0, places, logits)
             values = objective(logits)
-            if some_are_negative:
+            if is_signed:
                 values = torch.where(is_negative, -cross_entropy(logits, labels), values)
             return values if places is None else values[places]
 

@@ -72,6 +72,7 @@ class Step:
         selective: which rows are attacked; None: all.
         positions: [N] int64, places of the whole batch's rows among the selected rows; N is B where one process trains.
         ranks: the processes that share the batch.
+        some_are_negative: whether one of the epsilons is below 0; None: not known.
     """
 
     model: nn.Module
@@ -87,6 +88,7 @@ class Step:
     selective: SelectiveSettings | None = None
     positions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     ranks: Ranks = ALONE
+    some_are_negative: bool | None = None
 
     @property
     def num_rows(self) -> int:
@@ -109,7 +111,8 @@ class Step:
         """Return the images after one inner attack inside these signed radii, [B]; see `InnerAttack.perturb`."""
         rows = (self.num_rows, self.ranks.share(self.num_rows))
         about = (self.model, self.images, self.labels, epsilons, objective, self.generator)
-        return self.attack.perturb(*about, rows, num_steps)
+        known = self.some_are_negative if epsilons is self.epsilons else None
+        return self.attack.perturb(*about, rows, num_steps, known)
 
     def _steps_of_near_rows(self, clean_logits: Tensor | None) -> Tensor:
         """Return all of the attack's steps for the rows that are attacked, and none for the others, [B] int64."""

@@ -183,9 +183,9 @@ def train_on_rows(
     check_rows(data, recipe)
     expect_validation(recipe.training, validation)
     _check_network(model, data, torch.device(where.device))
-    share_statistics(model, where.ranks)
-    torch.manual_seed(derive_seed(recipe.seed, "torch"))
     device = torch.device(where.device)
+    share_statistics(model, where.ranks, device)
+    torch.manual_seed(derive_seed(recipe.seed, "torch"))
     trainer = Trainer(model.to(device), data, recipe, device, where.ranks)
     tracker = Tracker(data, recipe, device, where.ranks)
     training = _Training(trainer, tracker, [], Checkpoints(recipe.training))
@@ -208,7 +208,7 @@ def _check_network(model: nn.Module, data: TrainingRows, device: torch.device) -
     if not wanted or any(dtype != torch.float32 for dtype in wanted):
         got = ", ".join(sorted({str(dtype) for dtype in wanted})) or "none"
         raise DataError(
-            f"expected parameters of float32 to train, got {got}; precision is a setting (precision: bfloat16)"
+            f"expected parameters of float32 to train, got {got}; half precision is a setting (attack_precision)"
         )
     images = to_model_input(torch.from_numpy(data.images[data.rows[:_NUM_TRIED]]).to(device))
     model.to(device)

@@ -56,6 +56,8 @@ class Trainer:
         self._settings, self._data, self._seed, self._device, self._ranks = settings, data, seed, device, ranks
         self._goes_on = recipe.goes_on
         self._attack = make_attack(settings, recipe.threat.norm, model)
+        self._labels = torch.from_numpy(data.labels[data.rows]).to(device)
+        self._epsilons = torch.from_numpy(data.epsilons).to(device)
         self._attack_steps = None if data.attack_steps is None else torch.from_numpy(data.attack_steps).to(device)
         self._layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self._network = cast(nn.Module, torch.compile(model)) if settings.compile else model
@@ -156,26 +158,27 @@ class Trainer:
         self._trained.copy_(state["trained"])
 
     def _step(self, step: int, epoch: int, rows: NDArray[np.int64]) -> BatchLoss:
-        images = self._images.gather(rows)
-        settings = self._settings
+        settings, positions = self._settings, np.searchsorted(self._data.rows, rows)
+        places = torch.from_numpy(positions).to(self._device)  # the one time that a step waits for the device
+        images = self._images.gather(rows, places)
         images = augment(images, settings.crop_padding, settings.horizontal_flip, self._generator("augment", step))
-        positions = np.searchsorted(self._data.rows, rows)
         set_momentum(self.model, step == 0 and not self._goes_on)
         own = self._ranks.share(len(rows))
         batch = Step(
             model=self._network,
             images=to_model_input(images[own]).contiguous(memory_format=self._layout),
-            labels=torch.from_numpy(self._data.labels[rows[own]]).to(self._device),
-            epsilons=torch.from_numpy(self._data.epsilons[positions[own]]).to(self._device),
+            labels=self._labels[places[own]],
+            epsilons=self._epsilons[places[own]],
             attack=self._attack,
             generator=self._generator("attack", step),
             label_smoothing=settings.label_smoothing,
             online=self._online,
             epoch=epoch,
-            num_steps=None if self._attack_steps is None else self._attack_steps[torch.from_numpy(positions[own])],
+            num_steps=None if self._attack_steps is None else self._attack_steps[places[own]],
             selective=getattr(settings, "selective", None),
             positions=positions,
             ranks=self._ranks,
+            some_are_negative=bool((self._data.epsilons[positions[own]] < 0).any()),
         )
         with self._ranks.without_random_numbers(self._device):
             part = self._batch_loss(batch, settings)

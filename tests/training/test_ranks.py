@@ -123,7 +123,7 @@ def test_a_layer_made_from_batch_norm_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"expected BatchNorm layers of torch with training\.devices 2, got .* Own; set"
     ):
-        share_statistics(nn.Sequential(Own(3)), Ranks(0, 2))
+        share_statistics(nn.Sequential(Own(3)), Ranks(0, 2), torch.device("cpu"))
 
 
 def test_a_network_that_draws_random_numbers_is_refused() -> None:

@@ -92,11 +92,11 @@ def test_gathered_images_are_the_rows_asked_for(is_mapped: bool, limit: float, t
         pixels = np.load(tmp_path / "images.npy", mmap_mode="r")
     selected = SelectedImages(pixels, np.array([1, 4, 5, 9]), 9, CPU, limit)
     assert selected.is_resident == (limit > 0)
-    rows = np.array([9, 1, 9, 5])
-    gathered = selected.gather(rows)
+    rows, places = np.array([9, 1, 9, 5]), torch.tensor([3, 0, 3, 2])
+    gathered = selected.gather(rows, places)
     np.testing.assert_array_equal(gathered, pixels[rows])
     gathered.zero_()
-    np.testing.assert_array_equal(selected.gather(rows), pixels[rows])
+    np.testing.assert_array_equal(selected.gather(rows, places), pixels[rows])
 
 
 def test_images_are_resident_up_to_the_limit() -> None:
