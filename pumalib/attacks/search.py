@@ -12,12 +12,16 @@ from torch import Tensor, nn
 
 from pumalib.attacks.batch import Ball, Batch, Found
 from pumalib.attacks.gradient_ascent import clip_to, step
-from pumalib.attacks.projection import start_in_ball
+from pumalib.attacks.projection import per_row, start_in_ball
 from pumalib.attacks.screening import search_screened
 from pumalib.attacks.settings import CwPgdSettings, PgdSettings
 from pumalib.randomness import derive_seed, uniform_per_row
 
 Objective = Callable[[Tensor, Tensor], Tensor]
+
+_TURNS_A_LOOK = 4
+"""Steps on an accelerator from one look at which rows are wrong, which waits for it, to the next. Rows that are wrong
+stand still until then."""
 
 
 def find_adversarial(
@@ -88,24 +92,28 @@ def _search_once(
     active = torch.arange(len(images), device=images.device)  # [S], where the rows left stand among the A
     # Invariant: `active`, `images`, `labels`, `radii`, `step_sizes` and `current` hold the same S rows, none of them
     # seen to be wrong. A turn looks, lets wrong rows leave, and takes one PGD step with the rest. The last turn only
-    # looks.
+    # looks. Turns between the looks of an accelerator leave wrong rows where they are.
+    between = 1 if current.device.type == "cpu" else _TURNS_A_LOOK
     for index in range(settings.steps + 1):
-        is_last = index == settings.steps
+        is_last, looks = index == settings.steps, index % between == 0
         current = current.detach().requires_grad_(not is_last)  # [S, ...]
         logits = model(current)  # [S, K]
         predicted = logits.argmax(1)  # [S]
         stays = predicted == labels  # [S]
+        num_staying = 0 if is_last else int(stays.sum()) if looks else len(stays)
         # Rows that stay are written as well; a later turn overwrites them.
-        if is_last or not stays.all():
+        if num_staying < len(stays):
             found[active], prediction[active] = current.detach(), predicted
-        if is_last or not stays.any():
+        if num_staying == 0:
             break
         # Before rows are dropped: the graph was built with all of them.
         (gradient,) = torch.autograd.grad(objective(logits, labels).sum(), current)  # [S, ...]
         current = current.detach()
-        if not stays.all():
+        if num_staying < len(stays):
+            places = torch.nonzero(stays).squeeze(1)
             active, images, labels, radii, step_sizes, gradient, current = (
-                column[stays] for column in (active, images, labels, radii, step_sizes, gradient, current)
+                column[places] for column in (active, images, labels, radii, step_sizes, gradient, current)
             )
-        current = step(current, images, gradient, radii, step_sizes, ball.norm, ball.clip)
+        stepped = step(current, images, gradient, radii, step_sizes, ball.norm, ball.clip)
+        current = stepped if looks else torch.where(per_row(stays, stepped), stepped, current)
     return found, prediction

@@ -79,11 +79,12 @@ def _hand_on(features: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _folded_weights(pair: _Pair) -> tuple[nn.Parameter, nn.Parameter]:
-    norm = pair.norm
+    norm, layer = pair.norm, pair.convolution
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-    return fuse_conv_bn_weights(
-        pair.convolution.weight, pair.convolution.bias, mean, variance, norm.eps, norm.weight, norm.bias
-    )
+    weight, bias = fuse_conv_bn_weights(layer.weight, layer.bias, mean, variance, norm.eps, norm.weight, norm.bias)
+    if weight.ndim == 4 and weight.device.type != "cpu":  # as the images come there
+        weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    return weight, bias
 
 
 def _find_pairs(model: nn.Module) -> Iterator[_Pair]:
