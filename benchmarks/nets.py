@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pumalib import ArchitectureSettings, build_model
 from pumalib.data.sources.npz import read_npz
-from pumalib.jobs.devices import keep_freed_memory
+from pumalib.jobs.devices import keep_freed_memory, use_precision
 
 STEPS = {"convnet": 300, "small-cnn": 300, "resnet-18": 60}
 """Training steps of 64 images each; other architectures take 60."""
@@ -50,8 +50,9 @@ def parser(description: str | None, nets: tuple[str, ...], count: int, rounds: i
 
 
 def settle(threads: int) -> None:
-    """Take so many CPU threads, and keep the memory that is freed, as jobs do; it steadies the times of both sides."""
+    """Take so many CPU threads, float32 for what it says, and keep the memory that is freed, as jobs do."""
     torch.set_num_threads(threads)
+    use_precision(tf32=False)
     keep_freed_memory()
 
 

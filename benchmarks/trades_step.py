@@ -8,9 +8,10 @@ the attack as in the authors' code. As we attack with the statistics of the batc
 than eval mode, the loop runs that way as well, and ours in eval mode (`attack_statistics: running`); ratios are of one
 mode. Ours: a step of `Trainer`, same model, batch, steps and optimiser; it takes the clean prediction from the forward
 that trains where the attack has the statistics of the batch, and folds BatchNorm where it is in eval mode.
-No crops, flips or weight average on either side. On a GPU the plain loops run in float32 and in TF32, ours in float32.
-`--faster` adds our faster options one by one. Images a second, and with `--peak` the share that the operations of a
-plain step have of so many TFLOP/s. The tables stand in docs/performance.md, with the date and the machine.
+No crops, flips or weight average on either side. On a GPU both sides run in float32 and in TF32.
+`--faster` adds our faster options one by one, in float32 where they say nothing else. Images a second, and with
+`--peak` the share that the operations of a plain step have of so many TFLOP/s. The tables stand in docs/performance.md,
+with the date and the machine.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from pumalib.training.trainer import Trainer
 BETA, ATTACK_STEPS, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 6.0, 10, 0.1, 0.9, 5e-4
 EPSILON = 0.1
 PLAIN, WITH_STATISTICS = "plain loop", "plain loop, attack with batch statistics"
-OURS_IN_EVAL_MODE = "ours, attack in eval mode"
+OURS, OURS_IN_EVAL_MODE, IN_TF32 = "ours", "ours, attack in eval mode", ", TF32"
 FASTER = ("attack in bfloat16", "and channels last", "and compiled")
 FASTER_OPTIONS = ({"attack_precision": "bfloat16"}, {"channels_last": True}, {"compile": True})
 
@@ -124,9 +125,9 @@ def tf32(allowed: bool) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
-def in_tf32(steps: Callable[[int], None], count: int, allowed: bool) -> None:
+def in_tf32(run: Callable[[], object], allowed: bool) -> None:
     with tf32(allowed):
-        steps(count)
+        run()
 
 
 def operations_an_image(model: nn.Module, images: Tensor) -> float:
@@ -165,7 +166,8 @@ def main() -> None:
             seconds = clocked.process if device.type == "cpu" else clocked.wall
             rate = options.count * options.batch / min(seconds)
             share = [f"{rate * operations / (options.peak * 1e12):.1%}"] if options.peak else []
-            ours = times[OURS_IN_EVAL_MODE if name.startswith(PLAIN) and WITH_STATISTICS not in name else "ours"]
+            mode = OURS_IN_EVAL_MODE if name.startswith(PLAIN) and WITH_STATISTICS not in name else OURS
+            ours = times[mode + (IN_TF32 if name.endswith(IN_TF32) else "")]
             ratios = [ratio(*pair) for pair in zip(clocked, ours, strict=True)]
             table.append([f"{net}, batch {options.batch}, {name}", f"{rate:.0f}", *share, *ratios])
     share = [f"of {options.peak:g} TFLOP/s"] if options.peak else []
@@ -179,19 +181,18 @@ def loops(
     """Return what is clocked, each with a copy of the model."""
     device, batch, count = images.device, options.batch, options.count
     methods: dict[str, Callable[[], object]] = {}
-    for name in (PLAIN, WITH_STATISTICS):
-        for allowed, suffix in ((False, ""), (True, ", TF32"))[: 1 if device.type == "cpu" else 2]:
+    for allowed, suffix in ((False, ""), (True, IN_TF32))[: 1 if device.type == "cpu" else 2]:
+        for name in (PLAIN, WITH_STATISTICS):
             steps = plain_steps(copy.deepcopy(model), images, labels, batch, in_eval_mode=name == PLAIN)
-            methods[name + suffix] = partial(in_tf32, steps, count, allowed)
-    given: dict[str, Any] = {}
-    in_eval_mode = {"attack_statistics": "running"}
-    methods[OURS_IN_EVAL_MODE] = our_steps(copy.deepcopy(model), images, labels, batch, count, device, in_eval_mode)
-    for name, more in zip(("ours", *FASTER), ({}, *FASTER_OPTIONS), strict=True):
-        given |= more
-        epoch = our_steps(copy.deepcopy(model), images, labels, batch, count, device, dict(given))
-        methods[name] = epoch
-        if not options.faster:
-            break
+            methods[name + suffix] = partial(in_tf32, partial(steps, count), allowed)
+        for name, given in ((OURS_IN_EVAL_MODE, {"attack_statistics": "running"}), (OURS, {})):
+            epoch = our_steps(copy.deepcopy(model), images, labels, batch, count, device, given)
+            methods[name + suffix] = partial(in_tf32, epoch, allowed)
+    faster: dict[str, Any] = {}
+    for name, more in zip(FASTER, FASTER_OPTIONS, strict=True) if options.faster else ():
+        faster |= more
+        epoch = our_steps(copy.deepcopy(model), images, labels, batch, count, device, dict(faster))
+        methods[name] = partial(in_tf32, epoch, False)
     return methods
 
 

@@ -23,11 +23,11 @@ NUMBERS = FOLDER / "numbers.json"
 STUDIES = ("study.yaml", "study-l2.yaml", "study-steps.yaml", "study-steps-l2.yaml")
 
 
-def measure(folder: Path, patterns: Sequence[str] = ("*",)) -> Numbers:
+def measure(folder: Path, patterns: Sequence[str] = ("*",), device: str = "cpu") -> Numbers:
     """Make the files whose name fits a pattern, with all they are made from, and condense them."""
     numbers: Numbers = {}
     for study in STUDIES:
-        workflow = Workflow(load_study(FOLDER / study), folder)
+        workflow = Workflow(load_study(FOLDER / study), folder, device)
         for name, make in workflow.files().items():
             if any(fnmatch(f"{workflow.study.name}/{name}", pattern) for pattern in patterns):
                 numbers[f"{workflow.study.name}/{name}"] = condense(make())

@@ -30,8 +30,6 @@ from pumalib.tracks.passes import names_of
 from pumalib.training.stage import train_run
 from pumalib.training.task import RunPaths, TrainingTask
 
-DEVICE = "cpu"
-
 
 def makes(place: str) -> Callable[[Callable[..., None]], Callable[..., Path]]:
     """Give a rule its output, at a place below the results folder, and run it only where that is not there yet."""
@@ -52,11 +50,12 @@ def makes(place: str) -> Callable[[Callable[..., None]], Callable[..., Path]]:
 class Workflow:
     """The first seed of a study, made in a folder."""
 
-    def __init__(self, study: Study, folder: Path) -> None:
+    def __init__(self, study: Study, folder: Path, device: str = "cpu") -> None:
         use_threads(study.settings.threads)
         self.study, self.settings = study, study.settings
         self.seed = self.settings.seeds[0]
         self.results = folder / study.name
+        self.device = device
 
     def files(self) -> dict[str, Callable[[], Path]]:
         """Return how to make each file whose numbers matter, by name, in the order in which data walk."""
@@ -87,7 +86,7 @@ class Workflow:
     @makes("generators/{}/seed{seed}/model.safetensors")
     def generator(self, name: str, output: Path) -> None:
         settings = self.settings.generators[name]
-        train_stage(settings, self.dataset(settings.dataset), output, name=name, seed=self.seed, device=DEVICE)
+        train_stage(settings, self.dataset(settings.dataset), output, name=name, seed=self.seed, device=self.device)
 
     @makes("synthetic/{}/seed{seed}.h5")
     def synthetic(self, pool: str, output: Path) -> None:
@@ -98,7 +97,7 @@ class Workflow:
             generator=self.generator(generator) if generator else None,
             generator_settings=self.settings.generators[generator] if generator else None,
             seed=self.seed,
-            device=DEVICE,
+            device=self.device,
         )
         make_synthetic(settings.synthetic, inputs, output)
 
@@ -118,7 +117,7 @@ class Workflow:
             ),
             seed=self.seed,
             state_place=StatePlace(self.results / f"work/learned/{pool}.state"),
-            device=DEVICE,
+            device=self.device,
         )
 
     @makes("learned/{}/seed{seed}.progress.csv")
@@ -144,7 +143,7 @@ class Workflow:
             output,
             shard=shard,
             threat_norm=self.settings.threat.norm,
-            device=DEVICE,
+            device=self.device,
         )
 
     @makes("scores/{}/seed{seed}.h5")
@@ -179,7 +178,7 @@ class Workflow:
             track=output.with_name("track.h5"),
             settings=output.with_name("run.yaml"),
         )
-        train_run(TrainingTask(run_settings(self.study, run), paths, run, self.seed), DEVICE)
+        train_run(TrainingTask(run_settings(self.study, run), paths, run, self.seed), self.device)
 
     @makes("models/{}/seed{seed}/history.csv")
     def history(self, run: str, output: Path) -> None:
@@ -198,7 +197,7 @@ class Workflow:
             model_path=self.model(run),
             output=output,
             seed=self.seed,
-            device=DEVICE,
+            device=self.device,
         )
 
     @makes("results.csv")
