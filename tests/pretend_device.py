@@ -460,17 +460,18 @@ def _set_flags(convolutions: bool, products: bool) -> None:
 
 
 @contextmanager
-def pretend_device(count: int = 1, tf32: bool = False) -> Iterator[Device]:
+def pretend_device(count: int = 1, tf32: bool | None = False) -> Iterator[Device]:
     """Pretend that this machine has CUDA devices, and count what is asked of the one in use.
 
     Args:
         count: how many devices there are.
-        tf32: what the flags of torch allow; jobs set them, and torch's own default is to allow it for convolutions.
+        tf32: what the flags of torch allow, as jobs set them; None: they stay, and torch allows it for convolutions.
     """
     device = Device(count)
     with ExitStack() as stack:
         stack.callback(_set_flags, torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-        _set_flags(tf32, tf32)
+        if tf32 is not None:
+            _set_flags(tf32, tf32)
         for (owner, name), value in _patches(device).items():
             stack.enter_context(mock.patch.object(owner, name, value))
         stack.enter_context(_Questions(device))
@@ -485,7 +486,7 @@ def pytest_addoption(parser: Any) -> None:
 def pytest_configure(config: Any) -> None:
     if config.getoption("--pretend-device", False):
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
-        config._pretended = pretend_device()
+        config._pretended = pretend_device(tf32=None)
         config._pretended.__enter__()
 
 

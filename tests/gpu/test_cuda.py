@@ -17,12 +17,22 @@ from pumalib import (
     refined_margins,
     train,
 )
+from pumalib.jobs.devices import use_precision
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 THREAT = ThreatSettings(epsilon=0.1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _float32():
+    """Compute in float32, as jobs do: torch's own default rounds the factors of convolutions."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    use_precision(tf32=False)
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +63,21 @@ def test_margins_agree_with_the_cpu(trained, digits, estimate):
     trained.cuda()
     assert np.median(np.abs(on_gpu.margin - on_cpu.margin)) < 1e-4
     assert abs(on_gpu.margin.mean() - on_cpu.margin.mean()) < 1e-3
+
+
+def test_points_found_in_tf32_are_across_in_float32(trained, digits):
+    images, labels = digits
+    pixels = torch.from_numpy(images[:300]).permute(0, 3, 1, 2).float() / 255
+    use_precision(tf32=True)
+    try:
+        table = deepfool_margins(trained, pixels, labels[:300], keep_adversarial=True)
+    finally:
+        use_precision(tf32=False)
+    points = torch.from_numpy(table.adversarial_images[table.converged])
+    with torch.no_grad():
+        is_right = trained.cpu()(points).argmax(1).numpy() == labels[:300][table.converged]
+    trained.cuda()
+    assert np.mean(is_right == (table.margin[table.converged] < 0)) > 0.99
 
 
 def test_evaluation_agrees_with_the_cpu(trained, digits):
