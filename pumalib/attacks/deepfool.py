@@ -156,7 +156,7 @@ def _leave(
         # Algorithm 2 of Moosavi-Dezfooli et al. 2016: r = |d_k| / ||w_k||_2 in direction w_k / ||w_k||_2, in L-inf
         # |d_k| / ||w_k||_1 in direction sign(w_k).
         distance = (index * slack - gaps)[active] / dual_norm(normals[active], walk.norm)  # [S], at least 0
-        total[active] += step_along(normals[active], distance, walk.norm).reshape(total[active].shape)
+        total[active] += step_along(normals[active], distance, walk.norm).reshape(len(active), *total.shape[1:])
         active = _walk_on(model, images, labels, total, active, True, crossing, walk)
         if len(active) == 0:
             break
@@ -207,7 +207,9 @@ def _reach(model: CountedModel, images: Tensor, labels: Tensor, rows: Tensor, cr
             slack[active] = walk.overshoot * gaps.amax(1).abs()  # [S]
         aimed = gaps + (1 + index) * slack[active, None]  # [S, C]
         # `normals` point to where the other class gains on the label; the way to the label is against them.
-        total[active] += step_to_all(aimed, -normals, points, walk.norm, walk.clip).reshape(total[active].shape)
+        total[active] += step_to_all(aimed, -normals, points, walk.norm, walk.clip).reshape(
+            len(active), *total.shape[1:]
+        )
         active = _walk_on(model, images, labels, total, active, False, crossing, walk)
         if len(active) == 0:
             break

@@ -122,7 +122,7 @@ def _search(
             break
         step = _nearest_step(look, labels[active], others, norm)  # [A, D]
         active, others = active[~across], others[~across]
-        total[active] += step[~across].reshape(total[active].shape)
+        total[active] += step[~across].reshape(len(active), *total.shape[1:])
     return crossing
 
 

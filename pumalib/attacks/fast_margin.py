@@ -122,7 +122,7 @@ def _search(
         active = active[stays]  # [S]
         # k of lines 4 to 7: +1 goes up the loss to leave the label, -1 goes down it to reach the label.
         up = was_correct[active].to(images.dtype) * 2 - 1  # [S]
-        direction = (steepest(gradient[stays], norm) * up[:, None]).reshape(points[active].shape)  # [S, ...]
+        direction = (steepest(gradient[stays], norm) * up[:, None]).reshape(len(active), *points.shape[1:])  # [S, ...]
         points[active] = clip_to(points[active] + step_size * direction, clip)
         if farthest is not None:
             beyond[active] = norms(points[active] - images[active], norm) > farthest

@@ -102,6 +102,7 @@ def trained() -> tuple[nn.Module, Tensor, np.ndarray]:
     return model.eval(), pixels[:150].contiguous(), bunch.target[:150]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimate", [deepfool_margins, fast_margins, refined_margins])
 def test_margins_in_float32_are_those_of_the_cpu(estimate, trained):
     model, pixels, labels = trained
@@ -112,6 +113,7 @@ def test_margins_in_float32_are_those_of_the_cpu(estimate, trained):
     np.testing.assert_allclose(found.margin, expected.margin, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimate", [deepfool_margins, fast_margins])
 def test_points_found_in_tf32_are_across_in_float32(estimate, trained):
     model, pixels, labels = trained
@@ -141,6 +143,7 @@ def test_slack_of_a_crossing_follows_the_precision():
         assert network.rounding == 16 * 2.0**-52
 
 
+@pytest.mark.slow
 def test_an_attack_that_looks_now_and_then_finds_what_it_finds_when_it_always_looks(trained):
     model, pixels, labels = trained
     attack = CwPgdSettings(steps=10, restarts=2, keep_points=True)
@@ -154,6 +157,7 @@ def test_an_attack_that_looks_now_and_then_finds_what_it_finds_when_it_always_lo
     np.testing.assert_allclose(found.points, expected.points, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_batches_that_shrink_have_few_sizes(trained):
     model, pixels, labels = trained
     with pretend_device() as device:
@@ -200,6 +204,7 @@ def test_memory_that_torch_holds_unused_is_free(monkeypatch):
         assert free_bytes(torch.device("cuda")) == (70 << 30) + (3 << 30)
 
 
+@pytest.mark.slow
 def test_benchmarks_time_what_they_say(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
     benchmark = importlib.import_module("trades_step")

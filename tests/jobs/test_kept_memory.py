@@ -26,6 +26,7 @@ with framed(Frame("log.txt", "errors.txt", {}, threads=1)):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
 def test_a_job_does_not_ask_again_for_memory_that_it_freed(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, check=True, capture_output=True, text=True)

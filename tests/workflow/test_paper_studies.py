@@ -98,6 +98,7 @@ def test_the_papers_study_plans_every_training_of_every_seed(paper):
     assert planned == dict.fromkeys(raw["runs"], len(raw["seeds"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("report", "needed"),
     [

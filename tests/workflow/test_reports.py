@@ -34,6 +34,7 @@ def reported(finished):
     assert finished.planned() == set()
 
 
+@pytest.mark.slow
 def test_new_reports_need_no_job_but_their_own_and_seconds_are_those_of_the_jobs(reported):
     checkout, study = reported
     assert checkout.planned(study) == {f"report {name}" for name in NEW} | {"page of tiny"}

@@ -55,6 +55,7 @@ def test_a_second_run_of_a_running_study_is_refused(running):
     assert "Traceback" not in second.stderr
 
 
+@pytest.mark.slow
 def test_another_study_runs_beside(running):
     other = running.study("other.yaml", lambda raw: raw.update(study="other"))
     result = running.run(DATASET, study=other)
@@ -86,6 +87,7 @@ def test_results_of_a_renamed_study_can_be_taken_along(finished, tmp_path):
     assert planned == {"attack trades", "attack puma", "results of renamed", "report table", "page of renamed"}
 
 
+@pytest.mark.slow
 def test_no_more_jobs_are_started_than_there_are_devices(make_checkout, tmp_path):
     checkout = make_checkout()
     (checkout.folder / "Snakefile").write_text(DEVICES)
