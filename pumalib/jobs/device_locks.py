@@ -20,14 +20,16 @@ _GATE = "all"
 """Name of the lock that is held for the moment of a look at the others."""
 
 
-def count_devices(visible: str | None, folder: Path = Path("/dev")) -> int:
+def count_devices(visible: str | None, folder: Path = Path("/dev"), wsl: Path = Path("/usr/lib/wsl/lib")) -> int:
     """Count the CUDA devices that a job will see, without torch, which takes seconds to import.
 
     Args:
         visible: the value of CUDA_VISIBLE_DEVICES, which CUDA reads up to the first negative index; None: not set.
         folder: where the driver's device files are.
+        wsl: where Windows puts its driver's libraries for Linux. It has no file a device: all count as one, our choice.
     """
     present = sum(re.fullmatch(r"nvidia\d+", path.name) is not None for path in folder.iterdir())
+    present = present or int((wsl / "libcuda.so.1").exists())
     if visible is None:
         return present
     shown = 0

@@ -116,6 +116,17 @@ def test_visible_devices_are_counted_as_cuda_does(tmp_path: Path, visible: str |
     assert count_devices(visible, tmp_path) == count
 
 
+@pytest.mark.parametrize(("visible", "count"), [(None, 1), ("0", 1), ("", 0)])
+def test_below_windows_the_driver_counts_as_one_device(tmp_path: Path, visible: str | None, count: int) -> None:
+    devices, libraries = tmp_path / "dev", tmp_path / "lib"
+    devices.mkdir()
+    libraries.mkdir()
+    (devices / "dxg").touch()  # there with a card of any maker
+    assert count_devices(visible, devices, libraries) == 0
+    (libraries / "libcuda.so.1").touch()
+    assert count_devices(visible, devices, libraries) == count
+
+
 @pytest.mark.parametrize("foreign", ["link", "file", "open to others"])
 def test_a_folder_of_locks_that_others_can_change_is_refused(tmp_path: Path, foreign: str) -> None:
     folder = tmp_path / "locks"
