@@ -6,6 +6,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/gpus.smk"
 include: "rules/captions.smk"
 
 
@@ -40,6 +41,9 @@ rule all:
     input:
         every_file(),
         rules.page.output,
+
+
+drop_kinds_without_a_gpu()
 
 
 onstart:

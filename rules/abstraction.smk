@@ -8,7 +8,7 @@ rule abstraction:
         f"{RESULTS}/logs/abstraction.log",
     threads: THREADS
     resources:
-        gpu=GPUS_A_JOB,
+        gpu=one_gpu,
         mem_mb=memory,
         runtime=4 * 60,
     params:

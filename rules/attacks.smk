@@ -17,7 +17,7 @@ rule attack:
         attack=any_of(ATTACKING),
     threads: THREADS
     resources:
-        gpu=GPUS_A_JOB,
+        gpu=one_gpu,
         mem_mb=memory,
         runtime=8 * 60,
     params:

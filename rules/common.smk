@@ -6,7 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-from pumalib.jobs.device_locks import count_devices
 from pumalib.jobs.driver import begin_run, end_run, hand_on_sigterm, tell_errors_last
 from pumalib.errors import ConfigError, PumaError, ResourceError
 from pumalib.jobs.frame import ERRORS_FILE, reach_user_modules
@@ -48,20 +47,6 @@ THREADS = study.settings.threads
 TF32 = getattr(study.settings, "tf32", False)
 KEPT_WEIGHTS = f"{RESULTS}/models/{{run}}/seed{{seed}}/epoch{{epoch}}.safetensors"
 REPORT_SUFFIXES = {"csv": "csv", "markdown": "md", "png": "png", "svg": "svg"}
-GPUS = (
-    count_devices(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    if study.settings.device != "cpu"
-    else 0
-)
-GPUS_A_JOB = min(GPUS, 1)
-if (
-    GPUS
-):  # a job for each device of this machine, unless the command line or a profile says how many
-    workflow.global_resources.setdefault("gpu", GPUS)
-
-
-resource_scopes:
-    gpu="local",  # what this machine has does not limit the jobs sent to a cluster
 
 
 wildcard_constraints:
@@ -76,15 +61,6 @@ wildcard_constraints:
     shard=r"\d+",
     epoch=r"\d+",
     at=r"(/seed\d+)?",
-
-
-def sends_gpu_jobs():
-    """Return whether jobs run on other machines, whose GPUs this one cannot count, and are to use them."""
-    if (
-        workflow.is_main_process
-    ):  # what it sends away reads the rules again, and sends nothing
-        os.environ.update(PUMA_SENDS_JOBS=str(int(workflow.non_local_exec)))
-    return study.settings.device != "cpu" and os.environ.get("PUMA_SENDS_JOBS") == "1"
 
 
 def start_run():

@@ -17,7 +17,7 @@ rule learn_dataset:
         f"{RESULTS}/benchmarks/learned/{{pool}}/seed{{seed}}.tsv"
     threads: THREADS
     resources:
-        gpu=GPUS_A_JOB,
+        gpu=one_gpu,
         mem_mb=memory,
         runtime=24 * 60,
     params:

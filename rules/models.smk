@@ -25,7 +25,7 @@ for rule_name, epochs_kept, runs_trained in training_rules():
             run=any_of(runs_trained),
         threads: lambda w: THREADS * devices_of(w)
         resources:
-            gpu=lambda w: devices_of(w) if GPUS_A_JOB or sends_gpu_jobs() else 0,
+            gpu=lambda w: devices_of(w) * one_gpu(w),
             nodes=1,  # all devices of a training are in one machine
             cpus_per_task=lambda w, threads: threads,
             mem_mb=lambda w, attempt: memory(w, attempt) * devices_of(w),

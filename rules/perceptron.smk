@@ -15,7 +15,7 @@ rule perceptron_shard:
         f"{RESULTS}/logs/perceptron/{{student}}-{{teacher}}/shard{{shard}}.log",
     threads: THREADS
     resources:
-        gpu=GPUS_A_JOB,
+        gpu=one_gpu,
         mem_mb=memory,
         runtime=8 * 60,
     params:

@@ -19,7 +19,7 @@ rule score_shard:
         f"{RESULTS}/benchmarks/scores/{{score}}/seed{{seed}}/shard{{shard}}.tsv"
     threads: THREADS
     resources:
-        gpu=GPUS_A_JOB,
+        gpu=one_gpu,
         mem_mb=memory,
         runtime=8 * 60,
     params:

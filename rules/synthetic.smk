@@ -14,7 +14,7 @@ rule generator:
         f"{RESULTS}/logs/generators/{{generator}}/seed{{seed}}.log",
     threads: THREADS
     resources:
-        gpu=GPUS_A_JOB,
+        gpu=one_gpu,
         mem_mb=memory,
         runtime=24 * 60,
     params:
@@ -43,7 +43,7 @@ rule synthetic:
         f"{RESULTS}/logs/synthetic/{{pool}}{{at}}.log",
     threads: THREADS
     resources:
-        gpu=lambda w: GPUS_A_JOB if generator_of(w.pool) else 0,
+        gpu=lambda w: one_gpu(w) if generator_of(w.pool) else 0,
         mem_mb=memory,
         runtime=8 * 60,
     params:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A SLURM cluster of one node and two pretend GPUs, for tests: no accounting, no systemd, everything in one folder.
+# A SLURM cluster of one node and three pretend GPUs of two kinds, for tests: no accounting, no systemd, everything in one folder.
 #   cluster.sh start FOLDER     a new folder; as root, with slurm-wlm and munge installed
 #   cluster.sh stop FOLDER      ends the daemons of that folder, and no others
 set -Eeuo pipefail
@@ -16,7 +16,7 @@ configure() {
     fi
   done
   mkdir -p "$folder"/{state,spool,devices} "$system"
-  for gpu in 0 1; do
+  for gpu in 0 1 2; do
     mknod "$folder/devices/gpu$gpu" c 1 3  # another /dev/null
   done
   head -c 1024 /dev/urandom > "$folder/munge.key"
@@ -49,12 +49,13 @@ SlurmdTimeout=30
 MinJobAge=3600
 KillWait=2
 GresTypes=gpu
-NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=4 RealMemory=128000 Gres=gpu:2
+NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=4 RealMemory=128000 Gres=gpu:fast:2,gpu:slow:1
 PartitionName=main Nodes=ALL Default=YES
 CONF
   cat > "$folder/gres.conf" << CONF
 AutoDetect=off
-Name=gpu File=$folder/devices/gpu[0-1]
+Name=gpu Type=fast File=$folder/devices/gpu[0-1]
+Name=gpu Type=slow File=$folder/devices/gpu2
 CONF
   ln -s "$folder/slurm.conf" "$folder/gres.conf" "$system"
 }

@@ -1,4 +1,4 @@
-"""A study through a real SLURM of one node: a job fails, one is cancelled, the driver is killed."""
+"""A study through a real SLURM of one node: a job fails, one is cancelled, the driver is killed; two kinds of GPUs."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 pytestmark = pytest.mark.slurm
@@ -33,7 +34,7 @@ class Net(torch.nn.Module):
         height, width, channels = image_shape
         self.layers = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(height * width * channels, num_classes))
         if JOB is not None:
-            Path(f"job-{JOB}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+            Path(f"job-{JOB}").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none"))
 
     def forward(self, images):
         return self.layers(images)
@@ -49,21 +50,32 @@ def confidence(model, images, labels):
     return model(images).softmax(1).amax(1)
 """
 
+HELD_OUT = {"validation_fraction": 0.1, "held_out_fraction": 0.2}
 STUDY = {
     "study": "tiny",
     "seeds": [0],
     "threat": {"norm": "linf", "epsilon": 0.2},
-    "datasets": {"digits": {"source": "digits", "split": "seeded", "test_fraction": 0.3, "validation_fraction": 0.1}},
-    "pools": {"digits": {"dataset": "digits"}},
+    "datasets": {"digits": {"source": "digits", "split": "seeded", "test_fraction": 0.3, **HELD_OUT}},
+    "pools": {"digits": {"dataset": "digits", "synthetic": {"method": "held_out"}}},
     "defaults": {
         "pool": "digits",
         "architecture": "own:Net",
         "training": {"epochs": 2, "samples_per_epoch": 640, "batch_size": 64, "attack_steps": 2, "crop_padding": 0},
     },
     "scores": {"confidence": {"method": "own:confidence", "model": "trades", "higher_is": "easier", "shards": 2}},
-    "runs": {"trades": {}, "pruned": {"prune": [{"by": "confidence", "drop": "easiest", "fraction": 0.2}]}},
+    "runs": {
+        "trades": {},
+        "pruned": {
+            "prune": [{"by": "confidence", "drop": "easiest", "fraction": 0.2}],
+            "training": {"devices": 2},
+        },
+        "theirs": {"checkpoint": "theirs.pt", "architecture": "own:Net"},
+    },
     "attacks": {"pgd": {"method": "pgd", "steps": 2}},
-    "reports": {"table": {"kind": "comparison", "baseline": "trades"}},
+    "reports": {
+        "table": {"kind": "comparison", "baseline": "trades"},
+        "nearest": {"kind": "nearest_neighbours", "pool": "digits"},
+    },
 }
 
 
@@ -97,10 +109,11 @@ def driver(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
-def running() -> set[str]:
-    """Return the identifiers of the jobs that run on the cluster."""
-    command = ["squeue", "--noheader", "--states=RUNNING", "--format=%i"]
-    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+def trainings() -> set[str]:
+    """Return the identifiers of the trainings that run on the cluster."""
+    command = ["squeue", "--noheader", "--states=RUNNING", "--format=%i %k"]
+    jobs = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return {identifier for identifier, rule in map(str.split, jobs) if rule.startswith("rule_model_")}
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -111,21 +124,30 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], fo
         time.sleep(0.2)
 
 
+def write_study(folder: Path) -> None:
+    (folder / "own.py").write_text(OWN)
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(STUDY))
+    weights = {"layers.1.weight": torch.eye(10, 64), "layers.1.bias": torch.zeros(10)}
+    torch.save(weights, folder / "theirs.pt")
+
+
 @pytest.fixture(scope="module")
 def finished_on_slurm(cluster: None, make_checkout: Callable) -> Path:
     """A checkout whose study ended on the cluster, after a cancelled job, a killed driver and a failed job."""
-    folder = make_checkout().folder
-    (folder / "own.py").write_text(OWN)
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(STUDY))
+    checkout = make_checkout()
+    checkout.edit("profiles/slurm/config.yaml", "  # gpu_model: a100", "  gpu_model: fast")
+    checkout.edit("profiles/slurm/config.yaml", "\n  gpu: 1", "\n  gpu: 2")
+    folder = checkout.folder
+    write_study(folder)
     first = driver(folder)
-    wait_for(lambda: bool(running()), first, folder)
-    (cancelled,) = running()
+    wait_for(lambda: bool(trainings()), first, folder)
+    (cancelled,) = trainings()
     subprocess.run(["scancel", cancelled], check=True)
-    wait_for(lambda: bool(running() - {cancelled}), first, folder)
+    wait_for(lambda: bool(trainings() - {cancelled}), first, folder)
 
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
-    assert running(), "expected the job to outlive the driver"
+    assert trainings(), "expected the job to outlive the driver"
     run = re.search(r"SLURM run ID: (\S+)", (folder / "driver.log").read_text())[1]
     subprocess.run(["scancel", f"--name={run}"], check=True)
     assert driver(folder).wait() == 0, (folder / "driver.log").read_text()
@@ -134,11 +156,11 @@ def finished_on_slurm(cluster: None, make_checkout: Callable) -> Path:
 
 def test_results_of_the_cluster_are_those_of_this_machine(finished_on_slurm, make_checkout):
     here = make_checkout()
-    (here.folder / "own.py").write_text(OWN)
-    (here.folder / "tiny.yaml").write_text(yaml.safe_dump(STUDY))
+    write_study(here.folder)
     result = here.run()
     assert result.returncode == 0, result.stderr
-    paths = ["results.csv", "reports/table.csv", *(f"models/{run}/seed0/model.safetensors" for run in STUDY["runs"])]
+    paths = ["results.csv", "reports/table.csv", "reports/nearest.csv"]
+    paths += [f"models/{run}/seed0/model.safetensors" for run in STUDY["runs"]]
     for path in paths:
         on_slurm = (finished_on_slurm / "results/tiny" / path).read_bytes()
         assert on_slurm == (here.folder / "results/tiny" / path).read_bytes(), path
@@ -152,13 +174,28 @@ def test_jobs_that_failed_or_were_cancelled_were_sent_again(finished_on_slurm):
     assert len(re.findall("Trying to restart job", log)) == 2
 
 
-def test_each_job_was_given_one_of_the_two_gpus(finished_on_slurm):
-    assert {path.read_text() for path in finished_on_slurm.glob("job-*")} == {"0", "1"}
+def asked(job: str) -> str | None:
+    """Return the GPUs that a job asked SLURM for."""
+    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"TresPerJob=gres:gpu:(\S+)", shown)
+    return found and found[1]
 
 
-def test_light_jobs_ran_beside_the_driver(finished_on_slurm):
+def test_jobs_that_compute_ask_for_gpus_of_the_kind_and_others_for_none(finished_on_slurm):
     log = (finished_on_slurm / "driver.log").read_text()
-    assert set(re.findall(r"slurm_logs/rule_(\w+)/", log)) == {"model", "score_shard", "attack"}
+    sent = re.findall(r"slurm_logs/rule_(\w+)/(\w+)/(\d+)\.log", log)
+    found: dict[str, set[str | None]] = {}
+    for rule, wildcards, job in sent:
+        found.setdefault(f"model {wildcards}" if rule == "model" else rule, set()).add(asked(job))
+    assert found == {
+        **{"model trades_0": {"fast:1"}, "model pruned_0": {"fast:2"}, "score_shard": {"fast:1"}, "attack": {"fast:1"}},
+        **{"import_model": {None}, "synthetic": {None}, "nearest": {None}},
+    }
+
+
+def test_each_job_was_given_gpus_of_its_own_where_it_asked(finished_on_slurm):
+    given = {path.read_text() for path in finished_on_slurm.glob("job-*")}
+    assert given == {"none", "0", "1", "0,1"}  # 2 is of the other kind
 
 
 def test_nothing_is_left_to_do(finished_on_slurm):
