@@ -183,7 +183,7 @@ def asked(job: str) -> str | None:
 
 def test_jobs_that_compute_ask_for_gpus_of_the_kind_and_others_for_none(finished_on_slurm):
     log = (finished_on_slurm / "driver.log").read_text()
-    sent = re.findall(r"slurm_logs/rule_(\w+)/(\w+)/(\d+)\.log", log)
+    sent = re.findall(r"slurm_logs/rule_(\w+)/(?:(\w+)/)?(\d+)\.log", log)
     found: dict[str, set[str | None]] = {}
     for rule, wildcards, job in sent:
         found.setdefault(f"model {wildcards}" if rule == "model" else rule, set()).add(asked(job))
