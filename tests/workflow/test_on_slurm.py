@@ -124,9 +124,9 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], fo
         time.sleep(0.2)
 
 
-def write_study(folder: Path) -> None:
+def write_study(folder: Path, **changes: object) -> None:
     (folder / "own.py").write_text(OWN)
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(STUDY))
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({**STUDY, **changes}))
     weights = {"layers.1.weight": torch.eye(10, 64), "layers.1.bias": torch.zeros(10)}
     torch.save(weights, folder / "theirs.pt")
 
@@ -174,23 +174,32 @@ def test_jobs_that_failed_or_were_cancelled_were_sent_again(finished_on_slurm):
     assert len(re.findall("Trying to restart job", log)) == 2
 
 
-def asked(job: str) -> str | None:
-    """Return the GPUs that a job asked SLURM for."""
-    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"TresPerJob=gres:gpu:(\S+)", shown)
-    return found and found[1]
+def asked(folder: Path) -> dict[str, set[str | None]]:
+    """Return the GPUs that jobs asked SLURM for, by rule, those of trainings by rule and wildcards."""
+    found: dict[str, set[str | None]] = {}
+    sent = re.findall(r"slurm_logs/rule_(\w+)/(?:(\w+)/)?(\d+)\.log", (folder / "driver.log").read_text())
+    for rule, wildcards, job in sent:
+        command = ["scontrol", "show", "job", job]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        gpus = re.search(r"TresPerJob=gres:gpu:(\S+)", shown)
+        found.setdefault(f"model {wildcards}" if rule == "model" else rule, set()).add(gpus and gpus[1])
+    return found
 
 
 def test_jobs_that_compute_ask_for_gpus_of_the_kind_and_others_for_none(finished_on_slurm):
-    log = (finished_on_slurm / "driver.log").read_text()
-    sent = re.findall(r"slurm_logs/rule_(\w+)/(?:(\w+)/)?(\d+)\.log", log)
-    found: dict[str, set[str | None]] = {}
-    for rule, wildcards, job in sent:
-        found.setdefault(f"model {wildcards}" if rule == "model" else rule, set()).add(asked(job))
-    assert found == {
+    assert asked(finished_on_slurm) == {
         **{"model trades_0": {"fast:1"}, "model pruned_0": {"fast:2"}, "score_shard": {"fast:1"}, "attack": {"fast:1"}},
         **{"import_model": {None}, "synthetic": {None}, "nearest": {None}},
     }
+
+
+def test_a_study_for_the_cpu_asks_for_no_gpu(cluster, make_checkout):
+    checkout = make_checkout()
+    checkout.edit("profiles/slurm/config.yaml", "  # gpu_model: a100", "  gpu_model: fast")
+    write_study(checkout.folder, device="cpu")
+    ended = driver(checkout.folder, "results/tiny/models/trades/seed0/model.safetensors").wait()
+    assert ended == 0, (checkout.folder / "driver.log").read_text()
+    assert asked(checkout.folder) == {"synthetic": {None}, "model trades_0": {None}}
 
 
 def test_each_job_was_given_gpus_of_its_own_where_it_asked(finished_on_slurm):
