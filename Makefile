@@ -5,7 +5,7 @@ REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-autoattack test-report bench bench-gpu docs check format schema reruns keys pictures lock lock-hashes install-hashed clean
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-report bench bench-gpu container docs check format schema reruns keys pictures lock lock-hashes install-hashed clean
 
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -37,9 +37,13 @@ test-slow: $(STAMP)
 test-gpu:
 	python3 -m pytest -m gpu $(ARGS)
 
-# As root on a machine without a SLURM of its own: starts one, with two pretend GPUs; apt-get installs it where missing.
+# As root on a machine without a SLURM of its own: starts one, with three pretend GPUs; apt-get installs it where missing.
 test-slurm: .venv/.installed-slurm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm $(ARGS)
+
+# Builds the container and runs a study in it; needs podman.
+test-container: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m container $(ARGS)
 
 # AutoAttack for real; its package is 40 MB of download and optional, so `make test` skips these.
 test-autoattack: .venv/.installed-autoattack
@@ -48,6 +52,10 @@ test-autoattack: .venv/.installed-autoattack
 # Opens Snakemake's report of a tiny study in Chromium without a network; apt-get installs Chromium where it is missing, as root.
 test-report: .venv/.installed-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser $(ARGS)
+
+# The image `puma`, which studies run in; needs podman, and some minutes and 8 GB.
+container:
+	containers/build.sh $(ARGS)
 
 # The documents as a site, in build/site.
 docs: $(STAMP)
