@@ -86,6 +86,16 @@ class TorchvisionSettings(_Splits):
     source: Literal["mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"]
 
 
+class Cifar10FilesSettings(_Splits):
+    """CIFAR-10's own files, in a folder of yours: nothing is downloaded."""
+
+    source: Literal["cifar10_files"]
+    path: str
+    """The folder with `data_batch_1` to `data_batch_5`, `test_batch` and `batches.meta`: CIFAR-10's Python version."""
+    published: bool = True
+    """Whether they must be the published files, by their MD5 digests; false: any files of their form."""
+
+
 class FolderSettings(_Splits):
     """An image folder: `path/train/<class>/*` and `path/test/<class>/*`, or `path/<class>/*` with a seeded split."""
 
@@ -133,7 +143,8 @@ class NpzDatasetSettings(_Splits):
 
 
 DatasetSettings = Annotated[
-    DigitsSettings | TorchvisionSettings | FolderSettings | NpzDatasetSettings, Field(discriminator="source")
+    DigitsSettings | TorchvisionSettings | Cifar10FilesSettings | FolderSettings | NpzDatasetSettings,
+    Field(discriminator="source"),
 ]
 
 

@@ -154,7 +154,7 @@ def _dataset(path: Path) -> str:
     """Return the source of a dataset, named as in RobustBench; of a user's images, the study's name for them."""
     source = str(read_header(path).settings["source"])
     name = path.parent.name if path.stem.startswith("seed") else path.stem
-    return name if source in _UNNAMED_SOURCES else source
+    return name if source in _UNNAMED_SOURCES else source.removesuffix("_files")
 
 
 def _architecture(name: str) -> str:
