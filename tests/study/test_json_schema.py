@@ -13,7 +13,12 @@ from pumalib.settings import Settings
 from pumalib.study.study import json_schema
 
 ROOT = Path(__file__).parents[2]
-STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").rglob("*.yaml"))]
+OVERRIDES = ROOT / "studies/overrides"
+"""What is laid over a study is none by itself."""
+STUDIES = [
+    ROOT / "config.yaml",
+    *(path for path in sorted((ROOT / "studies").rglob("*.yaml")) if path.parent != OVERRIDES),
+]
 
 
 @pytest.fixture(scope="module")
