@@ -5,7 +5,7 @@ REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-report bench bench-gpu container docs check format schema reruns keys pictures lock lock-hashes install-hashed clean
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-report bench bench-gpu container docs check format schema reruns keys pictures lock lock-hashes install-hashed clean paper
 
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -20,6 +20,15 @@ report: $(STAMP)
 # The paper's tables and figures, on digits; see docs/reproduction.md.
 studies:
 	$(MAKE) run STUDY=studies/digits-paper.yaml
+
+# The paper's Tables 1 and 2 at their full size, for GPUs: looks at the files first, and says at once what is wrong with any; docs/reproduction.md.
+# WEIGHTS="margin=FILE", SHA256="1m=HEX" and OVERRIDES="studies/overrides/paper-rehearsal.yaml" take several words.
+CIFAR10 ?= data/cifar-10-batches-py
+EDM_1M ?= data/edm/1m.npz
+paper: $(STAMP)
+	$(BIN)/python -m pumalib paper --file 'cifar10=$(CIFAR10)' --file '1m=$(EDM_1M)' $(WEIGHTS:%=--file '%') $(SHA256:%=--sha256 '%') $(OVERRIDES:%=--override '%')
+	$(BIN)/snakemake --cores all --configfile results/paper.yaml $(ARGS)
+	$(BIN)/python -m pumalib summary results/paper.yaml
 
 # The perceptron theory in small; the whole of it is STUDY=studies/paper-perceptron.yaml.
 perceptron:

@@ -36,7 +36,7 @@ def images_of(labels: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
     """Draw images [N, 32, 32, 3] of 4 x 4 coloured blocks: those of the class, mixed with blocks of no class."""
     generator = np.random.default_rng(seed)
     patterns = np.random.default_rng(0).uniform(0, 255, (10, 4, 4, 3))
-    shares = generator.uniform(0.1, 0.6, (len(labels), 1, 1, 1))
+    shares = generator.uniform(0.2, 0.8, (len(labels), 1, 1, 1))
     blocks = shares * patterns[labels] + (1 - shares) * generator.uniform(0, 255, (len(labels), 4, 4, 3))
     return np.rint(blocks).astype(np.uint8).repeat(8, 1).repeat(8, 2)
 

@@ -32,16 +32,17 @@ def run(options: argparse.Namespace) -> int:
         plan = plan_of(study)
     if options.json:
         told: dict[str, Any] = {"file": options.study, "study": study.name, "extent": study.extent, "seeds": seeds}
-        print_json(told | ({} if plan is None else {"plan": _as_json(plan)}))
+        print_json(told | ({} if plan is None else {"plan": plan_as_json(plan)}))
         return 0
     counted = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     print(f"{options.study}: {study.extent}, {counted}, no problem found")
     if plan is not None:
-        _print_plan(plan)
+        print_plan(plan)
     return 0
 
 
-def _print_plan(plan: Plan) -> None:
+def print_plan(plan: Plan) -> None:
+    """Print the runs of a plan, its jobs and its warnings."""
     rows = [(run.run, run.pool, _count(run.rows), _count(run.draws), _passes(run)) for run in plan.runs]
     print("\n".join(aligned(("run", "pool", "rows", "draws", "passes over the pool"), rows, has_units=False)))
     print("  " + ", ".join(f"{count} {name}" for name, count in plan.jobs.items()))
@@ -57,6 +58,7 @@ def _passes(run: PlannedRun) -> str:
     return "?" if run.passes is None else f"{run.passes:,.1f}"
 
 
-def _as_json(plan: Plan) -> dict[str, Any]:
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON holds it."""
     runs = [{**asdict(run), "passes": run.passes} for run in plan.runs]
     return {"runs": runs, "jobs": dict(plan.jobs), "warnings": list(plan.warnings)}

@@ -18,6 +18,7 @@ from pumalib.jobs.frame import reach_user_modules
 
 _COMMANDS = {
     "check": "check a study file without running anything",
+    "paper": "look at the files that the paper's tables need, and write the study that makes them",
     "summary": "print the tables of a study that has run, and where its files are",
     "errors": "print the messages of the jobs that failed in the last run",
     "inspect": "say what a file holds: origin, counts, quantiles, a histogram, hardest and easiest rows",

@@ -38,20 +38,29 @@ def check_checkpoints(study: Study) -> None:
     shapes = look_at_datasets(study) if named or study.imported else {}
     for name, run in study.imported.items():
         _check_run(imported_settings(study, name), shapes[study.dataset_of_pool(run.pool)], f"runs.{name}")
-    for path, architecture, weights, pool, where in named:
-        shape = shapes[study.dataset_of_pool(pool)]
-        if shape.num_classes is None:
-            continue
-        from pumalib.models.imported import load_checkpoint
-        from pumalib.models.trained import expect_images, load_trained
+    for checkpoint in named:
+        check_checkpoint(checkpoint, shapes[study.dataset_of_pool(checkpoint.pool)])
 
-        try:
-            if architecture is None:
-                expect_images(load_trained(path, "cpu"), shape.image_shape, shape.num_classes, f"pools.{pool}")
-            else:
-                load_checkpoint(path, architecture, shape.image_shape, shape.num_classes, weights)
-        except (ArtifactError, ConfigError, DataError) as error:
-            raise ConfigError(f"{error}, named at {where}") from None
+
+def check_checkpoint(checkpoint: Checkpoint, shape: SourceShape) -> None:
+    """Refuse a checkpoint that does not fit its architecture or the images.
+
+    Raises:
+        ConfigError: it does not, or cannot be read.
+    """
+    if shape.num_classes is None:
+        return
+    from pumalib.models.imported import load_checkpoint
+    from pumalib.models.trained import expect_images, load_trained
+
+    path, architecture, weights, pool, where = checkpoint
+    try:
+        if architecture is None:
+            expect_images(load_trained(path, "cpu"), shape.image_shape, shape.num_classes, f"pools.{pool}")
+        else:
+            load_checkpoint(path, architecture, shape.image_shape, shape.num_classes, weights)
+    except (ArtifactError, ConfigError, DataError) as error:
+        raise ConfigError(f"{error}, named at {where}") from None
 
 
 def _check_run(settings: ImportedModelSettings, shape: SourceShape, where: str) -> None:

@@ -81,7 +81,7 @@ def check_pools(study: Study, shapes: Shapes) -> None:
         expect_name(pool.dataset, settings.datasets, "dataset", f"{where}.dataset")
         synthetic = pool.synthetic
         if isinstance(synthetic, NpzSyntheticSettings):
-            _check_npz_pool(pool.dataset, synthetic, shapes[pool.dataset], f"{where}.synthetic")
+            check_npz_pool(pool.dataset, synthetic, shapes[pool.dataset], f"{where}.synthetic")
         elif isinstance(synthetic, HeldOutSyntheticSettings):
             if settings.datasets[pool.dataset].held_out_fraction == 0:
                 raise ConfigError(
@@ -97,7 +97,12 @@ def check_pools(study: Study, shapes: Shapes) -> None:
                 )
 
 
-def _check_npz_pool(dataset: str, synthetic: NpzSyntheticSettings, expected: SourceShape, where: str) -> None:
+def check_npz_pool(dataset: str, synthetic: NpzSyntheticSettings, expected: SourceShape, where: str) -> None:
+    """Refuse a file of generated images that does not fit its dataset, or holds too few.
+
+    Raises:
+        ConfigError: the first problem found.
+    """
     count, found = look_at(synthetic.path, f"{where}.path")
     expect_shape(found.image_shape, expected.image_shape, f"dataset {dataset}", f"{where}.path")
     known, num_classes = expected.num_classes, found.num_classes or 0

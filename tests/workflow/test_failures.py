@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from pathlib import Path
 
 import h5py
 import pytest
@@ -30,7 +29,7 @@ def test_a_wrong_study_is_refused_before_any_job(make_checkout, change, message)
 
 def test_make_run_shows_the_message_of_a_failed_job_last(make_checkout):
     checkout = make_checkout()
-    pretend_installed(checkout.folder)
+    checkout.pretend_installed()
     study = checkout.study("cut.yaml", cut_to_the_bone)
     result = checkout.call(["make", "run", f"STUDY={study}"])
     lines = [line for line in result.stderr.splitlines() if line and not line.startswith("make")]
@@ -109,11 +108,3 @@ def test_a_missing_source_of_a_pool_is_noticed_where_h5py_reads_zeros(finished):
         assert f"expected {source}, a source of the pool" in result.stderr
     finally:
         hidden.rename(source)
-
-
-def pretend_installed(folder: Path) -> None:
-    """Give make the environment that runs the tests, so that it does not install one."""
-    (folder / ".venv").mkdir()
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (folder / ".venv" / name).symlink_to(Path(sys.prefix) / name)
-    (folder / ".venv/.installed").touch()

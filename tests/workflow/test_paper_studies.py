@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from stand_ins import write_cifar10
 
 from pumalib.study.file import read_study_file
 from pumalib.study.study import StudySettings
@@ -23,6 +24,8 @@ def paper(make_checkout):
     """A checkout with the paper's study, whose large files are stood in for by small ones."""
     checkout = make_checkout()
     raw = yaml.safe_load(PAPER.read_text())
+    raw["datasets"]["cifar10"]["published"] = False
+    write_cifar10(checkout.folder / raw["datasets"]["cifar10"]["path"], batch=20, test=10)
     images = np.zeros((100, 32, 32, 3), np.uint8)
     for pool in raw["pools"].values():
         if "synthetic" in pool:
