@@ -113,7 +113,8 @@ def _model_at(study: Study, score: str, path: str, spelled: Any) -> dict[str, An
 
 
 def _model_of(study: Study, score: str) -> Any:
-    return getattr(study.settings.scores[score], "model")  # noqa: B009  scores without a model have no place
+    """Return the model that a score looks through; scores without one have no place."""
+    return getattr(study.settings.scores[score], "model", None)
 
 
 def _is_ours(path: str) -> bool:

@@ -43,8 +43,8 @@ def in_a_copy(given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
 
 
-def network(classes: int = 10, width: int = 4) -> torch.nn.Module:
-    return build_model(ArchitectureSettings(name="convnet", width=width), (32, 32, 3), classes)
+def network(classes: int = 10, width: int = 32) -> torch.nn.Module:
+    return build_model(ArchitectureSettings(name="mlp", width=width), (32, 32, 3), classes)
 
 
 def paper(*words: str) -> int:
@@ -128,7 +128,7 @@ def weights(change: Callable[[dict[str, Any]], Any]) -> Callable[[], None]:
     return write
 
 
-FIRST = "layer1.conv.weight"
+FIRST = "hidden1.weight"
 PIXELS = np.zeros((40, 3072), np.uint8)
 
 
@@ -158,7 +158,7 @@ PIXELS = np.zeros((40, 3072), np.uint8)
         (cut(WEIGHTS), "margin", "expected a whole torch file at weights.pt"),
         (weights(lambda state: state.pop(FIRST)), "margin", f"missing: {FIRST}"),
         (weights(lambda state: state.update(extra=torch.ones(3))), "margin", "unexpected: extra"),
-        (lambda: torch.save(network(width=8).state_dict(), WEIGHTS), "margin", f"of another shape: {FIRST}"),
+        (lambda: torch.save(network(width=16).state_dict(), WEIGHTS), "margin", f"of another shape: {FIRST}"),
         (lambda: torch.save(network(classes=100).state_dict(), WEIGHTS), "margin", "expected a network of 10 classes"),
         (weights(lambda state: state.update({FIRST: state[FIRST].int()})), "margin", f"kind of number: {FIRST}"),
     ],
@@ -193,7 +193,7 @@ def test_weights_that_are_given_take_the_place_of_the_run_that_margins_are_measu
     study = load_study("results/paper.yaml")
     assert isinstance(study, Study)
     model = study.settings.scores["margin"].model
-    assert (model.run, model.checkpoint, model.architecture.name) == (None, str(WEIGHTS), "convnet")
+    assert (model.run, model.checkpoint, model.architecture.name) == (None, str(WEIGHTS), "mlp")
 
 
 def test_other_tables_ask_for_the_files_that_they_need(capsys: Capture) -> None:
