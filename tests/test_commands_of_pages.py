@@ -20,7 +20,14 @@ from pumalib.study.study import OWN_REPORTS, json_schema
 
 NEEDS_A_CLUSTER = {"squeue", "scancel", "sbatch"}
 RUN_BY_A_SHELL = {"source", "sed"}
-WRITTEN_BY_THE_READER = {"studies/mine.yaml", "studies/first.yaml", "studies/wrong.yaml", "tiny.yaml", "FILE"}
+WRITTEN_BY_THE_READER = {
+    "results/paper.yaml",
+    "studies/mine.yaml",
+    "studies/first.yaml",
+    "studies/wrong.yaml",
+    "tiny.yaml",
+    "FILE",
+}
 COMMANDS = [
     pytest.param(page.name, command, id=f"{page.stem}: {' '.join(command)}")
     for page in PAGES

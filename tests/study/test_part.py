@@ -77,9 +77,9 @@ def test_attack_is_of_the_runs_that_are_left(study: dict[str, Any]) -> None:
 
 def test_report_that_is_not_there_is_refused_with_the_nearest(study: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as error:
-        part_of(study, ["tabel"], "mine.yaml")
+        part_of(study, ["tables"], "mine.yaml")
     assert str(error.value) == (
-        'expected the name of a report, got "tabel"; did you mean "table"? at reports (mine.yaml)'
+        'expected the name of a report, got "tables"; did you mean "table"? at reports (mine.yaml)'
     )
 
 
