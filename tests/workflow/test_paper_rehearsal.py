@@ -90,7 +90,7 @@ def test_page_has_the_tables_beside_the_numbers_of_the_paper(rehearsed):
         table = (checkout.folder / RESULTS / f"reports/{name}.md").read_text()
         assert table.splitlines()[0] in page
         for run, numbers in published[name]["published"].items():
-            (line,) = [line for line in table.splitlines() if line.startswith(f"| {run} |")]
+            (line,) = [line for line in table.splitlines() if line.startswith(f"| `{run}` |")]
             assert all(f"{number:.2f}" in line for number in numbers.values())
 
 
