@@ -46,7 +46,7 @@ test-slow: $(STAMP)
 test-gpu:
 	python3 -m pytest -m gpu $(ARGS)
 
-# As root on a machine without a SLURM of its own: starts one, with three pretend GPUs; apt-get installs it where missing.
+# As root on a machine without a SLURM of its own: starts them, with three pretend GPUs a node; apt-get installs it where missing.
 test-slurm: .venv/.installed-slurm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slurm $(ARGS)
 

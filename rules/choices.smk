@@ -46,8 +46,40 @@ def robust_model(pool, seed):
 
 
 def devices_of(wildcards):
-    """Return over how many devices a training runs."""
+    """Return over how many devices of each machine a training runs."""
     return study.trained[wildcards.run].training.devices
+
+
+def nodes_of(wildcards):
+    """Return over how many machines a training runs."""
+    return study.trained[wildcards.run].training.nodes
+
+
+def gpus_of(wildcards):
+    """Return how many GPUs of its machine a training needs; over several nodes of a cluster, `gres` asks for them."""
+    is_on_cluster = nodes_of(wildcards) > 1 and sends_gpu_jobs()
+    return 0 if is_on_cluster else devices_of(wildcards)
+
+
+def node_resources(script):
+    """Return what the rules of a training script ask for where it runs over several machines: a task on each.
+
+    With `mpi`, SLURM's plugin leaves it to the job to call srun. GPUs are asked for by `gres`, which counts those of
+    each machine; `tasks_per_gpu` keeps the plugin from counting tasks by GPUs.
+    """
+    if script == "model":
+        return {}
+    return {"mpi": "srun", "tasks": nodes_of, "gres": gres_of, "tasks_per_gpu": 0}
+
+
+def gres_of(wildcards):
+    """Return what SLURM is asked for on each machine."""
+    return f"gpu:{devices_of(wildcards)}" if sends_gpu_jobs() else "none"
+
+
+def script_of_run(run):
+    """Return the script of a training: over several machines, one of its own."""
+    return "model" if study.trained[run].training.nodes == 1 else "model_on_nodes"
 
 
 def any_of(names):
@@ -113,17 +145,33 @@ def result_inputs(runs):
     ]
 
 
-def training_rules():
-    """Return name, kept epochs and runs for each list of kept epochs, because all jobs of a rule have equally many outputs.
+TRAINING_RULES = {
+    "model": ("model", "model_keeping"),
+    "model_on_nodes": ("model_on_nodes", "model_on_nodes_keeping"),
+}
+"""The first two rules of each training script; those after them have names that no report can have."""
 
-    No report can be called as those after the second are.
+
+def training_rules():
+    """Return name, script, kept epochs and runs for each script and list of kept epochs, whose jobs have equally many outputs.
+
+    Trainings over several machines have a script of their own.
     """
-    runs_by_epochs = {(): []}
-    for name, settings in study.trained.items():
-        runs_by_epochs.setdefault(kept_epochs(settings.training), []).append(name)
-    names = ["model", "model_keeping"]
-    names += [f"_model_keeping_{place}" for place in range(2, len(runs_by_epochs))]
-    return [(name, *group) for name, group in zip(names, runs_by_epochs.items())]
+    groups = {script: {(): []} for script in TRAINING_RULES}
+    for run, settings in study.trained.items():
+        script = script_of_run(run)
+        groups[script].setdefault(kept_epochs(settings.training), []).append(run)
+    return [
+        (training_rule(script, place), script, epochs, runs)
+        for script, runs_by_epochs in groups.items()
+        for place, (epochs, runs) in enumerate(runs_by_epochs.items())
+        if runs or (script, place) == ("model", 0)
+    ]
+
+
+def training_rule(script, place):
+    names = TRAINING_RULES[script]
+    return names[place] if place < len(names) else f"_{script}_keeping_{place}"
 
 
 watch_at_the_start(

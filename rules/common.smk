@@ -9,6 +9,7 @@ from pathlib import Path
 from pumalib.jobs.driver import begin_run, end_run, hand_on_sigterm, tell_errors_last
 from pumalib.errors import ConfigError, PumaError, ResourceError
 from pumalib.jobs.frame import ERRORS_FILE, reach_user_modules
+from pumalib.jobs.node_address import meeting_place
 from pumalib.jobs.watch import Watch
 from pumalib.files.provenance import code_fingerprint
 from pumalib.study.file import load_merged_study
@@ -66,11 +67,23 @@ wildcard_constraints:
 def start_run():
     """Take the study's lock, and forget the errors of the run before."""
     try:
+        expect_first_node()
         begin_run(Path(ERRORS).parent)
-    except ResourceError as error:
+    except (ConfigError, ResourceError) as error:
         sys.exit(f"Error: {error}")
     hand_on_sigterm()
     Path(ERRORS).unlink(missing_ok=True)
+
+
+def expect_first_node():
+    """Refuse to begin a training over several machines here where nobody said how they find each other."""
+    planned = [
+        job.wildcards.run
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name.strip("_").startswith("model_on_nodes")
+    ]
+    if planned and not workflow.non_local_exec:
+        meeting_place(study.trained[planned[0]].training.nodes)
 
 
 def code_of(script, *modules):

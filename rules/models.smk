@@ -1,6 +1,6 @@
 """Models: one training a run and seed, or a checkpoint from elsewhere. A margin model is a run like any other."""
 
-for rule_name, epochs_kept, runs_trained in training_rules():
+for rule_name, script_name, epochs_kept, runs_trained in training_rules():
 
     rule:
         name:
@@ -25,8 +25,9 @@ for rule_name, epochs_kept, runs_trained in training_rules():
             run=any_of(runs_trained),
         threads: lambda w: THREADS * devices_of(w)
         resources:
-            gpu=lambda w: devices_of(w) * one_gpu(w),
-            nodes=1,  # all devices of a training are in one machine
+            **node_resources(script_name),
+            gpu=lambda w: gpus_of(w) * one_gpu(w),
+            nodes=nodes_of,
             cpus_per_task=lambda w, threads: threads,
             mem_mb=lambda w, attempt: memory(w, attempt) * devices_of(w),
             runtime=24 * 60,
@@ -35,11 +36,13 @@ for rule_name, epochs_kept, runs_trained in training_rules():
             threads=THREADS,
             tf32=TF32,
             watched=lambda w: watched(*start_checkpoint(w.run)),
-            code=lambda w: code_of("model.py", *slices.model_code(study, w.run)),
+            code=lambda w: code_of(
+                f"{script_of_run(w.run)}.py", *slices.model_code(study, w.run)
+            ),
         message:
             "train {wildcards.run}, seed {wildcards.seed}"
         script:
-            "../workflow_scripts/model.py"
+            f"../workflow_scripts/{script_name}.py"
 
 
 rule import_model:

@@ -21,6 +21,7 @@ _COMMANDS = {
     "paper": "look at the files that the paper's tables need, and write the study that makes them",
     "summary": "print the tables of a study that has run, and where its files are",
     "errors": "print the messages of the jobs that failed in the last run",
+    "node": "let this machine take part in trainings over several",
     "inspect": "say what a file holds: origin, counts, quantiles, a histogram, hardest and easiest rows",
     "show": "draw rows of a file as a contact sheet (PNG)",
     "compare": "hold two selections, or two score tables, of one pool against each other",

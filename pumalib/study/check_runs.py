@@ -83,14 +83,16 @@ def _expect_file(checkpoint: str, where: str) -> None:
 
 def _check_devices(study: Study, name: str) -> None:
     training, where = study.trained[name].training, f"runs.{name}.training.devices"
-    if training.devices > training.batch_size:
+    count = training.devices * training.nodes
+    told = str(count) if training.nodes == 1 else f"{training.devices} on each of {training.nodes} nodes"
+    if count > training.batch_size:
         raise ConfigError(
-            f"expected devices of at most the batch_size {training.batch_size}, a row each, got {training.devices} at "
-            f"{where}; lower it"
+            f"expected devices of at most the batch_size {training.batch_size}, a row each, got {told} at {where}; "
+            "lower it"
         )
-    if training.devices > 1 and training.compile:
+    if count > 1 and training.compile:
         raise ConfigError(
-            f"expected devices 1 with compile, which does not work over several, got {training.devices} at {where}; "
+            f"expected devices 1 with compile, which does not work over several, got {told} at {where}; "
             "leave one of them out"
         )
 

@@ -32,6 +32,8 @@ TARGETS = frozenset(
         "selection",
         "model",
         "model_keeping",
+        "model_on_nodes",
+        "model_on_nodes_keeping",
         "import_model",
         "score_shard",
         "score",

@@ -26,6 +26,14 @@ _TRACKED = sorted(["random", *by_kind(TrackedScoreSettings, "method")])
 _ATTACKS = sorted(by_kind(AttackSettings, "method"))
 _ONLINE = sorted(by_kind(OnlineEpsilonSettings, "policy"))
 
+_TRAINING = (
+    "training.methods.*",
+    *[f"models.{name}" for name in _NETWORKS],
+    "training.quantities.*",
+    *[f"training.online.{name}" for name in _ONLINE],
+    "training.starting_weights",
+)
+
 NAMED: Mapping[str, tuple[str, ...]] = {
     "dataset": tuple(_SOURCES),
     "generator": (),
@@ -33,13 +41,8 @@ NAMED: Mapping[str, tuple[str, ...]] = {
     "learn_dataset": ("learning.methods.*", *[f"models.{name}" for name in _NETWORKS]),
     "pool": (),
     "selection": ("selection.policies.*", "selection.inside", "selection.pruning", "scores.table"),
-    "model": (
-        "training.methods.*",
-        *[f"models.{name}" for name in _NETWORKS],
-        "training.quantities.*",
-        *[f"training.online.{name}" for name in _ONLINE],
-        "training.starting_weights",
-    ),
+    "model": _TRAINING,
+    "model_on_nodes": _TRAINING,
     "import_model": tuple(f"models.{name}" for name in _NETWORKS),
     "score_shard": (
         *[f"scores.{name}" for name in _LOOKING],

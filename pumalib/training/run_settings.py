@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field
 
@@ -32,3 +32,8 @@ class RunSettings(Settings):
     """Another value gives other initial weights and another order within the seed."""
     start_from: StartSettings | None = None
     """The weights that it starts from; none: new ones."""
+
+    @property
+    def on_one_node(self) -> Self:
+        """The settings with all devices counted together, as ranks on any machine get them."""
+        return self.model_copy(update={"training": self.training.on_one_node})

@@ -5,11 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from inspect import isabstract
-from typing import Annotated, Any, ClassVar, Literal, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from pumalib.settings import PixelAmount, Settings, by_kind
+
+
+def _is_one(value: int) -> bool:
+    """Leave a value out of params and files, which are then those of before there was such a setting."""
+    return value == 1
 
 
 class RecipeSettings(Settings):
@@ -66,6 +71,8 @@ class RecipeSettings(Settings):
     no bit of the model."""
     devices: int = Field(default=1, gt=0)
     """Devices of one machine that share each batch; on a CPU, processes. The result is the same up to rounding."""
+    nodes: int = Field(default=1, gt=0, exclude_if=_is_one)
+    """Machines that share each batch, with so many `devices` each. The result is the same up to rounding."""
     device_images_gib: float = Field(default=4.0, ge=0)
     """Keep the selected images on the device as uint8 when they need no more than this, else memory-map them."""
 
@@ -91,6 +98,11 @@ class RecipeSettings(Settings):
     @abstractmethod
     def outer_passes(self) -> tuple[int, int]:
         """Forward and backward passes of a draw outside the inner attack, for cost reports."""
+
+    @property
+    def on_one_node(self) -> Self:
+        """The recipe with all devices counted together: results show their number, not on which machines they are."""
+        return self.model_copy(update={"devices": self.devices * self.nodes, "nodes": 1})
 
     @property
     def augments(self) -> bool:

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A SLURM cluster of one node and three pretend GPUs of two kinds, for tests: no accounting, no systemd, everything in one folder.
-#   cluster.sh start FOLDER     a new folder; as root, with slurm-wlm and munge installed
-#   cluster.sh stop FOLDER      ends the daemons of that folder, and no others
+# A SLURM cluster of pretend nodes, three pretend GPUs of two kinds each, for tests: no accounting, no systemd, everything in one folder.
+#   cluster.sh start FOLDER [COUNT]    a new folder, so many nodes (default: 1); as root, with slurm-wlm and munge installed
+#   cluster.sh stop FOLDER             ends the daemons of that folder, and no others
 set -Eeuo pipefail
 action=$1
 folder=$(realpath -m "$2")
+count=${3:-1}
+nodes=$(seq --format='pretend%.0f' --separator=' ' "$count")
 # SLURM's commands look here, and jobs lose the environment variable that could name another place.
 system=/etc/slurm
 
@@ -15,7 +17,7 @@ configure() {
       exit 1
     fi
   done
-  mkdir -p "$folder"/{state,spool,devices} "$system"
+  mkdir -p "$folder"/{state,devices} "$system"
   for gpu in 0 1 2; do
     mknod "$folder/devices/gpu$gpu" c 1 3  # another /dev/null
   done
@@ -26,16 +28,15 @@ configure() {
 ClusterName=pretend
 SlurmctldHost=$(hostname -s)(127.0.0.1)
 SlurmctldPort=26817
-SlurmdPort=26818
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket=$folder/munge.socket
 StateSaveLocation=$folder/state
-SlurmdSpoolDir=$folder/spool
+SlurmdSpoolDir=$folder/spool-%n
 SlurmctldPidFile=$folder/slurmctld.pid
-SlurmdPidFile=$folder/slurmd.pid
+SlurmdPidFile=$folder/slurmd-%n.pid
 SlurmctldLogFile=$folder/slurmctld.log
-SlurmdLogFile=$folder/slurmd.log
+SlurmdLogFile=$folder/slurmd-%n.log
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -49,9 +50,13 @@ SlurmdTimeout=30
 MinJobAge=3600
 KillWait=2
 GresTypes=gpu
-NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=4 RealMemory=128000 Gres=gpu:fast:2,gpu:slow:1
 PartitionName=main Nodes=ALL Default=YES
 CONF
+  for node in $nodes; do
+    port=$((26817 + ${node#pretend}))
+    echo "NodeName=$node NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$port CPUs=4 RealMemory=128000 Gres=gpu:fast:2,gpu:slow:1" \
+      >> "$folder/slurm.conf"
+  done
   cat > "$folder/gres.conf" << CONF
 AutoDetect=off
 Name=gpu Type=fast File=$folder/devices/gpu[0-1]
@@ -66,14 +71,16 @@ start() {
   munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \
     --log-file="$folder/munged.log" --seed-file="$folder/munge.seed"
   slurmctld -c
-  slurmd
+  for node in $nodes; do
+    slurmd -N "$node"
+  done
   for _ in $(seq 60); do
-    if [ "$(sinfo --noheader --format=%T 2> /dev/null)" = idle ]; then
+    if [ "$(sinfo --noheader --format='%T %D' 2> /dev/null)" = "idle $count" ]; then
       return
     fi
     sleep 0.5
   done
-  echo "expected an idle node within 30 s; see $folder/slurmctld.log and slurmd.log" >&2
+  echo "expected $count idle nodes within 30 s; see $folder/slurmctld.log and slurmd-*.log" >&2
   false
 }
 
@@ -81,8 +88,8 @@ stop() {
   if [ "$(readlink "$system/slurm.conf")" = "$folder/slurm.conf" ]; then
     scancel --user="$(id -un)" || true
   fi
-  for daemon in slurmd slurmctld munged; do
-    pid=$(cat "$folder/$daemon.pid" 2> /dev/null) || continue
+  for file in "$folder"/slurmd-*.pid "$folder"/slurmctld.pid "$folder"/munged.pid; do
+    pid=$(cat "$file" 2> /dev/null) || continue
     kill "$pid" 2> /dev/null || continue
     while kill -0 "$pid" 2> /dev/null; do
       sleep 0.2

@@ -2,23 +2,18 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from pretend_slurm import driver, pretend_cluster
 
 pytestmark = pytest.mark.slurm
-PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged")
-CLUSTER = Path(__file__).with_name("cluster.sh")
-PLUGIN = "snakemake_executor_plugin_slurm"
 
 OWN = """
 import os
@@ -81,32 +76,8 @@ STUDY = {
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    if find_spec(PLUGIN) is None:
-        pytest.skip(f"no {PLUGIN}: pip install -e '.[dev,slurm]'")
-    if os.geteuid() != 0:
-        pytest.skip("the daemons of SLURM are started as root")
-    if any(shutil.which(name) is None for name in PROGRAMS):
-        if shutil.which("apt-get") is None:
-            pytest.skip(f"no {', '.join(PROGRAMS)}: install SLURM and munge")
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update"], check=True)
-        subprocess.run(["apt-get", "install", "--yes", "slurm-wlm", "munge"], env=environment, check=True)
-    folder = tmp_path_factory.mktemp("cluster")
-    started = subprocess.run([CLUSTER, "start", folder], stderr=subprocess.PIPE, text=True, check=False)
-    if started.returncode:
-        pytest.skip(f"no cluster: {started.stderr}")
-    yield
-    subprocess.run([CLUSTER, "stop", folder], check=True)
-
-
-def driver(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start Snakemake with the profile; its output is appended to `driver.log`."""
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", "--configfile", "tiny.yaml"]
-    command += ["--slurm-init-seconds-before-status-checks", "2", *arguments]
-    environment = {**os.environ, "PUMA_CHECK_CLOSURE": "1", "XDG_CACHE_HOME": str(folder / ".cache")}
-    environment["PYTHONPATH"] = os.pathsep.join([str(folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    with open(folder / "driver.log", "ab") as log:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    with pretend_cluster(tmp_path_factory.mktemp("cluster"), count=1):
+        yield
 
 
 def trainings() -> set[str]:

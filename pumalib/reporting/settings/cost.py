@@ -145,7 +145,7 @@ def _training(study: StudyView, files: StudyFiles, run: str, seed: int) -> dict[
     resolved = study.trained[run]
     return {
         "name": run,
-        "settings": resolved.training.model_dump(),
+        "settings": resolved.training.on_one_node.model_dump(),
         "outer_passes": resolved.training.outer_passes,
         "online": resolved.epsilon.model_dump() if isinstance(resolved.epsilon, OnlineEpsilonSettings) else {},
         "file": files.selection(run, seed),
