@@ -1,4 +1,4 @@
-"""The rehearsal of the paper's tables where it computes, on the pretended device: one run of PUMA, with all before it."""
+"""The rehearsal of the paper's tables where it computes, on the pretended device: a run of PUMA, with all before it."""
 
 from pathlib import Path
 
