@@ -7,6 +7,7 @@ holds all of that against the functions of the library that take a device or a n
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,15 @@ from pumalib import (
     train,
 )
 from pumalib.attacks.deepfool_published import published_deepfool_margins
-from pumalib.attacks.settings import AttackSettings
+from pumalib.attacks.settings import AttackSettings, AutoattackSettings, CwPgdSettings
+from pumalib.data.datasets import write_images
+from pumalib.data.images import LabelledImages
+from pumalib.evaluation.recheck import recheck
+from pumalib.evaluation.stage import attack_model
+from pumalib.files.artifacts import create_artifact
+from pumalib.jobs.states import StateFile, StatePlace
+from pumalib.models.imported import load_imported
+from pumalib.models.trained import save_trained
 from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineMarginEpsilon
 from pumalib.training.settings import read_training
 from tests.device.device_functions import device_functions, noting_calls
@@ -123,8 +132,6 @@ def fit(settings: dict[str, Any], threat: ThreatSettings = THREAT, **options: An
     epsilons = options.pop("epsilons", None)
     validation = None
     if settings.get("checkpoint") == "best":
-        from pumalib.data.images import LabelledImages
-
         validation = LabelledImages(images(), labels())
     where = TrainOptions(device="cuda", validation=validation, **options)
     return train(
@@ -182,6 +189,35 @@ def _(folder: Path) -> None:
     write_students({**study["abstraction"], "num_rows": 200, "epsilons": [0.5]}, [0], folder / "table.csv", "cuda")
 
 
+@path("an attack, asked again")
+def _(folder: Path) -> None:
+    architecture = ArchitectureSettings(name="small-cnn")
+    save_trained(network(), folder / "model", architecture, (8, 8, 3), tuple("abcd"))
+    with create_artifact(folder / "data.h5", "dataset") as file:
+        file.attrs["class_names"] = list("abcd")
+        write_images(file.create_group("test"), LabelledImages(images(), labels()))
+    places = {"dataset": folder / "data.h5", "model_path": folder / "model", "output": folder / "cw.h5"}
+    attack_model(CwPgdSettings(steps=3, keep_points=True), THREAT, seed=3, device="cuda", **places)
+    recheck(folder / "cw.h5", model=folder / "model", dataset=folder / "data.h5", device="cuda")
+
+
+@path("a checkpoint from elsewhere")
+def _(folder: Path) -> None:
+    torch.save(network().cpu().state_dict(), folder / "theirs.pt")
+    architecture = ArchitectureSettings(name="small-cnn")
+    model = load_imported(folder / "theirs.pt", architecture, (8, 8, 3), tuple("abcd"), None, "cuda").model
+    assert evaluate(model, points(), labels(), threat=THREAT).clean_accuracy >= 0
+
+
+@path("a state")
+def _(folder: Path) -> None:
+    place = StatePlace(folder / "state", 0.0)
+    StateFile(place, "key").offer(lambda: {"values": torch.ones(2, device="cuda")})
+    found = StateFile(place, "key").load("cuda")
+    assert found is not None
+    assert found["values"].device.type == "cuda"
+
+
 def run(name: str, folder: Path) -> Device:
     with pretend_device() as device, noting_calls(CALLED):
         PATHS[name](folder)
@@ -195,18 +231,28 @@ def _(folder: Path) -> None:
     assert not moved, "\n".join(moved)
 
 
+NOT_OF_A_DEVICE = {
+    "pumalib/jobs/devices.py": "chooses and names devices; tests/jobs",
+    "pumalib/study/check_networks.py": "settings of networks",
+    "pumalib/models/build.py": "builds on the CPU; whoever trains moves what is built",
+    "pumalib/training/starting_weights.py": "fills a network before it moves",
+    "pumalib/ranks.py": "several processes, which NCCL alone connects on devices; tests/training/test_ranks.py",
+    "pumalib/training/job.py": "the same",
+}
+"""Modules whose functions do not compute on one, and why."""
+if find_spec("autoattack") is None:
+    NOT_OF_A_DEVICE["pumalib/attacks/autoattack.py"] = "the extra autoattack is not installed"
+else:
+    PATHS["evaluate autoattack"] = lambda _: evaluate(
+        network(), points(), labels(), AutoattackSettings(), threat=THREAT
+    )
+
+
 @pytest.mark.parametrize("name", PATHS)
 def test_path_runs_on_a_device(name: str, tmp_path: Path) -> None:
     device = run(name, tmp_path)
     assert device.work.launches > 0
     assert not device.no_kernel
-
-
-NOT_OF_A_DEVICE = {
-    "pumalib/jobs/devices.py": "chooses and names devices; tests/jobs",
-    "pumalib/study/check_networks.py": "settings of networks",
-}
-"""Modules whose functions only look as if they computed on one."""
 
 
 def test_no_function_that_takes_a_device_or_a_network_is_left_out(tmp_path: Path) -> None:

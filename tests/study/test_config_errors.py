@@ -13,7 +13,7 @@ from pumalib.errors import ConfigError
 from pumalib.study.file import load_merged_study, load_study
 
 NAME_RULE = "letters, digits and + . _ = -, beginning with a letter or digit"
-SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, folder or npz"
+SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, cifar10_files, folder or npz"
 KINDS = (
     "comparison, cost, cost_frontier, epsilon_distribution, gate, kept_epochs, margin_classes, margin_histogram, nearest_neighbours, "
     "primary, pruned_rows, ratio_curves, robustness_curves, score_agreement, trade_off or training_curves"
