@@ -19,6 +19,7 @@ from pumalib.jobs.frame import reach_user_modules
 _COMMANDS = {
     "check": "check a study file without running anything",
     "paper": "look at the files that the paper's tables need, and write the study that makes them",
+    "plan": "say what a study takes before it runs: hours, memory, disk and passes",
     "summary": "print the tables of a study that has run, and where its files are",
     "errors": "print the messages of the jobs that failed in the last run",
     "node": "let this machine take part in trainings over several",

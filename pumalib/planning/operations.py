@@ -6,6 +6,7 @@ On a GPU an operation is at least one launch. cuDNN may take several for a convo
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,14 +28,17 @@ _NO_LAUNCH = {
 _MORE_LAUNCHES = {"nonzero": 2, "sort": 2, "argsort": 2, "topk": 1}
 _TENSORS_A_FOREACH_LAUNCH = 220
 """Tensors that fit into one launch of a `_foreach` operation, about."""
+_READ_NOTHING = {
+    *("zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "new_zeros", "new_ones", "new_full"),
+    *("zero_", "fill_", "uniform_", "normal_", "random_", "bernoulli_"),
+}
+"""They write numbers without a look at what stands there; the tensor tells their shape."""
+_READ_TWICE = {"native_batch_norm": (1, 5), "native_batch_norm_backward": (2, 7)}
+"""How many tensors are read again once their statistics are known, and the argument that says that it is training."""
 _MASK_LAUNCHES = 3
 """What an index of booleans costs: it is turned into row numbers."""
-
-
-_READ_AGAIN = {"native_batch_norm": (0,), "native_batch_norm_backward": (0, 1)}
-"""Arguments that an operation reads twice: BatchNorm in training reads once for sums, and once more to normalise."""
-_NOT_READ = {"batch_norm_gather_stats_with_counts": (0,)}
-"""Arguments that only say what type the result has."""
+_FIRST_UNREAD = {"batch_norm_gather_stats_with_counts"}
+"""Their first tensor only says what type the result has."""
 
 
 class Operation(NamedTuple):
@@ -68,6 +72,20 @@ class Operation(NamedTuple):
             return 0
         return sum(index is not None and index.dtype in (torch.bool, torch.uint8) for index in self.args[1])
 
+    @property
+    def bytes(self) -> int:
+        """Return what is read and written, once each; statistics of a batch take a second look."""
+        read = [] if self.name in _READ_NOTHING else self.tensors[self.name in _FIRST_UNREAD :]
+        again, training = _READ_TWICE.get(self.name, (0, 0))
+        read += self.tensors[:again] if again and self.args[training] else []
+        return sum(map(_num_bytes, read + self.outputs))
+
+
+def _num_bytes(tensor: Tensor) -> int:
+    """Return the bytes of a tensor; rows that are one and the same in memory count once."""
+    sizes = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)
+    return math.prod(sizes) * tensor.element_size()
+
 
 class Work:
     """The work of all operations so far.
@@ -75,6 +93,7 @@ class Work:
     Attributes:
         launches: at least so many.
         bytes: read and written by all operations together; nothing is kept in a cache from one to the next.
+        product_bytes: those of them that belong to operations whose flops are counted.
         flops: by data type, such as `torch.float32`; two a multiplication with its addition. Only those of convolutions
             and matrix products.
         by_name: launches by name of the operation.
@@ -85,7 +104,7 @@ class Work:
 
     def clear(self) -> None:
         """Forget what was counted."""
-        self.launches = self.bytes = 0
+        self.launches = self.bytes = self.product_bytes = 0
         self.flops: Counter[torch.dtype] = Counter()
         self.by_name: Counter[str] = Counter()
 
@@ -101,29 +120,13 @@ class Work:
             return
         self.launches += launches
         self.by_name[operation.name] += launches
-        self.bytes += bytes_touched(operation)
+        self.bytes += operation.bytes
         formula = flop_registry.get(operation.overload._overloadpacket)
         if formula is not None:
+            self.product_bytes += operation.bytes
             with torch._C._DisableTorchDispatch():
                 flops = formula(*operation.args, **operation.kwargs, out_val=operation.result)
             self.flops[operation.tensors[0].dtype] += flops
-
-
-def bytes_touched(operation: Operation) -> int:
-    """Return the bytes that an operation reads and writes."""
-    name, args = operation.name, operation.args
-    again = [args[place] for place in _READ_AGAIN.get(name, ())]
-    if name == "native_batch_norm" and not args[5]:  # by running statistics
-        again = []
-    left_out = [args[place] for place in _NOT_READ.get(name, ())]
-    moved, unmoved = (
-        sum(map(_bytes, tensors)) for tensors in (operation.tensors + operation.outputs + again, left_out)
-    )
-    return moved - unmoved
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
 
 
 def num_launches(operation: Operation) -> int:

@@ -67,7 +67,7 @@ def plan_of(study: Study) -> Plan:
         DataError, ConfigError: a user's files that changed since they were checked.
     """
     shapes = look_at_datasets(study)
-    rows = {pool: _rows_of_pool(study, pool, shapes) for pool in study.settings.pools}
+    rows = {pool: rows_of_pool(study, pool, shapes) for pool in study.settings.pools}
     runs = tuple(_planned(study, run, rows) for run in study.trained)
     warnings = [_many_passes(run) for run in runs if run.passes is not None and run.passes > MANY_PASSES]
     warnings += [*large_amounts(study, shapes), *_unnumbered_classes(study, shapes)]
@@ -89,7 +89,8 @@ def _many_passes(run: PlannedRun) -> str:
     )
 
 
-def _rows_of_pool(study: Study, pool: str, shapes: Shapes) -> int | None:
+def rows_of_pool(study: Study, pool: str, shapes: Shapes) -> int | None:
+    """Return the rows of a pool before any cut; None: not known before the data are loaded."""
     settings = study.settings.pools[study.pools_behind(pool)[-1]]
     dataset = study.settings.datasets[str(settings.dataset)]
     splits = _rows_of_splits(dataset, shapes[str(settings.dataset)].num_rows)
@@ -114,6 +115,26 @@ def _rows_of_splits(dataset: DatasetSettings, num_rows: tuple[int, int] | None) 
         return None
     left, held_out = rows_left(dataset, num_rows)
     return (left if dataset.train_count is None else min(left, dataset.train_count)), held_out
+
+
+def rows_of_split(dataset: DatasetSettings, num_rows: tuple[int, int] | None, split: str) -> int | None:
+    """Return the rows of the test or the validation split, as `data.datasets.divide` makes them; None: not known.
+
+    Args:
+        dataset: its settings.
+        num_rows: of the train and the test images as they come.
+        split: `test` or `validation`.
+    """
+    counted = count_images(dataset) if isinstance(dataset, FolderSettings) else num_rows
+    if counted is None:
+        return None
+    train, test = counted
+    if dataset.is_seeded:
+        test = round(dataset.test_fraction * sum(counted))
+        train = sum(counted) - test
+    if split == "validation":
+        return round(dataset.validation_fraction * train)
+    return test if dataset.test_count is None else min(test, dataset.test_count)
 
 
 def _jobs(study: Study) -> dict[str, int]:
