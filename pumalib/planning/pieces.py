@@ -192,7 +192,7 @@ def generator_step(settings: EdmSettings, images: Images) -> Piece:
     def do(rows: int, meter: Meter, repetitions: int) -> None:
         drawn = images.draw(max(_FEWEST_ROWS, rows))
         few = settings.model_copy(update={"steps": max(repetitions, 1) + 2, "batch_size": rows})
-        train_generator(drawn.images, drawn.labels, images.num_classes, few, 0, on_step=lambda step: meter.lap())
+        train_generator(drawn.images, drawn.labels, images.num_classes, few, 0, on_step=lambda step, loss: meter.lap())
 
     return Piece(settings.batch_size, do)
 

@@ -86,7 +86,7 @@ def train_generator(
     settings: EdmSettings,
     seed: int,
     device: str = "cpu",
-    on_step: Callable[[int], None] | None = None,
+    on_step: Callable[[int, Tensor], None] | None = None,
     state_file: StateFile = NO_STATE,
 ) -> Denoiser:
     """Train a denoiser and return its averaged weights in evaluation mode.
@@ -102,7 +102,7 @@ def train_generator(
         settings: architecture and training.
         seed: determines initial weights, order and noise.
         device: where to train, e.g. "cpu" or "cuda".
-        on_step: called with the number of finished steps.
+        on_step: called with the number of finished steps and the loss of the last, which the device may not know yet.
         state_file: where the state is kept that a killed training goes on from.
 
     Raises:
@@ -117,9 +117,9 @@ def train_generator(
     # Invariant: `step` updates are done. A turn offers the state, which may save it, and takes one more.
     while training.step < settings.steps:
         state_file.offer(training.state_dict)
-        training.advance()
+        loss = training.advance()
         if on_step is not None:
-            on_step(training.step)
+            on_step(training.step, loss)
     training.check()
     return training.average
 
@@ -149,8 +149,8 @@ class _Training:
         )
         self._generator = torch.Generator(device).manual_seed(derive_seed(seed, "edm", "training"))
 
-    def advance(self) -> None:
-        """Take one step; whether its loss was finite is asked of the device now and then."""
+    def advance(self) -> Tensor:
+        """Take one step and return its loss; whether it was finite is asked of the device now and then."""
         clean, labels = _draw_batch(self._images, self._labels, self._settings.batch_size, self._generator)
         loss = denoising_loss(self.denoiser, clean, labels, self._settings, self._generator)
         self.step += 1
@@ -164,6 +164,7 @@ class _Training:
         # The decay warms up, so that the average soon forgets the initial weights.
         decay = min(self._settings.averaging, (1 + self.step) / (10 + self.step))
         _update_average(self.average, self.denoiser, decay)
+        return loss.detach()
 
     def check(self) -> None:
         """Refuse losses and weights that are not finite: a loss shows the weights of the step before it alone."""

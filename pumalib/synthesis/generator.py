@@ -69,7 +69,7 @@ def train_stage(
             settings,
             derive_seed(seed, "generator"),
             device,
-            on_step=lambda step: advance(bar, step * settings.batch_size),
+            on_step=lambda step, loss: advance(bar, step * settings.batch_size),
             state_file=state_file,
         )
     described = {"image_shape": list(split.images.shape[1:]), "class_names": list(class_names), "seed": seed}

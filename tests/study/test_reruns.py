@@ -65,6 +65,7 @@ def test_committed_page_is_todays() -> None:
     assert (ROOT / "docs/reruns.md").read_text(encoding="utf-8") == as_page(), "run `make reruns`"
 
 
+@pytest.mark.slow
 def test_edit_of_each_module_reruns_what_the_page_says(edited: dict[str, list[tuple[str, str]]]) -> None:
     assert set(cells()) == set(edited) == set(modules())
     for module, keys in edited.items():
