@@ -82,6 +82,7 @@ def _last(module: str) -> str:
     return module.rpartition(".")[2]
 
 
+@pytest.mark.slow
 def test_settings_and_what_surrounds_a_job_rerun_nothing(edited: dict[str, list[tuple[str, str]]]) -> None:
     quiet = [module for module in edited if changes_no_number(module)]
     assert {"pumalib.jobs.frame", "pumalib.jobs.driver", "pumalib.jobs.device_locks", "pumalib.jobs.torchrun",
@@ -89,12 +90,14 @@ def test_settings_and_what_surrounds_a_job_rerun_nothing(edited: dict[str, list[
     assert {module: edited[module] for module in quiet if edited[module]} == {}
 
 
+@pytest.mark.slow
 def test_code_of_selecting_and_of_score_tables_reruns_no_training(edited: dict[str, list[tuple[str, str]]]) -> None:
     for module, keys in edited.items():
         if module.startswith(("pumalib.selection.", "pumalib.scores.")):
             assert "model" not in {rule for rule, _ in keys}, module
 
 
+@pytest.mark.slow
 def test_report_kind_redraws_its_own_reports(edited: dict[str, list[tuple[str, str]]]) -> None:
     for module, keys in edited.items():
         if module.startswith("pumalib.reporting.kinds.") and module in [named for _, named in keys]:
