@@ -253,6 +253,34 @@ def test_what_a_script_imports_lies_within_its_fingerprint(
     assert holes == []
 
 
+OF_A_REPORT = """
+import json, sys
+from pumalib.files.provenance import code_fingerprint, loaded_outside
+
+script, *kinds = sys.argv[1:]
+holes = {}
+for kind in kinds:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pumalib"]:
+        del sys.modules[name]
+    exec(compile(open(script).read().split("with job(")[0], script, "exec"), {})
+    __import__(f"pumalib.reporting.settings.{kind}")
+    __import__(f"pumalib.reporting.kinds.{kind}")
+    from pumalib.files.provenance import code_fingerprint, loaded_outside
+    holes[kind] = loaded_outside(code_fingerprint(script, f"pumalib.reporting.kinds.{kind}"))
+print(json.dumps(holes))
+"""
+
+
+def test_what_a_report_loads_lies_within_its_fingerprint_whatever_its_kind() -> None:
+    kinds = [path.stem for path in (ROOT / "pumalib/reporting/settings").glob("[a-z]*.py")]
+    command = [sys.executable, "-c", OF_A_REPORT, str(ROOT / "workflow_scripts/report.py"), *kinds]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    holes = json.loads(finished.stdout)
+    assert len(holes) > 15
+    assert {kind: names for kind, names in holes.items() if names} == {}
+
+
 @pytest.mark.parametrize("name", LIGHT)
 def test_script_of_a_small_stage_imports_no_torch(probed: dict[str, tuple[int, list[str], bool]], name: str) -> None:
     assert not probed[name][2]

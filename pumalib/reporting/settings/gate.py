@@ -14,7 +14,6 @@ from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import RunView, StudyFiles, StudyView
 from pumalib.settings import Name, Settings
-from pumalib.training.kept_epochs import takes_best
 
 
 class Gate(Settings):
@@ -95,6 +94,9 @@ def _margins(study: StudyView, files: StudyFiles, score: str) -> list[dict[str, 
 
 
 def _expect_at_the_threat(study: StudyView, run: str, where: str) -> None:
+    # Here, where a study is read: the job of the report loads this module too, and its fingerprint has no such module.
+    from pumalib.training.kept_epochs import takes_best
+
     plain, threat = _plain_epsilon(study, run, where), study.settings.threat.epsilon
     if not math.isclose(plain, threat):
         raise ConfigError(f"expected a run at the threat's epsilon {threat!r}, got {run} at {plain!r} at {where}")
