@@ -13,7 +13,7 @@ from pumalib.cli.output import add_json, print_json
 from pumalib.cli.paths import existing
 from pumalib.errors import ArtifactError
 from pumalib.evaluation.recheck import recheck
-from pumalib.jobs.devices import resolve_device
+from pumalib.jobs.devices import resolve_device, use_precision
 from pumalib.lineage.headers import read_header
 from pumalib.lineage.links import input_path
 
@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if header.kind != "attack":
         raise ArtifactError(f"expected an attack table, got {header.noun} at {header.path}")
     model, dataset = (input_path(header, role) for role in ("model", "dataset"))
+    use_precision(tf32=header.attributes.get("precision") == "tf32")  # as the attack asked the model
     found = recheck(header.path, model=model, dataset=dataset, device=resolve_device(options.device))
     if options.json:
         told = {

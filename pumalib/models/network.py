@@ -10,8 +10,6 @@ from pumalib.errors import DataError
 _UNITS, _UNITS_OF_HALF, _UNITS_OF_TF32 = 16, 2, 4
 """Units of rounding of the largest logit: more than a gap changes by with the images that share the batch. Layers of
 half precision add up in float32 and round once, so that less gathers. Of TF32, more than it mostly moves a logit."""
-
-
 TF32_EPS = 2.0**-10
 """Precision of what the tensor cores of a CUDA device multiply where torch allows it to round float32 to TF32."""
 
@@ -87,7 +85,9 @@ class Network(nn.Module):
         if points.ndim == 4 and self._takes_channels_last:
             try:
                 return self.module(points.contiguous(memory_format=torch.channels_last))
-            except RuntimeError:  # it asks for a view that only the other layout has
+            except RuntimeError as error:
+                if "view size is not compatible" not in str(error):  # a view that only the other layout has
+                    raise
                 self._takes_channels_last = False
         return self.module(points.contiguous())
 

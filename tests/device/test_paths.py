@@ -206,7 +206,8 @@ def _(folder: Path) -> None:
     torch.save(network().cpu().state_dict(), folder / "theirs.pt")
     architecture = ArchitectureSettings(name="small-cnn")
     model = load_imported(folder / "theirs.pt", architecture, (8, 8, 3), tuple("abcd"), None, "cuda").model
-    assert evaluate(model, points(), labels(), threat=THREAT).clean_accuracy >= 0
+    assert next(model.parameters()).device.type == "cuda"
+    evaluate(model, points(), labels(), threat=THREAT)
 
 
 @path("a state")
