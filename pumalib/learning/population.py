@@ -24,6 +24,11 @@ def recipe_of(settings: TriLevelSettings) -> Recipe:
     return Recipe(settings.learning_rate, settings.momentum, settings.weight_decay, settings.label_smoothing)
 
 
+def starting_ages(settings: TriLevelSettings) -> list[int]:
+    """Return how many steps the network of each place has trained before the first step of the pixels."""
+    return [place * settings.max_age // settings.networks for place in range(settings.networks)]
+
+
 def draw_batches(seed: int, purpose: str, number: int, num_rows: int, batch_size: int, count: int) -> NDArray[np.int64]:
     """Draw rows of some batches, pass after pass without replacement.
 
@@ -105,10 +110,9 @@ class Population:
             labels: [N] int64.
         """
         # Places are trained apart: each one draws its own batches, by its place.
-        ages = [place * self._settings.max_age // self._settings.networks for place in range(self._settings.networks)]
         self.members = [
             self.trained(self.newborn(place, 0), images, labels, age, f"start {place}")
-            for place, age in enumerate(ages)
+            for place, age in enumerate(starting_ages(self._settings))
         ]
 
     def newborn(self, place: int, generation: int) -> Member:

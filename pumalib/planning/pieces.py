@@ -21,6 +21,7 @@ from pumalib.evaluation.evaluate import evaluate_blocks
 from pumalib.learning.inputs import LearningInputs
 from pumalib.learning.methods.robust_features import feature_reader, match_features
 from pumalib.learning.methods.tri_level import learn
+from pumalib.learning.population import Population
 from pumalib.learning.settings import RobustFeaturesSettings, TriLevelSettings
 from pumalib.models.build import build_model
 from pumalib.models.checks import frozen_parameters
@@ -92,18 +93,20 @@ def _rows(images: Images, count: int, recipe: Recipe) -> TrainingRows:
     return TrainingRows(drawn.images, drawn.labels, source, rows, radii, images.shape)
 
 
-def history_measurement(run: RunSettings, images: Images) -> Piece:
-    """Return a measurement for the history."""
+def measured_accuracies(
+    threat: ThreatSettings, architecture: ArchitectureSettings, images: Images, count: int
+) -> Piece:
+    """Return a measurement of a network on a few images, as histories hold one an epoch."""
 
     def do(rows: int, meter: Meter, repetitions: int) -> None:
-        probe = make_probe(images.draw(rows), rows, run.threat, "train", _CPU)
-        network = network_for(images, run.architecture)
+        probe = make_probe(images.draw(rows), rows, threat, "train", _CPU)
+        network = network_for(images, architecture)
         for _ in range(repetitions + 1):
             meter.lap()
             probe.measure(network)
         meter.lap()
 
-    return Piece(run.training.history_images, do)
+    return Piece(count, do)
 
 
 def look_at_rows(run: RunSettings, images: Images) -> Piece:
@@ -228,6 +231,26 @@ def learning_step(settings: TriLevelSettings, threat: ThreatSettings, images: Im
 
 
 _NO_PROBE = {"probe_every": 10**9, "max_age": 20, "networks": 2}
+
+
+def natural_steps(settings: TriLevelSettings, images: Images) -> Piece:
+    """Return `STEPS_TRAINED` steps of natural training, as the networks of a learned pool do beside its pixels."""
+    few = settings.model_copy(update={"architectures": settings.architectures[:1]})
+
+    def do(rows: int, meter: Meter, repetitions: int) -> None:
+        drawn = images.draw(max(_FEWEST_ROWS, rows))
+        population = Population(few.model_copy(update={"batch_size": rows}), images.shape, images.num_classes, 0, _CPU)
+        member = population.fresh(0, 0)
+        pixels, labels = to_model_input(torch.from_numpy(drawn.images)), torch.from_numpy(drawn.labels)
+        for _ in range(repetitions + 1):
+            meter.lap()
+            population.trained(member, pixels, labels, STEPS_TRAINED, "steps")
+        meter.lap()
+
+    return Piece(settings.batch_size, do)
+
+
+STEPS_TRAINED = 10
 
 
 def matched_batch(settings: RobustFeaturesSettings, architecture: ArchitectureSettings, images: Images) -> Piece:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pumalib.attacks.inputs import images_a_batch
 from pumalib.attacks.settings import WorstOfSettings
 from pumalib.errors import ConfigError
+from pumalib.learning.population import starting_ages
 from pumalib.learning.settings import RobustFeaturesSettings, TriLevelSettings
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.planning import pieces
@@ -96,17 +97,22 @@ class Works:
         )
         step = self._measure(f"step {described} {warm} {images}", lambda: pieces.training_step(run, images))
         parts = [Repeated(num_steps(training) * passes / late, step.at(-(-training.batch_size // training.devices)))]
-        history = self._measure(
-            f"history {run.architecture} {images} {training.history_images}",
-            lambda: pieces.history_measurement(run, images),
-        )
-        parts.append(Repeated(math.ceil(training.epochs / training.history_every), history.at(training.history_images)))
+        measured = self._accuracies(run.architecture, images, training.history_images)
+        parts.append(Repeated(math.ceil(training.epochs / training.history_every), measured))
         epochs = {epoch for wanted in passes_of(run.track).values() for epoch in epochs_of(wanted, training.epochs)}
         if epochs:
             size = run.track.batch_size
             look = self._measure(f"look {described} {run.track} {images}", lambda: pieces.look_at_rows(run, images))
             parts.append(Repeated(len(epochs) * rows / size, look.at(size)))
         return JobWork(tuple(parts), passes + _sum(tracking_passes(run.track, training, rows)))
+
+    def _accuracies(self, architecture: ArchitectureSettings, images: Images, count: int) -> Amounts:
+        """Return what a measurement of a network on so many images takes, for a history or a progress."""
+        line = self._measure(
+            f"accuracies {architecture} {images} {count}",
+            lambda: pieces.measured_accuracies(self._threat, architecture, images, count),
+        )
+        return line.at(count)
 
     def _of_attack(self, job: PlannedJob) -> JobWork:
         attack, run = self._study.settings.attacks[str(job.attack)], self._study.runs[job.name]
@@ -190,9 +196,17 @@ class Works:
         line = self._measure(
             f"learning {settings} {images}", lambda: pieces.learning_step(settings, self._threat, images)
         )
-        parts = [Repeated(settings.steps, line.at(settings.batch_size))]
+        trained = self._measure(f"trained {settings} {images}", lambda: pieces.natural_steps(settings, images))
+        probes = num_probes(settings)
+        steps = sum(starting_ages(settings)) + probes * settings.max_age
+        parts = [
+            Repeated(settings.steps, line.at(settings.batch_size)),
+            Repeated(steps / pieces.STEPS_TRAINED, trained.at(settings.batch_size)),
+            Repeated(probes, self._accuracies(settings.architectures[0], images, settings.probe_images)),
+        ]
         passes = settings.steps * settings.attack_batch_size * (2.0 * settings.attack_steps + 2)
-        return JobWork(tuple(parts), passes + settings.steps * settings.batch_size * 4.0 * settings.unrolled_steps)
+        unrolled = settings.steps * settings.batch_size * 4.0 * settings.unrolled_steps
+        return JobWork(tuple(parts), passes + unrolled + 2.0 * steps * settings.batch_size)
 
     def _of_matching(self, settings: RobustFeaturesSettings, images: Images, rows: int) -> JobWork:
         architecture = self._study.runs[settings.model].architecture
@@ -220,6 +234,11 @@ _LENGTHS = (
 
 _NO_PART_OF_A_STEP = {"runs", "split", "num_images", "epsilon", "keep_points", "steps", "restarts", "queries"}
 """Settings of an attack that change no time of one of its steps on a batch."""
+
+
+def num_probes(settings: TriLevelSettings) -> int:
+    """Return how often a learned pool is measured by a fresh network: before the first step, on the way, at the end."""
+    return 1 + math.ceil(settings.steps / settings.probe_every)
 
 
 def _batches(count: int, size: int) -> list[tuple[int, int]]:
