@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pumalib.attacks.gradient_ascent import Clip
 from pumalib.data.arrays import as_array, has_channels_last
+from pumalib.data.image_readers import Images
 from pumalib.errors import DataError
 from pumalib.models.checks import check_network
+from pumalib.models.inputs import ModelInputs
 from pumalib.models.network import Network
 
 _NUM_TRIED = 16
@@ -50,13 +52,40 @@ def check_inputs(
     targets = targets.to(torch.int64)
     network = Network(model)
     pixels = pixels.to(network.dtype)
-    num_classes = check_network(network, pixels[:_NUM_TRIED].to(network.device), needs_gradient)
-    if int(targets.min()) < 0 or int(targets.max()) >= num_classes:
+    _check_network(network, pixels[:_NUM_TRIED], targets, needs_gradient)
+    return network, pixels, targets
+
+
+def check_stored_inputs(
+    model: nn.Module, images: Images, labels: NDArray[np.int64], needs_gradient: bool = True
+) -> tuple[Network, ModelInputs, Tensor]:
+    """Do as `check_inputs` for stored images, which are in range and are read batch by batch.
+
+    Args:
+        model: maps [B, C, H, W] to logits [B, K]; eval mode.
+        images: [N, H, W, C] uint8.
+        labels: [N] int64.
+        needs_gradient: whether the attack follows gradients.
+
+    Raises:
+        DataError: as `check_inputs`.
+    """
+    targets = torch.from_numpy(labels)
+    network = Network(model)
+    inputs = ModelInputs(images, network.dtype)
+    _check_one_label_each(inputs, targets)
+    _check_network(network, inputs[:_NUM_TRIED], targets, needs_gradient)
+    return network, inputs, targets
+
+
+def _check_network(network: Network, few: Tensor, labels: Tensor, needs_gradient: bool) -> None:
+    """Refuse a network that would be mismeasured, and labels beyond its classes."""
+    num_classes = check_network(network, few.to(network.device), needs_gradient)
+    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
         raise DataError(
-            f"expected labels in [0, {num_classes}), got {int(targets.min())}..{int(targets.max())}; "
+            f"expected labels in [0, {num_classes}), got {int(labels.min())}..{int(labels.max())}; "
             "the model has another number of classes"
         )
-    return network, pixels, targets
 
 
 def images_a_batch(batch_size: int | None, image_shape: tuple[int, ...]) -> int:
@@ -109,7 +138,7 @@ def _check_images(images: Tensor, clip: Clip) -> None:
         )
 
 
-def _check_one_label_each(images: Tensor, labels: Tensor) -> None:
+def _check_one_label_each(images: Tensor | ModelInputs, labels: Tensor) -> None:
     if labels.ndim == 2 and len(labels) == len(images) and labels.shape[1] > 1:
         raise DataError(
             f"expected one label for each of {len(images)} images, got {list(labels.shape)}, which looks one-hot; "

@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 
 from pumalib.data.class_names import class_names_in
+from pumalib.data.encoded_images import EncodedImages
+from pumalib.data.image_groups import bytes_of, image_shape_of, read_images, write_images
 from pumalib.data.images import (
     LabelledImages,
     check_every_class,
@@ -18,16 +20,14 @@ from pumalib.data.images import (
     disjoint_rows,
     stratified_rows,
 )
-from pumalib.data.settings import DatasetSettings, source_module
+from pumalib.data.settings import CLASS_GROUPS_MODULE, DatasetSettings, class_tree_of, source_module
 from pumalib.data.sources.raw import RawDataset
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import (
     content_fingerprint,
     create_artifact,
-    expect_images_as_written,
+    expect_room,
     open_artifact,
-    read_array,
-    read_texts,
 )
 from pumalib.files.origin import NOBODY, Input, Maker, user_role
 from pumalib.randomness import numpy_generator
@@ -44,7 +44,7 @@ def prepare_dataset(
     watched: Mapping[str, str] = NOTHING_WATCHED,
     maker: Maker = NOBODY,
 ) -> None:
-    """Load a dataset, divide it and store it.
+    """Load a dataset, put its classes in groups where it asks for that, divide it and store it.
 
     Args:
         settings: the dataset's settings.
@@ -55,14 +55,31 @@ def prepare_dataset(
         maker: the job.
     """
     raw = importlib.import_module(source_module(settings.source)).load(settings, data_dir)
-    splits = divide(raw, settings, seed)
-    inputs = {"source": Input(None, content_fingerprint(raw.train.labels, raw.train.images))}
+    grouping = None if class_tree_of(settings) is None else importlib.import_module(CLASS_GROUPS_MODULE)
+    whole, groups = (raw, None) if grouping is None else grouping.regroup(raw, settings)
+    splits = divide(whole, settings, seed)
+    inputs = {"source": Input(None, _source_fingerprint(whole.train))}
     inputs |= {user_role(path): Input(Path(path), digest) for path, digest in watched.items()}
+    expect_room(output, sum(bytes_of(split.images) for split in splits.values()), "the images")
     with create_artifact(output, "dataset", maker.origin(settings.model_dump(), inputs)) as file:
-        file.attrs["class_names"] = list(raw.class_names)
+        file.attrs["class_names"] = list(whole.class_names)
         file.attrs["split_seed"] = seed
+        if grouping is not None:
+            grouping.write_class_groups(file, groups)
         for name, split in splits.items():
             write_images(file.create_group(name), split)
+        if raw.skipped:
+            file.create_dataset("skipped", data=np.array(raw.skipped, object), dtype=h5py.string_dtype())
+
+
+def _source_fingerprint(images: LabelledImages) -> str:
+    """Return a hash of labels and images as the source gives them; of encoded ones of what was seen of their files.
+
+    The files themselves are the user's own, of which the workflow has a digest.
+    """
+    if isinstance(images.images, EncodedImages):
+        return content_fingerprint(images.labels, images.images.lengths, images.images.sizes)
+    return content_fingerprint(images.labels, images.images)
 
 
 def divide(raw: RawDataset, settings: DatasetSettings, seed: int) -> dict[str, LabelledImages]:
@@ -133,17 +150,8 @@ def _limit(images: LabelledImages, count: int | None, seed: int, name: str, plac
     return images.take(disjoint_rows(images.labels, count, place, generator))
 
 
-def write_images(group: h5py.Group, split: LabelledImages) -> None:
-    """Store images contiguous and uncompressed (so that they can be memory-mapped), with a fingerprint."""
-    group.create_dataset("images", data=np.ascontiguousarray(split.images))
-    group.create_dataset("labels", data=split.labels.astype(np.int64))
-    if split.files is not None:
-        group.create_dataset("files", data=split.files, dtype=h5py.string_dtype())
-    group.attrs["fingerprint"] = content_fingerprint(split.labels.astype(np.int64), split.images)
-
-
 def read_split(path: str | Path, split: str) -> LabelledImages:
-    """Read one split of a dataset file into memory.
+    """Read one split of a dataset file, its images memory-mapped: they are read when they are asked for.
 
     Raises:
         ArtifactError: not a dataset file, a split it does not have, or images that are not those that were written.
@@ -152,9 +160,13 @@ def read_split(path: str | Path, split: str) -> LabelledImages:
         if split not in file:
             has = ", ".join(name for name in SPLITS if name in file)
             raise ArtifactError(f"expected a {split} split in {path}, which has {has}; set {split}_fraction")
-        images, labels = read_array(file[split], "images", np.uint8, 4), read_array(file[split], "labels", np.int64)
-        expect_images_as_written(file[split], labels, images)
-        return LabelledImages(images, labels, read_texts(file[split], "files", len(labels)))
+        return read_images(file[split])
+
+
+def read_image_shape(path: str | Path, split: str = "train") -> tuple[int, int, int]:
+    """Read (H, W, C) of the images of a split."""
+    with open_artifact(path, "dataset") as file:
+        return image_shape_of(file[split])
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pumalib.data.encoded_images import EncodedImages
+from pumalib.data.image_readers import Images, JoinedImages, LazyImages, take_images
 from pumalib.errors import DataError
 from pumalib.randomness import numpy_generator
 
@@ -22,12 +24,12 @@ class LabelledImages:
     """Images and their labels.
 
     Attributes:
-        images: [N, H, W, C] uint8, pixel scale 0..255.
+        images: [N, H, W, C] uint8, pixel scale 0..255; in memory, or read when they are asked for.
         labels: [N] int64.
         files: [N] names of the files that the images were, as text; None: they were none of their own.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     labels: NDArray[np.int64]
     files: NDArray[np.object_] | None = None
 
@@ -37,15 +39,20 @@ class LabelledImages:
     def take(self, rows: NDArray[np.int64]) -> LabelledImages:
         """Return the given rows, in the given order."""
         files = None if self.files is None else self.files[rows]
-        return LabelledImages(self.images[rows], self.labels[rows], files)
+        return LabelledImages(take_images(self.images, rows), self.labels[rows], files)
 
 
 def concatenate(first: LabelledImages, second: LabelledImages) -> LabelledImages:
     """Put two sets of one image shape after another."""
     files = None if first.files is None or second.files is None else np.concatenate([first.files, second.files])
-    return LabelledImages(
-        np.concatenate([first.images, second.images]), np.concatenate([first.labels, second.labels]), files
-    )
+    return LabelledImages(_joined(first.images, second.images), np.concatenate([first.labels, second.labels]), files)
+
+
+def _joined(first: Images, second: Images) -> Images:
+    if isinstance(first, EncodedImages) and isinstance(second, EncodedImages):
+        return first.with_rows_of(second)
+    are_in_memory = not any(isinstance(each, LazyImages | np.memmap) for each in (first, second))
+    return np.concatenate([first, second]) if are_in_memory else JoinedImages((first, second))
 
 
 def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -59,7 +66,7 @@ def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         return np.memmap(file, dtype, "w+", shape=shape)
 
 
-def check_images(images: NDArray[Any], labels: NDArray[Any], num_classes: int | None, where: str) -> None:
+def check_images(images: NDArray[Any] | LazyImages, labels: NDArray[Any], num_classes: int | None, where: str) -> None:
     """Refuse images and labels that are not in the one form.
 
     Args:
@@ -72,7 +79,7 @@ def check_images(images: NDArray[Any], labels: NDArray[Any], num_classes: int | 
         DataError: wrong dtype, shape or count; NaN; a label out of range.
     """
     for name, array in (("images", images), ("labels", labels)):
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        if isinstance(array, np.ndarray) and np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             count = int((~np.isfinite(array)).sum())
             raise DataError(f"expected {name} without NaN or infinity, got {count} such values in {where}")
     check_image_form(images.dtype, images.shape, where)

@@ -1,7 +1,8 @@
 """The pool: every training candidate in one fixed order, real train rows first, then synthetic rows.
 
-A pool file holds virtual datasets over the dataset and synthetic files, so that people can open it; programs use
-`open_pool`, because h5py returns zeros without an error when a source of a virtual dataset is missing.
+A pool file holds virtual datasets over the dataset and synthetic files, so that people can open it; none of images
+where some are kept as the bytes of their files. Programs use `open_pool`, because h5py returns zeros without an error
+when a source of a virtual dataset is missing.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.data.class_names import class_names_in
+from pumalib.data.image_groups import expect_images_as_written, image_shape_of, is_encoded, map_images, num_images
+from pumalib.data.image_readers import Images, JoinedImages
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import (
     content_fingerprint,
     create_artifact,
     expect_fingerprint,
-    expect_images_as_written,
     open_artifact,
     read_array,
     read_texts,
-    stored,
 )
 from pumalib.files.origin import NOBODY, Input, Maker, Origin
 
@@ -47,60 +48,6 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class PoolImages:
-    """Images of a pool, memory-mapped; indexing with row numbers copies those rows only.
-
-    Attributes:
-        parts: one uint8 [n, H, W, C] array a source, in pool order.
-    """
-
-    parts: tuple[NDArray[np.uint8], ...]
-
-    def __len__(self) -> int:
-        return sum(len(part) for part in self.parts)
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """[N, H, W, C]."""
-        height, width, channels = self.parts[0].shape[1:]
-        return len(self), height, width, channels
-
-    def __getitem__(self, rows: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
-        if isinstance(rows, slice):
-            rows = np.arange(*rows.indices(len(self)))
-        _check_rows(rows, len(self))
-        taken = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        start = 0
-        for part in self.parts:
-            inside = (rows >= start) & (rows < start + len(part))
-            wanted = rows[inside] - start
-            _ask_for(part, wanted)
-            taken[inside] = part[wanted]
-            start += len(part)
-        return taken
-
-
-def _ask_for(part: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
-    """Let the system read these rows of a file all at once, and nothing around them.
-
-    Without, it waits for one after another.
-    """
-    if not isinstance(part, np.memmap) or not hasattr(os, "posix_fadvise"):
-        return
-    row_bytes = part[:1].nbytes
-    with open(str(part.filename), "rb") as file:
-        for row in rows.tolist():
-            os.posix_fadvise(file.fileno(), part.offset + row * row_bytes, row_bytes, os.POSIX_FADV_WILLNEED)
-
-
-def _check_rows(rows: NDArray[np.int64], count: int) -> None:
-    if not np.issubdtype(rows.dtype, np.integer):
-        raise TypeError(f"expected row numbers as integers, got {rows.dtype}; a mask needs np.flatnonzero")
-    if len(rows) and (rows.min() < 0 or rows.max() >= count):
-        raise IndexError(f"expected rows in [0, {count}), got {rows.min()}..{rows.max()}")
-
-
-@dataclass(frozen=True)
 class Pool:
     """An opened pool.
 
@@ -113,7 +60,7 @@ class Pool:
         parts: where its rows lie.
     """
 
-    images: PoolImages
+    images: JoinedImages
     labels: NDArray[np.int64]
     source: NDArray[np.uint8]
     class_names: tuple[str, ...]
@@ -138,7 +85,7 @@ class Pool:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
-        return self.images.shape[1:]
+        return self.images.image_shape
 
 
 @dataclass(frozen=True)
@@ -199,22 +146,22 @@ def _write_pool(
         file.attrs["class_names"] = list(class_names)
         file.attrs["sources"] = json.dumps([_relative(part, output.parent) for part in parts])
         file.create_dataset("source", data=source)
-        _link(file, "images", parts, shapes[0], np.uint8, output.parent)
+        if not any(map(_is_encoded, parts)):
+            _link(file, "images", parts, shapes[0], np.uint8, output.parent)
         _link(file, "labels", parts, (), np.int64, output.parent)
 
 
 def _describe(path: Path, kind: str, group: str) -> _Part:
     """Describe a source; its images are read once here, to see that they are what was written."""
     with open_artifact(path, kind) as file:
-        labels = read_array(file[group], "labels", np.int64)
-        expect_images_as_written(file[group], labels, stored(file[group], "images"))
+        expect_images_as_written(file[group])
         return _Part(str(path), kind, group, len(file[group]["labels"]), str(file[group].attrs["fingerprint"]))
 
 
 def _read_labels(part: _Part) -> tuple[NDArray[np.int64], tuple[int, ...]]:
     with open_artifact(part.path, part.kind) as file:
         group = file[part.group]
-        return read_array(group, "labels", np.int64), stored(group, "images").shape[1:]
+        return read_array(group, "labels", np.int64), image_shape_of(group)
 
 
 def _check_parts(parts: list[_Part], labels: Any, shapes: Any, num_classes: int) -> None:
@@ -226,6 +173,11 @@ def _check_parts(parts: list[_Part], labels: Any, shapes: Any, num_classes: int)
                 f"expected labels in [0, {num_classes}), the classes of {parts[0].path}, "
                 f"got {part_labels.min()}..{part_labels.max()} in {part.path}"
             )
+
+
+def _is_encoded(part: _Part) -> bool:
+    with open_artifact(part.path, part.kind) as file:
+        return is_encoded(file[part.group])
 
 
 def _relative(part: _Part, folder: Path) -> dict[str, Any]:
@@ -258,7 +210,7 @@ def open_pool(path: str | Path) -> Pool:
     rows = read_pool_rows(path)
     parts = _resolve(Path(path))
     return Pool(
-        images=PoolImages(tuple(_map_images(part, path) for part in parts)),
+        images=JoinedImages(tuple(_map_images(part) for part in parts)),
         labels=rows.labels,
         source=rows.source,
         class_names=rows.class_names,
@@ -274,7 +226,8 @@ def read_pool_rows(path: str | Path) -> PoolRows:
         ArtifactError: as `open_pool`.
     """
     parts = _resolve(Path(path))
-    labels = np.concatenate([_check_part(part, path) for part in parts])
+    found = [_check_part(part, path) for part in parts]
+    labels = found[0] if len(found) == 1 else np.concatenate(found)
     num_rows = sum(part.rows for part in parts)
     with open_artifact(path, "pool") as file:
         source = read_array(file, "source", np.uint8)
@@ -307,11 +260,10 @@ def _check_part(part: _Part, pool: str | Path) -> NDArray[np.int64]:
         group = file[part.group]
         expect_fingerprint(str(group.attrs["fingerprint"]), part.fingerprint, f"source of pool {pool}", part.path)
         labels = read_array(group, "labels", np.int64)
-        num_images = len(stored(group, "images"))
-        if len(labels) != part.rows or num_images != part.rows:
+        count = num_images(group)
+        if len(labels) != part.rows or count != part.rows:
             raise ArtifactError(
-                f"expected {part.rows} labels and images in {part.path}, got {len(labels)} and {num_images}; "
-                "make it again"
+                f"expected {part.rows} labels and images in {part.path}, got {len(labels)} and {count}; make it again"
             )
     return labels
 
@@ -321,14 +273,6 @@ def _read_files(part: _Part) -> NDArray[np.object_] | None:
         return read_texts(file[part.group], "files", part.rows)
 
 
-def _map_images(part: _Part, pool: str | Path) -> NDArray[np.uint8]:
+def _map_images(part: _Part) -> Images:
     with open_artifact(part.path, part.kind) as file:
-        images = stored(file[part.group], "images")
-        offset, shape, dtype = images.id.get_offset(), images.shape, images.dtype
-    if offset is None or dtype != np.uint8 or len(shape) != 4:
-        layout = "chunked" if offset is None else "contiguous"
-        raise ArtifactError(
-            f"expected contiguous, uncompressed images uint8 [N, H, W, C], got {layout} {dtype} {list(shape)} "
-            f"in {part.path}, a source of the pool {pool}; make it again"
-        )
-    return np.memmap(part.path, np.uint8, "r", offset, shape)
+        return map_images(file[part.group])

@@ -96,22 +96,79 @@ class Cifar10FilesSettings(_Splits):
     """Whether they must be the published files, by their MD5 digests; false: any files of their form."""
 
 
-class FolderSettings(_Splits):
-    """An image folder: `path/train/<class>/*` and `path/test/<class>/*`, or `path/<class>/*` with a seeded split."""
+class ClassTreeSettings(Settings):
+    """Groups of classes as the classes: a tree of classes is divided from the top until groups are of similar size."""
 
-    source: Literal["folder"] = "folder"
+    tree: str
+    """Path of the tree: a file with a parent and its child on each line, as WordNet's `is_a.txt`."""
+    groups: int = Field(ge=2)
+    """How many groups are wanted. There may be more, because a division makes several at once."""
+    largest: float = Field(default=5.0, ge=1, le=1e9)
+    """The largest group has at most this many times the images of the smallest. Smaller groups are left out."""
+    words: str | None = None
+    """Path of names for people: a file with a node of the tree, a tab and its names on each line; none: groups have
+    the names of their nodes."""
+
+
+class _GroupedSplits(_Splits):
+    """A dataset whose classes may be put in groups."""
+
+    classes: ClassTreeSettings | None = None
+    """Groups of classes, found in a tree, as the classes of the dataset; none: the classes as they come."""
+
+    @property
+    def class_files(self) -> tuple[str, ...]:
+        """Return the user's own files that the groups are found by."""
+        if self.classes is None:
+            return ()
+        return (self.classes.tree,) if self.classes.words is None else (self.classes.tree, self.classes.words)
+
+
+class FileOptions(Settings):
+    """How image files are read and kept."""
+
     path: str
-    """The folder."""
-    image_size: int = Field(gt=0, le=4096)
-    """Height and width that images are resized to, in pixels."""
-    channels: Literal[1, 3] = 3
-    """1 for grey, 3 for RGB."""
+    """The folder, or a tar file that is not compressed."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How images that are not square become so: the shorter side fits and the centre is cut out (the log says how much
     was cut); the longer side fits and the rest is `background`; or both sides fit."""
     background: Literal["black", "white"] | None = None
     """What is behind transparent pixels, and beside images with `fit: pad`; none: transparent images are refused, and
     black is beside others."""
+    enlarge: bool = False
+    """Whether images smaller than `image_size` are enlarged; else they are refused."""
+    storage: Literal["encoded", "decoded"] | None = None
+    """`encoded`: the bytes of the files are kept (JPEG, PNG, WebP), and each is decoded when it is looked at;
+    `decoded`: pixels are. None: pixels, unless they are over 1 GiB and take more room than the files; the log says
+    which. Results are the same, bit by bit."""
+    skip_unreadable: bool = False
+    """Whether images that cannot be read are left out, counted and listed; else the first one is an error."""
+
+
+class ImageFilesSettings(FileOptions, _GroupedSplits):
+    """Images that are files, in a folder or a tar file."""
+
+    image_size: int = Field(gt=0, le=4096)
+    """Height and width that images are resized to, in pixels."""
+    channels: Literal[1, 3] = 3
+    """1 for grey, 3 for RGB."""
+
+
+class FolderSettings(ImageFilesSettings):
+    """An image folder: `path/train/<class>/*` and `path/test/<class>/*`, or `path/<class>/*` with a seeded split."""
+
+    source: Literal["folder"] = "folder"
+
+
+class TinyImagenetSettings(ImageFilesSettings):
+    """Tiny-ImageNet (Le & Yang 2015) in its own layout: `train/<class>/images/*`, and `val/images/*` as the test split.
+
+    The classes are named by their WordNet numbers, in the order of `wnids.txt`.
+    """
+
+    source: Literal["tiny_imagenet"] = "tiny_imagenet"
+    image_size: int = Field(default=64, gt=0, le=4096)
+    """Height and width that images are resized to, in pixels; they are of 64."""
 
 
 class NpzDatasetSettings(_Splits):
@@ -143,7 +200,12 @@ class NpzDatasetSettings(_Splits):
 
 
 DatasetSettings = Annotated[
-    DigitsSettings | TorchvisionSettings | Cifar10FilesSettings | FolderSettings | NpzDatasetSettings,
+    DigitsSettings
+    | TorchvisionSettings
+    | Cifar10FilesSettings
+    | FolderSettings
+    | TinyImagenetSettings
+    | NpzDatasetSettings,
     Field(discriminator="source"),
 ]
 
@@ -161,6 +223,16 @@ class NpzSyntheticSettings(_SyntheticSettings):
     """npz file with `image` (uint8 [N, H, W, C]) and `label` (int64 [N]); sorted by class is fine."""
     count: int | None = Field(default=None, gt=0)
     """Rows to take, in proportion to the classes; none: all."""
+    subset_seed: int = Field(default=0, ge=0)
+    """Seed of the subset."""
+
+
+class FolderSyntheticSettings(FileOptions, _SyntheticSettings):
+    """Generated images as files: `path/<class>/*`, with the class names of the dataset, whose size they get."""
+
+    method: Literal["folder"] = "folder"
+    count: int | None = Field(default=None, gt=0)
+    """Rows to take, in proportion to the classes; none: all. The others are not read."""
     subset_seed: int = Field(default=0, ge=0)
     """Seed of the subset."""
 
@@ -186,8 +258,18 @@ class GeneratedSyntheticSettings(_SyntheticSettings):
 
 
 SyntheticSettings = Annotated[
-    NpzSyntheticSettings | HeldOutSyntheticSettings | GeneratedSyntheticSettings, Field(discriminator="method")
+    NpzSyntheticSettings | FolderSyntheticSettings | HeldOutSyntheticSettings | GeneratedSyntheticSettings,
+    Field(discriminator="method"),
 ]
+
+
+def class_tree_of(dataset: DatasetSettings) -> ClassTreeSettings | None:
+    """Return how a dataset's classes are put in groups; None: they are not."""
+    return dataset.classes if isinstance(dataset, _GroupedSplits) else None
+
+
+CLASS_GROUPS_MODULE = "pumalib.data.grouped_classes"
+"""The module that puts classes in groups, which only the datasets depend on that ask for it."""
 
 
 def source_module(source: str) -> str:

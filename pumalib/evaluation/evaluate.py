@@ -28,6 +28,7 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.arrays import as_labels
 from pumalib.models.checks import frozen_parameters
 from pumalib.models.folding import Folding
+from pumalib.models.inputs import ModelInputs
 from pumalib.models.network import Network
 
 _TOLERANCE = 1e-5
@@ -122,7 +123,7 @@ Block = tuple[NDArray[Any], ...]
 
 def evaluate_blocks(
     network: Network,
-    data: tuple[Tensor, Tensor, NDArray[np.int64]],
+    data: tuple[Tensor | ModelInputs, Tensor, NDArray[np.int64]],
     settings: AttackSettings,
     ball: Ball,
     seed: int,
@@ -132,7 +133,7 @@ def evaluate_blocks(
 
     Args:
         network: checked.
-        data: images [N, ...], labels [N] and numbers [N] of the images.
+        data: images [N, ...], of which a batch at a time is looked at, labels [N] and numbers [N] of the images.
         settings: of the attack.
         ball: where to look.
         seed: of the random numbers.

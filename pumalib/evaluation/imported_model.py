@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from pumalib.data.datasets import read_class_names, read_split
+from pumalib.data.datasets import read_class_names, read_image_shape
 from pumalib.errors import ConfigError
 from pumalib.files.artifacts import file_fingerprint
 from pumalib.files.origin import NOBODY, Input, Maker
@@ -59,7 +59,7 @@ def import_model(
     Raises:
         ArtifactError, ConfigError: as `load_as_described`.
     """
-    height, width, channels = read_split(dataset, "test").images.shape[1:]
+    height, width, channels = read_image_shape(dataset, "test")
     class_names = read_class_names(dataset)
     model = load_as_described(settings, (height, width, channels), len(class_names))
     path = Path(settings.checkpoint)

@@ -18,6 +18,7 @@ from pumalib.attacks.objectives import cw_margin
 from pumalib.attacks.projection import norms
 from pumalib.attacks.threat_settings import Norm, ThreatSettings
 from pumalib.data.datasets import read_split, split_fingerprint
+from pumalib.data.image_readers import read_all
 from pumalib.data.images import LabelledImages
 from pumalib.errors import ArtifactError
 from pumalib.evaluation.evaluate import farthest_allowed
@@ -118,7 +119,7 @@ def recheck(
     images = _attacked(stored, points, read_split(Path(dataset), stored.split), table)
     settings = _settings(table)
     network, pixels, labels = check_inputs(
-        trained.model, to_model_input(torch.from_numpy(images.images)), images.labels, (0.0, 1.0), False
+        trained.model, to_model_input(torch.from_numpy(read_all(images.images))), images.labels, (0.0, 1.0), False
     )
     size = images_a_batch(settings.get("batch_size"), tuple(pixels.shape[1:]))
     moved = torch.from_numpy(points).permute(0, 3, 1, 2).contiguous()

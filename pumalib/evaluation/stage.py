@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pumalib.attacks.inputs import check_inputs
+from pumalib.attacks.inputs import check_stored_inputs, images_a_batch
 from pumalib.attacks.settings import NOT_THE_ATTACK, WITHOUT_GRADIENTS, AttackSettings, attack_module, attack_packages
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
@@ -24,9 +24,10 @@ from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.files.provenance import library_versions
 from pumalib.jobs.devices import enough_memory
 from pumalib.jobs.kept import KeptResult
+from pumalib.jobs.memory import expect_memory
 from pumalib.jobs.states import StateFile, StatePlace, at_least_every, state_key
-from pumalib.models.inputs import to_model_input
 from pumalib.models.settings import ArchitectureSettings
+from pumalib.models.size import size_of
 from pumalib.models.trained import expect_images, load_trained
 
 
@@ -79,7 +80,11 @@ def attack_model(
     if kept.take_back():
         return
     rows = subset_rows(split.labels, settings.num_images, "attacked")
-    with enough_memory(device, "lower batch_size of the attack"):
+    size, advice = images_a_batch(settings.batch_size, trained.image_shape), "lower batch_size of the attack"
+    needed = size_of(trained.model, trained.image_shape).of_attack(min(size, len(rows)))
+    if settings.method not in WITHOUT_GRADIENTS:  # which keep what layers give
+        expect_memory(device, needed, (size, trained.image_shape), advice)
+    with enough_memory(device, advice):
         table = _attack(trained.model, split.take(rows), rows, settings, threat, seed, state_file)
     with create_artifact(output, "attack", origin, packages) as file:
         file.attrs["method"] = settings.method
@@ -118,9 +123,8 @@ def _attack(
     with state_file.putting_back():
         blocks: list[Block] = [tuple(column.numpy() for column in block) for block in saved["blocks"]]
         done = _rows_done(blocks, len(rows))
-    points = to_model_input(torch.from_numpy(images.images))
     needs_gradient = settings.method not in WITHOUT_GRADIENTS
-    network, pixels, labels = check_inputs(model, points, images.labels, (0.0, 1.0), needs_gradient)
+    network, pixels, labels = check_stored_inputs(model, images.images, images.labels, needs_gradient)
     ball = make_ball(settings, threat, (0.0, 1.0))
 
     def state_dict() -> dict[str, Any]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -93,6 +94,25 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def expect_room(path: str | os.PathLike[str], size: int, what: str) -> None:
+    """Refuse to begin a file for which the disk has no room.
+
+    Args:
+        path: of the file to write.
+        size: bytes of it, about.
+        what: it is, for the message.
+
+    Raises:
+        ResourceError: the disk has less.
+    """
+    folder = next(each for each in (Path(path).absolute(), *Path(path).absolute().parents) if each.is_dir())
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise ResourceError(
+            f"expected {size / 1e9:.2f} GB of room for {what} at {path}, got {free / 1e9:.2f} GB free; make room there"
+        )
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -328,21 +348,8 @@ def expect_fingerprint(found: str, expected: str, what: str, path: str | os.Path
         )
 
 
-def expect_images_as_written(group: h5py.Group, labels: NDArray[np.int64], images: NDArray[np.uint8]) -> None:
-    """Refuse labels and images that have another fingerprint than the group that they were read from.
-
-    Raises:
-        ArtifactError: they have.
-    """
-    if content_fingerprint(labels, images) != group.attrs["fingerprint"]:
-        raise ArtifactError(
-            f"expected the images of {group.file.filename}{group.name} as they were written, got others; "
-            "delete the file and run again"
-        )
-
-
-def content_fingerprint(*parts: NDArray[Any] | str) -> str:
-    """Hash arrays (dtype, shape and bytes) and strings, in order, to a hex digest."""
+def content_fingerprint(*parts: NDArray[Any] | h5py.Dataset | str) -> str:
+    """Hash arrays (dtype, shape and bytes) and strings, in order, to a hex digest; stored ones are read in blocks."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):
@@ -354,10 +361,14 @@ def content_fingerprint(*parts: NDArray[Any] | str) -> str:
     return digest.hexdigest()
 
 
-def _blocks(array: NDArray[Any], rows: int = 8192) -> Iterator[NDArray[Any]]:
+_BLOCK_BYTES = 1 << 20
+
+
+def _blocks(array: NDArray[Any] | h5py.Dataset) -> Iterator[NDArray[Any]]:
     if array.ndim == 0 or array.size == 0:
-        yield array.reshape(-1)
+        yield np.reshape(array, -1)
         return
+    rows = max(1, _BLOCK_BYTES * len(array) // (array.size * array.dtype.itemsize))
     for start in range(0, len(array), rows):
         yield array[start : start + rows]
 

@@ -7,6 +7,7 @@ checked when a pool is put together and when a split is read whole.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -17,7 +18,7 @@ from typing import BinaryIO
 import h5py
 
 HEAD_BYTES = 1024
-_IMAGES = "images"
+_IMAGES = ("images", "encoded")
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _CHUNK = 1 << 20
 
@@ -49,7 +50,16 @@ def open_unlocked(path: str | os.PathLike[str]) -> h5py.File:
 
 
 def is_whole(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is as it was sealed; True also for an HDF5 file that never was."""
+    """Return whether a file is as it was sealed; True also for an HDF5 file that never was.
+
+    A process looks at a file once, unless it is written to.
+    """
+    found = os.stat(path)
+    return _is_whole(os.fspath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_whole(path: str, device: int, number: int, size: int, written: int) -> bool:
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
         if head.startswith(_HDF5_SIGNATURE):
@@ -72,7 +82,7 @@ def _image_spans(group: h5py.Group) -> Iterator[Span]:
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             yield from _image_spans(item)
-        elif name == _IMAGES and isinstance(item, h5py.Dataset) and item.id.get_offset() is not None:
+        elif name in _IMAGES and isinstance(item, h5py.Dataset) and item.id.get_offset() is not None:
             yield item.id.get_offset(), item.id.get_offset() + item.id.get_storage_size()
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.attacks.threat_settings import ThreatSettings
-from pumalib.data.datasets import has_split, read_split, split_fingerprint, write_images
+from pumalib.data.datasets import has_split, read_split, split_fingerprint
+from pumalib.data.image_groups import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import open_pool
 from pumalib.files.artifacts import create_artifact, file_fingerprint

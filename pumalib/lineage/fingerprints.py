@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-
+from pumalib.data.image_groups import fingerprint_of_group
 from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import content_fingerprint, file_fingerprint, open_artifact
@@ -48,11 +47,7 @@ def _images_fingerprint(header: Header, group: str) -> str:
     with open_artifact(header.path, header.kind) as file:
         if group not in file:
             raise ArtifactError(f"expected a {group} split in {header.path}, found none; make it again")
-        stored = file[group]
-        images, carried = stored["images"], str(stored.attrs["fingerprint"])
-        labels, offset, shape = stored["labels"][...], images.id.get_offset(), images.shape
-    mapped = np.memmap(header.path, np.uint8, "r", offset, shape) if offset else np.empty(shape, np.uint8)
-    return _expect_carried(content_fingerprint(labels, mapped), carried, header.path)
+        return _expect_carried(fingerprint_of_group(file[group]), str(file[group].attrs["fingerprint"]), header.path)
 
 
 def _pool_fingerprint(header: Header) -> str:

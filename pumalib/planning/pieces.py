@@ -17,6 +17,7 @@ from pumalib.attacks.batch import Ball
 from pumalib.attacks.inputs import check_inputs, images_a_batch
 from pumalib.attacks.settings import WITHOUT_GRADIENTS, AttackSettings
 from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.data.image_readers import read_all
 from pumalib.evaluation.evaluate import evaluate_blocks
 from pumalib.learning.inputs import LearningInputs
 from pumalib.learning.methods.robust_features import feature_reader, match_features
@@ -195,7 +196,9 @@ def generator_step(settings: EdmSettings, images: Images) -> Piece:
     def do(rows: int, meter: Meter, repetitions: int) -> None:
         drawn = images.draw(max(_FEWEST_ROWS, rows))
         few = settings.model_copy(update={"steps": max(repetitions, 1) + 2, "batch_size": rows})
-        train_generator(drawn.images, drawn.labels, images.num_classes, few, 0, on_step=lambda step, loss: meter.lap())
+        train_generator(
+            read_all(drawn.images), drawn.labels, images.num_classes, few, 0, on_step=lambda step, loss: meter.lap()
+        )
 
     return Piece(settings.batch_size, do)
 
@@ -223,7 +226,7 @@ def learning_step(settings: TriLevelSettings, threat: ThreatSettings, images: Im
         changes = {"batch_size": rows, "attack_batch_size": max(1, round(share * settings.attack_batch_size))}
         few = settings.model_copy(update={**changes, "steps": max(repetitions, 1) + 3, **_NO_PROBE})
         drawn = images.draw(max(_FEWEST_ROWS, rows))
-        inputs = LearningInputs(drawn.images, drawn.labels, images.num_classes, threat)
+        inputs = LearningInputs(read_all(drawn.images), drawn.labels, images.num_classes, threat)
         # The last step measures, so that no lap ends there.
         learn(few, inputs, lambda step: meter.lap() if step < few.steps else None)
 

@@ -44,7 +44,7 @@ class StudyShapes:
             ConfigError: they are not known before the data are loaded.
         """
         settings, name = self.study.settings.attacks[attack], self.study.dataset_of_run(run)
-        rows = rows_of_split(self.study.settings.datasets[name], self.datasets[name].num_rows, settings.split)
+        rows = rows_of_split(self.study.settings.datasets[name], self.datasets[name], settings.split)
         count = _known(rows, f"datasets.{name}")
         return count if settings.num_images is None else min(count, settings.num_images)
 

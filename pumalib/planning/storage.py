@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import torch
-from torch import Tensor, nn
-
 from pumalib.attacks.inputs import images_a_batch
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings
+from pumalib.models.size import NetworkSize, size_of
 from pumalib.planning.images import Images
 from pumalib.planning.jobs import PlannedJob
 from pumalib.planning.shapes import StudyShapes
@@ -25,39 +21,11 @@ _HEADER, _REPORT, _LOGS = 12_000, 250_000, 3_000
 """Bytes of a file's header, of the forms of a report, and of a job's log, about."""
 _LIBRARIES = {"torch": 580e6, "training": 740e6, "other": 200e6}
 """Memory of a process that has loaded what a job imports, measured on Linux with torch 2.15 for CPUs."""
-_WEIGHT_COPIES = 4
-"""Weights, gradients, momentum and average of a training."""
-
-
-@dataclass(frozen=True)
-class NetworkSize:
-    """How large a network is.
-
-    Attributes:
-        weights: bytes of its weights and buffers.
-        activations: bytes of what its layers give for one image.
-    """
-
-    weights: int
-    activations: int
 
 
 def network_size(architecture: ArchitectureSettings, images: Images) -> NetworkSize:
-    """Return the size of a network: what every layer that has no layers gives for an image, kept for the way back."""
-    model = build_model(architecture, images.shape, images.num_classes).eval()
-    found: list[int] = []
-
-    def note(layer: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            found.append(output.numel() * output.element_size())
-
-    for layer in model.modules():
-        if not list(layer.children()):
-            layer.register_forward_hook(note)
-    height, width, channels = images.shape
-    with torch.no_grad():
-        model(torch.zeros(1, channels, height, width))
-    return NetworkSize(sum(tensor.nbytes for tensor in model.state_dict().values()), sum(found))
+    """Return the size of a network."""
+    return size_of(build_model(architecture, images.shape, images.num_classes), images.shape)
 
 
 class Storage:
@@ -82,9 +50,7 @@ class Storage:
         if job.rule in ("attack", "attack_kept", "score_shard"):
             run = job.name if job.name in self._study.runs else self._model_of(job.name)
             size = None if run is None else self._size(run)
-            return int(
-                _LIBRARIES["torch"] + (0 if size is None else size.weights + 2 * self._batch(job) * size.activations)
-            )
+            return int(_LIBRARIES["torch"] + (0 if size is None else size.of_attack(self._batch(job))))
         is_training = job.rule in ("generator", "learn_dataset")
         is_torch = is_training or job.rule in ("synthetic", "import_model")
         return int(_LIBRARIES["training" if is_training else "torch" if is_torch else "other"])
@@ -94,9 +60,7 @@ class Storage:
         training, pool = settings.training, self._study.runs[run].pool
         images = self._shapes.rows(pool) * self._shapes.images(pool).bytes
         kept = images if images <= training.device_images_gib * 2**30 else 0
-        # All passes whose gradients are summed keep their layers until then.
-        layers = training.outer_passes[1] * training.batch_size * size.activations
-        return _WEIGHT_COPIES * size.weights + layers + kept
+        return size.of_training(training.batch_size, training.outer_passes[1]) + kept
 
     def _batch(self, job: PlannedJob) -> int:
         settings = self._study.settings

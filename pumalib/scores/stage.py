@@ -11,15 +11,18 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pumalib.attacks.inputs import images_a_batch
 from pumalib.attacks.threat_settings import Norm
 from pumalib.data.pool import Pool, open_pool
 from pumalib.errors import DataError
 from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.jobs.devices import enough_memory
 from pumalib.jobs.kept import KeptResult
+from pumalib.jobs.memory import expect_memory
 from pumalib.jobs.states import StateFile, StatePlace, at_least_every, state_key
 from pumalib.models.imported import load_imported
 from pumalib.models.settings import ArchitectureSettings
+from pumalib.models.size import size_of
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
 from pumalib.scores.estimates import Estimate
 from pumalib.scores.settings import EXTRAPOLATED_MODULE, LookingScoreSettings, ModelReference, score_module
@@ -79,7 +82,10 @@ def score_shard(
     state_file, kept = StateFile(at_least_every(state_place, 60), key), KeptResult(state_place, key, [output])
     if kept.take_back():
         return
-    with enough_memory(device, "lower batch_size of the score"):
+    size, advice = images_a_batch(settings.batch_size, pool.image_shape), "lower batch_size of the score"
+    needed = size_of(trained.model, pool.image_shape).of_attack(min(size, last - first))
+    expect_memory(device, needed, (size, pool.image_shape), advice)
+    with enough_memory(device, advice):
         walk = Walk(settings, pool, trained, threat_norm, device, state_file, last - first)
         estimate = _score_rows(walk, settings, np.arange(first, last))
     table = _table(estimate, settings.method, pool, trained, first)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pumalib.attacks.settings import WorstOfSettings, attack_module
-from pumalib.data.settings import source_module
+from pumalib.data.settings import class_tree_of, source_module
 from pumalib.errors import ConfigError
 from pumalib.learning.settings import learning_module
 from pumalib.scores.settings import score_module
@@ -45,6 +45,9 @@ CALLED: Mapping[str, tuple[str, ...]] = {
 CALLED_OF_AN_ATTACKED_METHOD = ("attack_objective",)
 """What is also called of a training method that perturbs images."""
 
+CALLED_OF_A_GROUPED_SOURCE = ("class_counts",)
+"""What is also called of a source whose classes are put in groups."""
+
 
 class Named(NamedTuple):
     """A module that a study names, what is called in it beside `CALLED`, and where it is named."""
@@ -68,7 +71,8 @@ def modules_of(study: Study) -> Iterator[Named]:
     """Yield the modules that a study names by its methods, sources, policies, quantities and kinds of report."""
     settings = study.settings
     for name, dataset in settings.datasets.items():
-        yield Named(source_module(dataset.source), f"datasets.{name}.source")
+        counts = () if class_tree_of(dataset) is None else CALLED_OF_A_GROUPED_SOURCE
+        yield Named(source_module(dataset.source), f"datasets.{name}.source", counts)
     for name, pool in settings.pools.items():
         if pool.synthetic is not None:
             yield Named(synthetic_module(pool.synthetic.method), f"pools.{name}.synthetic.method")

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 
 from pumalib.data.settings import (
     DatasetSettings,
-    FolderSettings,
+    FolderSyntheticSettings,
     HeldOutSyntheticSettings,
+    ImageFilesSettings,
     NpzSyntheticSettings,
     source_module,
 )
-from pumalib.data.sources.folder import count_images
+from pumalib.data.sources.class_folders import class_names_in_folder
+from pumalib.data.sources.image_files import count_images
+from pumalib.data.sources.image_places import place_at
 from pumalib.data.sources.npz import expect_shape, look_at
 from pumalib.data.sources.raw import SourceShape
-from pumalib.errors import ConfigError
+from pumalib.errors import ConfigError, DataError
 from pumalib.learning.settings import TriLevelSettings
+from pumalib.study.check_classes import grouped_shape
 from pumalib.study.names import expect_name
 from pumalib.study.study import Study
 
@@ -33,11 +38,19 @@ def look_at_datasets(study: Study) -> Shapes:
     shapes: dict[str, SourceShape] = {}
     for name, settings in study.settings.datasets.items():
         where = f"datasets.{name}"
-        shape = shapes[name] = importlib.import_module(source_module(settings.source)).look(settings, where)
+        shape = importlib.import_module(source_module(settings.source)).look(settings, where)
+        shape = shapes[name] = grouped_shape(settings, shape, where)
         if shape.num_classes is not None and shape.num_classes < 2:
             raise ConfigError(f"expected at least two classes, got {shape.num_classes} at {where}")
         _expect_rows_for_each_seed(study, settings, shape, where)
     return shapes
+
+
+def rows_as_they_come(dataset: DatasetSettings, shape: SourceShape) -> tuple[int, int] | None:
+    """Return the train and the test images before any division, listing those that are files; None: not known."""
+    if shape.num_rows is None and isinstance(dataset, ImageFilesSettings):
+        return count_images(dataset)
+    return shape.num_rows
 
 
 def rows_left(dataset: DatasetSettings, num_rows: tuple[int, int]) -> tuple[int, int]:
@@ -53,7 +66,7 @@ def _expect_rows_for_each_seed(study: Study, dataset: DatasetSettings, shape: So
     """Refuse seeds for which a dataset has no train rows of their own, as far as the number of its rows tells."""
     if dataset.train_rows != "disjoint" or dataset.train_count is None:
         return
-    num_rows = count_images(dataset) if isinstance(dataset, FolderSettings) else shape.num_rows
+    num_rows = rows_as_they_come(dataset, shape)
     if num_rows is None:
         return
     left, highest = rows_left(dataset, num_rows)[0], max(study.settings.seeds)
@@ -82,6 +95,8 @@ def check_pools(study: Study, shapes: Shapes) -> None:
         synthetic = pool.synthetic
         if isinstance(synthetic, NpzSyntheticSettings):
             check_npz_pool(pool.dataset, synthetic, shapes[pool.dataset], f"{where}.synthetic")
+        elif isinstance(synthetic, FolderSyntheticSettings):
+            _check_folder_pool(pool.dataset, synthetic, shapes[pool.dataset], f"{where}.synthetic")
         elif isinstance(synthetic, HeldOutSyntheticSettings):
             if settings.datasets[pool.dataset].held_out_fraction == 0:
                 raise ConfigError(
@@ -114,6 +129,30 @@ def check_npz_pool(dataset: str, synthetic: NpzSyntheticSettings, expected: Sour
     if synthetic.count is not None and synthetic.count > count:
         raise ConfigError(
             f"expected a count of at most {count}, the rows of {synthetic.path}, got {synthetic.count} at {where}.count"
+        )
+
+
+def _check_folder_pool(dataset: str, synthetic: FolderSyntheticSettings, expected: SourceShape, where: str) -> None:
+    """Refuse folders of other classes than the dataset has, and images that are not square there.
+
+    Raises:
+        ConfigError: the first problem found.
+    """
+    height, width, _ = expected.image_shape
+    if height != width:
+        raise ConfigError(f"expected a dataset of square images, got {height}x{width} of {dataset} at {where}")
+    root = Path(synthetic.path)
+    if not root.exists():
+        raise ConfigError(f"expected a folder or a tar file, found none at {synthetic.path}, named at {where}.path")
+    try:
+        names, _ = class_names_in_folder(place_at(root), "", root)
+    except (DataError, OSError) as error:
+        raise ConfigError(f"expected class folders in {synthetic.path}, got: {error}, named at {where}.path") from None
+    unknown = [name for name in names if expected.class_names and name not in expected.class_names]
+    if unknown:
+        raise ConfigError(
+            f"expected class folders named by classes of dataset {dataset}, got {', '.join(unknown[:5])} in "
+            f"{synthetic.path}, named at {where}.path"
         )
 
 

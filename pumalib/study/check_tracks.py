@@ -58,7 +58,7 @@ def _check_track(study: Study, name: str, passes: Passes) -> None:
         if wanted.augmented and not run.training.augments:
             raise ConfigError(
                 "expected augmented: false with a training that neither crops nor flips, got true at "
-                f"{where}.{quantity}; leave it out, or set crop_padding or horizontal_flip"
+                f"{where}.{quantity}; leave it out, or set crop_padding, random_resized_crop or horizontal_flip"
             )
 
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from pumalib.data.settings import DatasetSettings, FolderSettings, NpzSyntheticSettings
-from pumalib.data.sources.folder import count_images
+from pumalib.data.settings import DatasetSettings, FolderSyntheticSettings, NpzSyntheticSettings
+from pumalib.data.sources.class_folders import listing_of
+from pumalib.data.sources.image_places import place_at
 from pumalib.data.sources.npz import look_at
+from pumalib.data.sources.raw import SourceShape
 from pumalib.reporting.settings.kept_epochs import KeptEpochsSettings
 from pumalib.scores.settings import looks_through_a_model
 from pumalib.study.check_amounts import large_amounts
-from pumalib.study.check_pools import Shapes, look_at_datasets, rows_left
+from pumalib.study.check_pools import Shapes, look_at_datasets, rows_as_they_come, rows_left
 from pumalib.study.study import Study
 from pumalib.training.kept_epochs import kept_epochs, takes_best
 from pumalib.training.length import num_draws, of_pool
@@ -93,7 +96,7 @@ def rows_of_pool(study: Study, pool: str, shapes: Shapes) -> int | None:
     """Return the rows of a pool before any cut; None: not known before the data are loaded."""
     settings = study.settings.pools[study.pools_behind(pool)[-1]]
     dataset = study.settings.datasets[str(settings.dataset)]
-    splits = _rows_of_splits(dataset, shapes[str(settings.dataset)].num_rows)
+    splits = _rows_of_splits(dataset, shapes[str(settings.dataset)])
     if splits is None:
         return None
     train, held_out = splits
@@ -104,28 +107,30 @@ def rows_of_pool(study: Study, pool: str, shapes: Shapes) -> int | None:
         return train + synthetic.count
     if isinstance(synthetic, NpzSyntheticSettings):
         return train + look_at(synthetic.path, f"pools.{pool}.synthetic.path")[0]
+    if isinstance(synthetic, FolderSyntheticSettings):
+        root = Path(synthetic.path)
+        return train + len(listing_of(place_at(root), "", root).files)
     return train + held_out
 
 
-def _rows_of_splits(dataset: DatasetSettings, num_rows: tuple[int, int] | None) -> tuple[int, int] | None:
+def _rows_of_splits(dataset: DatasetSettings, shape: SourceShape) -> tuple[int, int] | None:
     """Return the rows of the train and the held-out split, as `data.datasets.divide` makes them."""
-    if isinstance(dataset, FolderSettings):
-        num_rows = count_images(dataset)
+    num_rows = rows_as_they_come(dataset, shape)
     if num_rows is None:
         return None
     left, held_out = rows_left(dataset, num_rows)
     return (left if dataset.train_count is None else min(left, dataset.train_count)), held_out
 
 
-def rows_of_split(dataset: DatasetSettings, num_rows: tuple[int, int] | None, split: str) -> int | None:
+def rows_of_split(dataset: DatasetSettings, shape: SourceShape, split: str) -> int | None:
     """Return the rows of the test or the validation split, as `data.datasets.divide` makes them; None: not known.
 
     Args:
         dataset: its settings.
-        num_rows: of the train and the test images as they come.
+        shape: what its images are.
         split: `test` or `validation`.
     """
-    counted = count_images(dataset) if isinstance(dataset, FolderSettings) else num_rows
+    counted = rows_as_they_come(dataset, shape)
     if counted is None:
         return None
     train, test = counted

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pumalib.attacks.settings import AttackSettings
-from pumalib.data.settings import DatasetSettings, source_module
+from pumalib.data.settings import CLASS_GROUPS_MODULE, DatasetSettings, source_module
 from pumalib.files.provenance import LEFT_OUT, changes_no_number, code_fingerprint
 from pumalib.scores.settings import EXTRAPOLATED_MODULE, LookingScoreSettings, TrackedScoreSettings
 from pumalib.settings import by_kind
@@ -35,7 +35,7 @@ _TRAINING = (
 )
 
 NAMED: Mapping[str, tuple[str, ...]] = {
-    "dataset": tuple(_SOURCES),
+    "dataset": (*_SOURCES, CLASS_GROUPS_MODULE.removeprefix("pumalib.")),
     "generator": (),
     "synthetic": ("synthesis.methods.*",),
     "learn_dataset": ("learning.methods.*", *[f"models.{name}" for name in _NETWORKS]),

@@ -10,7 +10,7 @@ from typing import Any
 
 from pumalib.abstraction.study import AbstractionStudy
 from pumalib.attacks.settings import NOT_THE_ATTACK, attack_module
-from pumalib.data.settings import source_module
+from pumalib.data.settings import CLASS_GROUPS_MODULE, class_tree_of, source_module
 from pumalib.learning.settings import TriLevelSettings, learning_module
 from pumalib.models.imported_settings import ImportedModelSettings
 from pumalib.models.settings import architecture_module
@@ -116,8 +116,10 @@ def attack_settings(study: Study, attack: str) -> dict[str, object]:
 
 
 def dataset_code(study: Study, dataset: str) -> Modules:
-    """Return the modules that a dataset names."""
-    return (source_module(study.settings.datasets[dataset].source),)
+    """Return the modules that a dataset names: its source, and what puts its classes in groups."""
+    settings = study.settings.datasets[dataset]
+    groups = () if class_tree_of(settings) is None else (CLASS_GROUPS_MODULE,)
+    return (source_module(settings.source), *groups)
 
 
 def synthetic_code(study: Study, pool: str) -> Modules:

@@ -7,7 +7,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pumalib.data.datasets import read_class_names, read_split, split_fingerprint
+from pumalib.data.datasets import read_class_names, read_image_shape, read_split, split_fingerprint
+from pumalib.data.image_readers import read_all
 from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import file_fingerprint
 from pumalib.files.origin import NOBODY, Input, Maker, fingerprint_in
@@ -63,7 +64,7 @@ def train_stage(
         tqdm(total=total, desc=f"{name}/{seed}", unit="image", disable=None) as bar,
     ):
         denoiser = train_generator(
-            split.images,
+            read_all(split.images),
             split.labels,
             len(class_names),
             settings,
@@ -93,12 +94,12 @@ def load_generator(path: Path, settings: EdmSettings, dataset: Path, device: str
             f"expected a generator trained on the train split of {dataset}, got one trained on other rows at {path}: "
             "it may have seen test images; train it again"
         )
-    shape, names = read_split(dataset, "train").images.shape[1:], list(read_class_names(dataset))
+    shape, names = read_image_shape(dataset), list(read_class_names(dataset))
     if (metadata.get("image_shape"), metadata.get("class_names")) != (list(shape), names):
         raise ArtifactError(
             f"expected a generator of images {list(shape)} in {len(names)} classes, as those of {dataset}, "
             f"got another at {path}; train it again"
         )
-    denoiser = build_denoiser(settings, (shape[0], shape[1], shape[2]), len(names), 0)
+    denoiser = build_denoiser(settings, shape, len(names), 0)
     load_weights(denoiser, path)
     return denoiser.to(device).eval(), file_fingerprint(path)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.data.datasets import read_class_names, write_images
+from pumalib.data.datasets import read_class_names
+from pumalib.data.image_groups import bytes_of, write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import SyntheticSettings
-from pumalib.files.artifacts import create_artifact
+from pumalib.files.artifacts import create_artifact, expect_room
 from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.randomness import numpy_generator
 from pumalib.synthesis.label_noise import with_wrong_labels
@@ -54,9 +55,10 @@ def make_synthetic(settings: SyntheticSettings, inputs: SyntheticInputs, output:
     make = importlib.import_module(synthetic_module(settings.method)).make
     images, made_from = make(settings, inputs)
     origin = maker.origin(settings.model_dump(), made_from)
+    expect_room(output, bytes_of(images.images), "the images")
     with create_artifact(output, "synthetic", origin) as file:
         file.attrs["seed"] = inputs.seed
-        write_images(file, LabelledImages(images.images, _given_labels(settings, inputs, images.labels)))
+        write_images(file, replace(images, labels=_given_labels(settings, inputs, images.labels)))
         if settings.label_noise:
             file.create_dataset("true_labels", data=images.labels.astype(np.int64))
 

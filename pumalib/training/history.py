@@ -14,6 +14,7 @@ from pumalib.attacks.gradient_ascent import ascend
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.attacks.projection import start_in_ball
 from pumalib.attacks.threat_settings import Norm, ThreatSettings
+from pumalib.data.image_readers import read_all
 from pumalib.data.images import LabelledImages, subset_rows
 from pumalib.models.checks import frozen_parameters
 from pumalib.models.inputs import to_model_input
@@ -103,5 +104,5 @@ def make_probe(images: LabelledImages, count: int, threat: ThreatSettings, split
     """Put some images, drawn in proportion to the classes, on the device."""
     rows = subset_rows(images.labels, count, "probe")
     chosen = images.take(rows)
-    pixels = to_model_input(torch.from_numpy(chosen.images).to(device))
+    pixels = to_model_input(torch.from_numpy(read_all(chosen.images)).to(device))
     return Probe(pixels, torch.from_numpy(chosen.labels).to(device), threat.epsilon, threat.norm, split, rows)

@@ -17,6 +17,28 @@ def _is_one(value: int) -> bool:
     return value == 1
 
 
+def _is_none(value: object) -> bool:
+    """Leave a value out, as `_is_one` does."""
+    return value is None
+
+
+class ResizedCropSettings(Settings):
+    """Crops of random area and aspect ratio, resized to the whole image (Szegedy et al. 2015, section 6)."""
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest area, as a share of the image's."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Smallest and largest ratio of width to height, drawn evenly on the logarithmic scale."""
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> ResizedCropSettings:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"expected scale [smallest, largest] in (0, 1], got {list(self.scale)}")
+        if not 0 < self.ratio[0] <= 1 <= self.ratio[1]:
+            raise ValueError(f"expected ratio [smallest, largest] around 1, got {list(self.ratio)}")
+        return self
+
+
 class RecipeSettings(Settings):
     """What every training method has; defaults are those of Wang et al. 2023, which PUMA trains with."""
 
@@ -62,6 +84,9 @@ class RecipeSettings(Settings):
     """Pixels of zero padding for random crops; 0: no crops. 4 is usual for photographs of 32 pixels."""
     horizontal_flip: bool = False
     """Flip half of the images; not where left and right mean something, as in digits."""
+    random_resized_crop: ResizedCropSettings | None = Field(default=None, exclude_if=_is_none)
+    """Random crops of random size, resized to the whole image, as is usual for photographs of 224 pixels; none: no such
+    crops. Not with `crop_padding`."""
     history_images: int = Field(default=500, gt=0)
     """Images for the accuracies in the history (validation rows where the dataset has them, else train rows)."""
     history_every: int = Field(default=1, gt=0)
@@ -75,6 +100,12 @@ class RecipeSettings(Settings):
     """Machines that share each batch, with so many `devices` each. The result is the same up to rounding."""
     device_images_gib: float = Field(default=4.0, ge=0)
     """Keep the selected images on the device as uint8 when they need no more than this, else memory-map them."""
+
+    @model_validator(mode="after")
+    def _has_one_crop(self) -> Self:
+        if self.crop_padding and self.random_resized_crop is not None:
+            raise ValueError("expected crop_padding or random_resized_crop, got both")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -107,7 +138,7 @@ class RecipeSettings(Settings):
     @property
     def augments(self) -> bool:
         """Whether images are cropped or flipped."""
-        return self.crop_padding > 0 or self.horizontal_flip
+        return self.crop_padding > 0 or self.horizontal_flip or self.random_resized_crop is not None
 
 
 class NaturalSettings(RecipeSettings):

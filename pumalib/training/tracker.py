@@ -162,7 +162,9 @@ class Tracker:
         """Crop and flip uint8 [B, H, W, C] as training does, from a seed of its own."""
         seed = derive_seed(self._seed, "track augment", epoch, first_row)
         generator = torch.Generator(self._device).manual_seed(seed)
-        return augment(images, self._training.crop_padding, self._training.horizontal_flip, generator)
+        training = self._training
+        crop = training.random_resized_crop
+        return augment(images, training.crop_padding, training.horizontal_flip, generator, crop)
 
     def _attacked(self, clean: SeenBatch, seed: int) -> SeenBatch:
         """Perturb a batch as the training method does, every row inside the threat's epsilon."""

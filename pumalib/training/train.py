@@ -19,9 +19,11 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.arrays import as_array, as_images, as_labels, as_numbers, as_sources
 from pumalib.data.images import LabelledImages, subset_rows
 from pumalib.errors import ConfigError, DataError
+from pumalib.jobs.memory import expect_memory
 from pumalib.models.checks import check_network, in_eval_mode
 from pumalib.models.inputs import to_model_input
 from pumalib.models.network import Network
+from pumalib.models.size import size_of
 from pumalib.randomness import derive_seed
 from pumalib.tracks.file import Track
 from pumalib.tracks.settings import TrackSettings
@@ -182,8 +184,9 @@ def train_on_rows(
     _expect_ranks(recipe.training, where)
     check_rows(data, recipe)
     expect_validation(recipe.training, validation)
-    _check_network(model, data, torch.device(where.device))
     device = torch.device(where.device)
+    _check_network(model, data, device)
+    _expect_memory(model, data, recipe.training, device)
     share_statistics(model, where.ranks, device)
     torch.manual_seed(derive_seed(recipe.seed, "torch"))
     trainer = Trainer(model.to(device), data, recipe, device, where.ranks)
@@ -219,6 +222,18 @@ def _check_network(model: nn.Module, data: TrainingRows, device: torch.device) -
         raise DataError(
             f"expected labels in [0, {num_classes}), the classes of the network, got {labels.min()}..{labels.max()}"
         )
+
+
+def _expect_memory(model: nn.Module, data: TrainingRows, settings: RecipeSettings, device: torch.device) -> None:
+    """Refuse a batch for whose layers there is too little memory.
+
+    Raises:
+        ResourceError: there is.
+    """
+    together = 1 if device.type == "cpu" else settings.devices  # processes on a CPU share its memory
+    size = -(-settings.batch_size // together)
+    needed = size_of(model, data.image_shape).of_training(size, settings.outer_passes[1])
+    expect_memory(device, needed, (size, data.image_shape), "lower batch_size (another result) of the training")
 
 
 def _expect_ranks(settings: RecipeSettings, where: Execution) -> None:

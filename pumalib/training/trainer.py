@@ -19,7 +19,7 @@ from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.training.averaging import WeightAverage
 from pumalib.training.batch_norm import set_momentum
-from pumalib.training.images import SelectedImages, augment
+from pumalib.training.images import Batch, SelectedImages, augment
 from pumalib.training.inner_attack import make_attack
 from pumalib.training.length import num_steps, steps_per_epoch
 from pumalib.training.losses import BatchLoss, OnlinePolicy, Step, whole_loss
@@ -90,9 +90,10 @@ class Trainer:
             DataError: a loss or a weight that is not finite, or no row that was kept; found at the end of the epoch.
         """
         self.model.train()
-        for rows in self._batches_left():
+        for batch in self._images.ahead(self._batches_left()):
+            rows = batch.rows
             before_step()
-            loss = self._step(self.epoch * self._plan.num_batches + self._batch, self.epoch, rows)
+            loss = self._step(self.epoch * self._plan.num_batches + self._batch, self.epoch, batch)
             self._losses[self._batch] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
             self._trained[self._batch] = rows_trained(loss, len(rows))
             self._batch += 1
@@ -157,11 +158,14 @@ class Trainer:
         self._losses.copy_(state["losses"])
         self._trained.copy_(state["trained"])
 
-    def _step(self, step: int, epoch: int, rows: NDArray[np.int64]) -> BatchLoss:
-        settings, positions = self._settings, np.searchsorted(self._data.rows, rows)
+    def _step(self, step: int, epoch: int, drawn: Batch) -> BatchLoss:
+        settings, rows = self._settings, drawn.rows
+        positions = np.searchsorted(self._data.rows, rows)
         places = torch.from_numpy(positions).to(self._device)  # the one time that a step waits for the device
-        images = self._images.gather(rows, places)
-        images = augment(images, settings.crop_padding, settings.horizontal_flip, self._generator("augment", step))
+        images = self._images.gather(drawn, places)
+        generator = self._generator("augment", step)
+        crop = settings.random_resized_crop
+        images = augment(images, settings.crop_padding, settings.horizontal_flip, generator, crop)
         set_momentum(self.model, step == 0 and not self._goes_on)
         own = self._ranks.share(len(rows))
         batch = Step(

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pumalib.data.image_readers import JoinedImages
 from pumalib.data.images import LabelledImages
-from pumalib.data.pool import REAL, SYNTHETIC, Pool, PoolImages, build_pool, open_pool, read_pool_rows
+from pumalib.data.pool import REAL, SYNTHETIC, Pool, build_pool, open_pool, read_pool_rows
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.digests import seal
 
@@ -132,7 +133,7 @@ def test_indexing_is_indexing_of_the_concatenated_parts(
 ) -> None:
     generator = np.random.default_rng(len(rows))
     parts = tuple(generator.integers(0, 256, (size, 2, 3, 1), dtype=np.uint8) for size in sizes)
-    whole, images = np.concatenate(parts), PoolImages(parts)
+    whole, images = np.concatenate(parts), JoinedImages(parts)
     chosen = np.array([row % len(whole) for row in rows], dtype)
     assert np.array_equal(images[chosen], whole[chosen.astype(int)])
     assert np.array_equal(images[cut], whole[cut])

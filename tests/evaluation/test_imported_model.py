@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pumalib.data.datasets import prepare_dataset, read_split
+from pumalib.data.image_readers import read_all
 from pumalib.data.settings import DigitsSettings
 from pumalib.errors import ArtifactError, ConfigError
 from pumalib.evaluation.imported_model import import_model
@@ -74,7 +75,8 @@ def imported(results: Path, architecture: ArchitectureSettings = ARCHITECTURE) -
 
 def test_the_model_file_computes_what_the_checkpoint_computes_there(results: Path) -> None:
     loaded = load_trained(imported(results), "cpu", ARCHITECTURE)
-    images = to_model_input(torch.from_numpy(read_split(results / "datasets/digits/seed0.h5", "test").images))
+    test = read_split(results / "datasets/digits/seed0.h5", "test")
+    images = to_model_input(torch.from_numpy(read_all(test.images)))
     with torch.no_grad():
         torch.testing.assert_close(loaded.model(images), Elsewhere()(images))
     assert (loaded.selection, loaded.epoch, loaded.class_names) == ("", None, tuple("0123456789"))

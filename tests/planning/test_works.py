@@ -42,5 +42,8 @@ def test_a_learned_pool_is_measured_as_often_as_planned(tmp_path):
     drawn = IMAGES.draw(8)
     for steps, probe_every, lines in ((4, 2, 3), (5, 2, 4), (1, 9, 2)):
         path = tmp_path / f"{steps}.csv"
-        learn(learning(steps, probe_every), LearningInputs(drawn.images, drawn.labels, 2, ThreatSettings(epsilon=0.1), progress=path))
+        learn(
+            learning(steps, probe_every),
+            LearningInputs(drawn.images, drawn.labels, 2, ThreatSettings(epsilon=0.1), progress=path),
+        )
         assert len(path.read_text().splitlines()) - 1 == num_probes(learning(steps, probe_every)) == lines

@@ -11,7 +11,7 @@ from pumalib.study.study import Study
 
 @pytest.fixture
 def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], Study]:
-    """Return a reader of a study with one report `r`, further scores, and a run on another dataset."""
+    """Return a reader of a study with one report `r`, further scores and datasets, and a run on another dataset."""
     (tmp_path / "scores_of_reports.py").write_text("def entropy(model, images, labels): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -23,6 +23,7 @@ def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }
     study["attacks"]["shortest"] = {"method": "minimum_norm"}
     study["pools"]["fashion"] = {"dataset": "fashion"}
+    study["datasets"]["grouped"] = put_classes_of_a_tree(tmp_path)
     study["runs"] |= {
         "other": {"pool": "fashion"},
         "online": {"epsilon": {"policy": "online_margin"}},
@@ -36,3 +37,15 @@ def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return load_study(tmp_path / "study.yaml")
 
     return make
+
+
+def put_classes_of_a_tree(folder: Path) -> dict[str, Any]:
+    """Put empty images of four classes and their tree below a folder, which is that of the run."""
+    for name in ("poodle", "terrier", "cat", "hammer"):
+        for split, count in (("train", 4), ("test", 2)):
+            (folder / "photos" / split / name).mkdir(parents=True)
+            for index in range(count if name != "hammer" else 1):
+                (folder / f"photos/{split}/{name}/{index}.png").touch()
+    (folder / "is_a.txt").write_text("r animal\nr tool\nanimal dog\nanimal cat\ndog poodle\ndog terrier\ntool hammer\n")
+    classes = {"tree": "is_a.txt", "groups": 2, "largest": 2}
+    return {"source": "folder", "path": "photos", "image_size": 8, "classes": classes}

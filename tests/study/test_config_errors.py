@@ -13,9 +13,9 @@ from pumalib.errors import ConfigError
 from pumalib.study.file import load_merged_study, load_study
 
 NAME_RULE = "letters, digits and + . _ = -, beginning with a letter or digit"
-SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, cifar10_files, folder or npz"
+SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, cifar10_files, folder, tiny_imagenet or npz"
 KINDS = (
-    "comparison, cost, cost_frontier, epsilon_distribution, gate, kept_epochs, margin_classes, margin_histogram, nearest_neighbours, "
+    "class_groups, comparison, cost, cost_frontier, epsilon_distribution, gate, kept_epochs, margin_classes, margin_histogram, nearest_neighbours, "
     "primary, pruned_rows, ratio_curves, robustness_curves, score_agreement, trade_off or training_curves"
 )
 POLICIES = "fixed, margin, mean_of_margin, shuffled_margin, online_margin, iaat or cat"
@@ -116,7 +116,7 @@ IMPOSSIBLE_VALUES = [
     ("datasets|digits", {"source": "npz", "train": "no.npz", "test": "no.npz"},
      "expected a file, found none at no.npz, named at datasets.digits.train"),
     ("datasets|digits", {"source": "folder", "path": "no", "image_size": 8},
-     "expected a folder, found none at no, named at datasets.digits.path"),
+     "expected a folder or a tar file, found none at no, named at datasets.digits.path"),
     ("pools|real|synthetic", {"method": "npz", "path": "no.npz"},
      "expected a file, found none at no.npz, named at pools.real.synthetic.path"),
     ("scores|margin|model", {"checkpoint": "no.safetensors"},

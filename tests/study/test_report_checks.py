@@ -46,6 +46,11 @@ REFUSED = [
         "expected runs of one dataset, got puma on digits and other on fashion at reports.r; make a report for each",
     ),
     ({**RATIO, "lines": {"1M": ["puma"], "5M": ["other"]}}, "expected runs of one dataset"),
+    ({"kind": "class_groups", "dataset": "grouped-2"}, 'did you mean "grouped"? at reports.r.dataset'),
+    (
+        {"kind": "class_groups", "dataset": "digits"},
+        "expected a dataset with classes in groups, got digits at reports.r.dataset; set datasets.digits.classes",
+    ),
     ({"kind": "margin_classes", "score": "margn"}, 'a score, got "margn"; did you mean "margin"? at reports.r.score'),
     ({"kind": "margin_classes", "score": "margin", "seed": 7}, "expected a seed among [0, 1], got 7"),
     ({"kind": "pruned_rows", "run": "pumma"}, 'got "pumma"; did you mean "puma"? at reports.r.run'),

@@ -21,6 +21,7 @@ from pumalib.study.study import OWN_REPORTS, Study
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "class_groups": {"dataset": "grouped"},
     "comparison": {"baseline": "trades", "runs": ["puma"]},
     "cost": {"runs": ["puma"], "baseline": "trades", "seconds": True},
     "epsilon_distribution": {"runs": ["puma", "trades"]},

@@ -46,7 +46,7 @@ def test_every_template_is_tested_here() -> None:
 
 
 def test_images_in_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"expected a folder, found none at my/photos"):
+    with pytest.raises(ConfigError, match=r"expected a folder or a tar file, found none at my/photos"):
         load("own-images")
     write_images()
     assert list(load("own-images").runs) == ["trades", "puma-20", "control-20"]

@@ -6,9 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
+from torchvision.transforms import RandomResizedCrop
+from torchvision.transforms.v2.functional import resized_crop
 
 from pumalib.models.inputs import to_model_input
-from pumalib.training.images import SelectedImages, augment
+from pumalib.training.images import Batch, SelectedImages, augment, draw_boxes, resize_boxes
+from pumalib.training.settings import ResizedCropSettings
 
 CPU = torch.device("cpu")
 
@@ -92,11 +96,69 @@ def test_gathered_images_are_the_rows_asked_for(is_mapped: bool, limit: float, t
         pixels = np.load(tmp_path / "images.npy", mmap_mode="r")
     selected = SelectedImages(pixels, np.array([1, 4, 5, 9]), 9, CPU, limit)
     assert selected.is_resident == (limit > 0)
-    rows, places = np.array([9, 1, 9, 5]), torch.tensor([3, 0, 3, 2])
-    gathered = selected.gather(rows, places)
-    np.testing.assert_array_equal(gathered, pixels[rows])
-    gathered.zero_()
-    np.testing.assert_array_equal(selected.gather(rows, places), pixels[rows])
+    batches = [(np.array([9, 1, 9, 5]), torch.tensor([3, 0, 3, 2])), (np.array([4]), torch.tensor([1]))] * 3
+    seen = 0
+    for batch, (rows, places) in zip(selected.ahead(rows for rows, _ in batches), batches, strict=True):
+        np.testing.assert_array_equal(batch.rows, rows)
+        gathered = selected.gather(batch, places)
+        np.testing.assert_array_equal(gathered, pixels[rows])
+        gathered.zero_()
+        seen += 1
+    assert seen == len(batches)
+    np.testing.assert_array_equal(selected.gather(Batch(batches[0][0]), batches[0][1]), pixels[batches[0][0]])
+
+
+def test_batches_are_read_ahead_of_their_use_and_an_error_comes_at_its_batch() -> None:
+    asked: list[int] = []
+
+    class Reader:
+        def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+            asked.append(int(rows[0]))
+            if rows[0] == 4:
+                raise ValueError("row 4")
+            return np.full((len(rows), 1, 1, 1), rows[0], np.uint8)
+
+    selected = SelectedImages(Reader(), np.arange(6), 1, CPU, 0.0)
+    batches = selected.ahead(np.array([number]) for number in range(6))
+    first = next(batches)
+    assert first.images is not None
+    assert first.images.item() == 0
+    assert [int(next(batches).rows[0]) for _ in range(3)] == [1, 2, 3]
+    assert asked[:4] == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="row 4"):
+        next(batches)
+
+
+def test_boxes_are_distributed_as_those_of_torchvision() -> None:
+    """The tail of the two-sample Kolmogorov-Smirnov test on height, width, top and left, 4,000 boxes each."""
+    shape, crop = (32, 48), ResizedCropSettings(scale=(0.1, 0.9), ratio=(0.5, 2.0))
+    ours = draw_boxes((4000, *shape, 3), crop, torch.Generator().manual_seed(0)).numpy()
+    torch.manual_seed(1)
+    image = torch.zeros(3, *shape)
+    theirs = np.array([RandomResizedCrop.get_params(image, [0.1, 0.9], [0.5, 2.0]) for _ in range(4000)])
+    for column in range(4):
+        assert stats.ks_2samp(ours[:, column], theirs[:, column]).pvalue > 1e-3
+    assert (ours[:, :2] >= 0).all()
+    assert (ours[:, :2] + ours[:, 2:] <= shape).all()
+
+
+def test_where_no_box_fits_the_largest_around_the_centre_is_taken() -> None:
+    """Nearly the whole of a strip in a ratio near 1 never fits: torchvision takes a square of its height."""
+    crop = ResizedCropSettings(scale=(0.99, 1.0), ratio=(0.99, 1.01))
+    boxes = draw_boxes((3, 10, 40, 1), crop, torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    theirs = RandomResizedCrop.get_params(torch.zeros(1, 10, 40), [0.99, 1.0], [0.99, 1.01])
+    assert boxes.tolist() == [list(theirs)] * 3
+
+
+def test_boxes_are_resized_as_by_torchvision() -> None:
+    images = random_images(5, 12, 9, 3)
+    boxes = torch.tensor([[0, 0, 12, 9], [2, 1, 5, 7], [11, 8, 1, 1], [0, 3, 12, 2], [4, 4, 3, 3]])
+    resized = resize_boxes(images, boxes)
+    assert torch.equal(resized[0], images[0])
+    for image, box, ours in zip(images, boxes.tolist(), resized, strict=True):
+        theirs = resized_crop(image.permute(2, 0, 1).float(), *box, size=[12, 9], antialias=False)
+        assert float((ours.permute(2, 0, 1).float() - theirs).abs().max()) <= 0.5 + 1e-4  # rounded to grey levels
 
 
 def test_images_are_resident_up_to_the_limit() -> None:

@@ -155,3 +155,48 @@ def test_images_replaced_inside_a_folder_are_noticed_and_a_touch_is_not(make_che
     assert not planned()
     first.rename(first.with_name("renamed.png"))
     assert planned()
+
+
+TREE = "digit even\ndigit odd\neven d0\neven d2\neven d4\nodd d1\nodd d3\n"
+
+
+@pytest.mark.slow
+def test_classes_of_a_tree_become_groups_and_an_edit_of_the_tree_makes_them_again(make_checkout):
+    checkout = make_checkout()
+    digits = load_digits()
+    for row in np.flatnonzero(digits.target[:200] < 5):
+        path = checkout.folder / f"photos/d{digits.target[row]}/{row}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.rint(digits.images[row] * (255 / 16)).astype(np.uint8)).save(path)
+    (checkout.folder / "is_a.txt").write_text(TREE)
+    study = {**STUDY, "study": "groups", "pools": {"mine": {"dataset": "mine"}}, "runs": {"trades": {}}, "scores": {}}
+    study["datasets"] = {
+        "mine": {"source": "folder", "path": "photos", "image_size": 8, "channels": 1, "split": "seeded",
+                 "test_fraction": 0.3, "classes": {"tree": "is_a.txt", "groups": 2}}
+    }  # fmt: skip
+    study["reports"] = {"groups": {"kind": "class_groups", "dataset": "mine"}}
+    (checkout.folder / "my_models.py").write_text(MODELS)
+    (checkout.folder / "groups.yaml").write_text(yaml.safe_dump(study))
+    results = checkout.folder / "results/groups"
+
+    result = checkout.run(study="groups.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    table = pd.read_csv(results / "reports/groups.csv").set_index("class")
+    assert table["group"].to_dict() == {"d0": "even", "d2": "even", "d4": "even", "d1": "odd", "d3": "odd"}
+    assert table["images"].to_dict() == {
+        f"d{digit}": int((digits.target[:200] == digit).sum()) for digit in (0, 2, 4, 1, 3)
+    }
+    assert (
+        "5 classes make 2 groups by is_a.txt, 2 were wanted" in (results / "logs/datasets/mine/seed0.log").read_text()
+    )
+    attacked = pd.read_csv(results / "results.csv", keep_default_na=False)
+    assert set(attacked["run"]) == {"trades"}
+    assert checkout.planned("groups.yaml") == set()
+
+    checkout.edit("is_a.txt", "even d4", "odd d4")
+    assert {"dataset mine", "report groups", "train trades"} <= checkout.planned("groups.yaml")
+    checkout.edit("is_a.txt", "digit even", "odd even")
+    checkout.edit("is_a.txt", "digit odd", "even odd")
+    result = checkout.run("--dry-run", study="groups.yaml")
+    assert result.returncode != 0
+    assert "Error: expected a class tree without a cycle, got odd -> even -> odd in is_a.txt" in result.stderr

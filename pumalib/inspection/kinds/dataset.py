@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pumalib.data.datasets import SPLITS
+from pumalib.data.image_readers import JoinedImages
 from pumalib.files.artifacts import open_artifact, read_array, read_texts
 from pumalib.inspection.inspection import Inspection, class_counts
 from pumalib.inspection.pixels import map_images, pixel_distribution
@@ -31,19 +32,14 @@ def samples(header: Header) -> Samples:
         labels = {split: read_array(file[split], "labels", np.int64) for split in SPLITS if split in file}
         names = [read_texts(file[split], "files", len(part)) for split, part in labels.items()]
         known = [each for each in names if each is not None]
-    images = [map_images(header.path, "dataset", split) for split in labels]
-    starts = np.cumsum([0, *(len(part) for part in images)])
-
-    def take(positions: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        parts = np.searchsorted(starts, positions, side="right") - 1
-        return np.stack([images[part][at - starts[part]] for part, at in zip(parts, positions, strict=True)])
+    images = JoinedImages(tuple(map_images(header.path, "dataset", split) for split in labels))
 
     return Samples(
         rows=np.concatenate([np.arange(len(part)) for part in labels.values()]),
         class_names=tuple(header.attributes["class_names"]),
         labels=np.concatenate(list(labels.values())),
         groups=np.repeat(list(labels), [len(part) for part in labels.values()]),
-        images=take,
+        images=images.__getitem__,
         predictions={},
         values={},
         files=np.concatenate(known) if len(known) == len(labels) else None,

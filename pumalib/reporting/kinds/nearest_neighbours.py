@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pumalib.data.datasets import read_split
+from pumalib.data.image_readers import read_all
 from pumalib.data.pool import SYNTHETIC, open_pool
 from pumalib.errors import DataError
 from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_figure
@@ -114,9 +115,9 @@ def make(settings: NearestNeighboursSettings, *, pool: Path, dataset: Path) -> R
         dataset: dataset file; its test rows, which no generator saw, are the comparison.
     """
     opened = open_pool(pool)
-    train = read_split(dataset, "train").images
+    train = read_all(read_split(dataset, "train").images)
     synthetic = nearest_distances(opened.images[np.flatnonzero(opened.source == SYNTHETIC)], train)
-    held_out = nearest_distances(read_split(dataset, "test").images, train)
+    held_out = nearest_distances(read_all(read_split(dataset, "test").images), train)
     return neighbours_parts(synthetic, held_out)
 
 

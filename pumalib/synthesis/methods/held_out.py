@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pumalib.data.datasets import read_split, split_fingerprint
@@ -17,6 +19,7 @@ def make(settings: HeldOutSyntheticSettings, inputs: SyntheticInputs) -> tuple[L
     """Take a stratified, seeded subset of the dataset's held-out rows."""
     held_out = read_split(inputs.dataset, "held_out")
     made_from = {"held_out": Input(inputs.dataset, split_fingerprint(inputs.dataset, "held_out"), "held_out")}
+    held_out = replace(held_out, files=None)  # they stand for images that a generator made
     if settings.count is None:
         return held_out, made_from
     if settings.count > len(held_out):
