@@ -72,3 +72,19 @@ def write_generated(path: Path, count: int = 1000) -> Path:
     labels = np.sort(np.arange(count, dtype=np.int64) % 10)
     np.savez(path, image=images_of(labels, 8), label=labels)
     return path
+
+
+def write_class_tree(path: Path, groups: int, leaves: int) -> list[str]:
+    """Write a tree whose root has so many groups of so many classes, and words for all; return the classes."""
+    names = [[f"c{group:03}{leaf}" for leaf in range(leaves)] for group in range(groups)]
+    lines = [f"root g{group:03}" for group in range(groups)]
+    lines += [f"g{group:03} {name}" for group, below in enumerate(names) for name in below]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines))
+    return [name for below in names for name in below]
+
+
+def write_words(path: Path, classes: list[str]) -> None:
+    """Write a word for each class and for its group."""
+    groups = sorted({f"g{name[1:4]}" for name in classes})
+    path.write_text("\n".join(f"{node}\tthe {node}, or so" for node in ["root", *groups, *classes]))

@@ -15,15 +15,15 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-NEEDS_DOWNLOADS = "paper-cifar10.yaml"
-"""Checked with small stand-ins for its files in tests/workflow/test_paper_studies.py."""
+NEED_FILES = ("paper-cifar10.yaml", "paper-imagenet21k.yaml", "tiny-imagenet.yaml")
+"""Checked with small stand-ins for their files in tests/workflow: `test_paper_studies`, `test_large_image_studies`."""
 
 
 @pytest.mark.parametrize(
     "file",
     [
         "config.yaml",
-        *(f"studies/{path.name}" for path in (ROOT / "studies").glob("*.yaml") if path.name != NEEDS_DOWNLOADS),
+        *(f"studies/{path.name}" for path in (ROOT / "studies").glob("*.yaml") if path.name not in NEED_FILES),
     ],
 )
 def test_studies_of_the_repository_are_valid(file: str) -> None:
