@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/planned.py config.yaml studies/digits-gate.yaml [--cores 2] [--seeds 0 1]
 
-A study runs under another name, from nothing, and its results are deleted afterwards. Processor seconds are of all of its jobs
-and of Snakemake; elapsed ones are of a wall clock, and mean something only where nothing else runs. The table stands in
-docs/command-line.md.
+A study runs under another name, from nothing, and its results are deleted afterwards. Processor seconds are of all of
+its jobs and of Snakemake; elapsed ones are of a wall clock, and mean something only where nothing else runs. The table
+stands in docs/command-line.md.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/predicted_times.py            # pieces, some minutes
     OMP_NUM_THREADS=1 python benchmarks/predicted_times.py --study studies/paper-cifar10.yaml   # a minute
+    OMP_NUM_THREADS=1 python benchmarks/predicted_times.py --study studies/paper-imagenet21k.yaml --rows 5300000
 
 Nothing is measured on a GPU. docs/predicted-times.md says what is assumed. The tables are Markdown.
 """
@@ -9,13 +10,16 @@ Nothing is measured on a GPU. docs/predicted-times.md says what is assumed. The 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from pumalib.attacks.settings import CwPgdSettings
 from pumalib.attacks.threat_settings import ThreatSettings
+from pumalib.data.settings import ImageFilesSettings
+from pumalib.data.sources.raw import SourceShape
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.planning import pieces
 from pumalib.planning.images import Images
@@ -43,9 +47,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nets", nargs="+", default=["resnet-18", "wrn-28-10"])
     parser.add_argument("--study", help="predict this study instead of pieces; its files need not be there")
+    parser.add_argument("--rows", type=int, help="images in the folders of the study, where they are not there")
     options = parser.parse_args()
     if options.study:
-        print_study(options.study)
+        print_study(options.study, options.rows)
     else:
         print_pieces(options.nets)
 
@@ -132,13 +137,36 @@ def _times(line: Line, factor: float) -> Line:
     return Line(*scaled, line.passes)
 
 
-def print_study(path: str) -> None:
-    """Print the GPU-hours of a study: planned passes times what a pass of its network takes in a batch of 512 rows.
+@dataclass(frozen=True)
+class AssumedShapes(StudyShapes):
+    """A study whose folders of images are not there.
+
+    Attributes:
+        assumed_rows: images in each folder.
+    """
+
+    assumed_rows: int = 0
+
+    @cached_property
+    def datasets(self) -> dict[str, SourceShape]:
+        """Return what the images of each dataset are assumed to be."""
+        found = {}
+        for name, dataset in self.study.settings.datasets.items():
+            assert isinstance(dataset, ImageFilesSettings)
+            assert dataset.classes is not None
+            shape = (dataset.image_size, dataset.image_size, dataset.channels)
+            found[name] = SourceShape(shape, dataset.classes.groups, (self.assumed_rows, 0))
+        return found
+
+
+def print_study(path: str, rows: int | None) -> None:
+    """Print the GPU-hours of a study: planned passes times what a pass of its network takes in a batch of a training.
 
     Optimisers, data and what else a step does beside passes are left out.
     """
     study = parse_study(read_study_file(path), path)
-    shapes, lines = StudyShapes(study), dict[ArchitectureSettings, tuple[Line, Line]]()
+    shapes = StudyShapes(study) if rows is None else AssumedShapes(study, rows)
+    lines = dict[ArchitectureSettings, tuple[Line, Line]]()
     works = Works(shapes, lambda key, make: Line({}, {}, None), {})
     machines = [
         replace(machine, products=products) for machine in MACHINES.values() for products in ("float32", "tf32")
@@ -150,13 +178,14 @@ def print_study(path: str) -> None:
             continue
         architecture = _network_of(study, job)
         if architecture not in lines:
-            lines[architecture] = _pairs_of_passes(architecture)
+            lines[architecture] = _pairs_of_passes(architecture, shapes.images(_pool_of(study, job)))
         outer = _outer_pairs(study, job, shapes)
-        amounts = [line.at(TRAINED) for line in lines[architecture]]
+        batch = next(iter(study.trained.values())).training.batch_size
+        amounts = [line.at(batch) for line in lines[architecture]]
         row = hours.setdefault((job.rule, architecture.name), [0.0] * (2 + len(machines)))
         row[0], row[1] = row[0] + 1, row[1] + passes
         for place, machine in enumerate(machines, start=2):
-            attacking, training = (machine.seconds(each) / TRAINED / 3600 for each in amounts)
+            attacking, training = (machine.seconds(each) / batch / 3600 for each in amounts)
             row[place] += (passes / 2 - outer) * attacking + outer * training
     print(f"Predicted GPU-hours of {Path(path).stem}, not measured:\n")
     names = [f"predicted {machine.name}, {machine.products}" for machine in machines]
@@ -170,6 +199,10 @@ def print_study(path: str) -> None:
         )
     sums = [sum(row[place] for row in hours.values()) for place in range(2, 2 + len(machines))]
     print("| all | | | | " + " | ".join(f"{each:,.0f}" for each in sums) + " |")
+
+
+def _pool_of(study: Study, job: PlannedJob) -> str:
+    return study.score_pool(job.name) if job.rule == "score_shard" else study.runs[job.name].pool
 
 
 def _network_of(study: Study, job: PlannedJob) -> ArchitectureSettings:
@@ -189,20 +222,21 @@ def _outer_pairs(study: Study, job: PlannedJob, shapes: StudyShapes) -> float:
     return float(num_draws(training) * training.outer_passes[1])
 
 
-def _pairs_of_passes(architecture: ArchitectureSettings) -> tuple[Line, Line]:
+def _pairs_of_passes(architecture: ArchitectureSettings, images: Images) -> tuple[Line, Line]:
     """Count a forward pass with the gradient by images in eval mode, and one with that by weights in train mode.
 
     Nothing is computed: shapes alone tell the counts, so the tensors have no memory.
     """
 
-    built = pieces.network_for(IMAGES, architecture)
+    built = pieces.network_for(images, architecture)
+    height, width, channels = images.shape
 
     def piece(is_training: bool) -> Piece:
         def run(rows: int, meter: Meter, repetitions: int) -> float:
             network = built.to("meta").train(is_training).requires_grad_(is_training)
-            images = torch.zeros(rows, 3, 32, 32, device="meta", requires_grad=not is_training)
+            pixels = torch.zeros(rows, channels, height, width, device="meta", requires_grad=not is_training)
             meter.lap()
-            network(images).sum().backward()
+            network(pixels).sum().backward()
             meter.lap()
             return 2.0
 
