@@ -19,7 +19,9 @@ reach_user_modules()
 
 STUDY_FILES = workflow.overwrite_configfiles or ["config.yaml"]
 try:
-    study = load_merged_study(config, STUDY_FILES)
+    study = load_merged_study(
+        config, STUDY_FILES, is_checked=not workflow.is_main_process
+    )
 except ConfigError as error:
     sys.exit(f"Error: {error}")
 
