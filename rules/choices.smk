@@ -3,7 +3,7 @@
 import re
 from importlib import import_module
 
-from pumalib.data.settings import source_module
+from pumalib.data.settings import ImageFilesSettings, source_module
 from pumalib.study import slices
 
 
@@ -11,6 +11,12 @@ def dataset_sources(dataset):
     """Return the user's own files behind a dataset; downloads are not inputs."""
     settings = study.settings.datasets[dataset]
     return list(import_module(source_module(settings.source)).files(settings))
+
+
+def threads_to_read(dataset):
+    """Return the threads that decode image files, as far as there are cores; other sources take one."""
+    settings = study.settings.datasets[dataset]
+    return 8 if isinstance(settings, ImageFilesSettings) else 1
 
 
 def synthetic_files(pool):

@@ -9,6 +9,7 @@ rule dataset:
     log:
         f"{RESULTS}/logs/datasets/{{dataset}}{{at}}.log",
     localrule: True
+    threads: lambda w: threads_to_read(w.dataset)
     params:
         settings=lambda w: study.settings.datasets[w.dataset].model_dump(),
         seed=lambda w: seed_of(w.at, study.settings.datasets[w.dataset].split_seed),

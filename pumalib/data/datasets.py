@@ -21,6 +21,7 @@ from pumalib.data.images import (
     stratified_rows,
 )
 from pumalib.data.settings import CLASS_GROUPS_MODULE, DatasetSettings, class_tree_of, source_module
+from pumalib.data.sources.image_places import PlacedFiles
 from pumalib.data.sources.raw import RawDataset
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import (
@@ -73,12 +74,15 @@ def prepare_dataset(
 
 
 def _source_fingerprint(images: LabelledImages) -> str:
-    """Return a hash of labels and images as the source gives them; of encoded ones of what was seen of their files.
+    """Return a hash of labels and images as the source gives them; of encoded ones of lengths and checksums of files.
 
     The files themselves are the user's own, of which the workflow has a digest.
     """
     if isinstance(images.images, EncodedImages):
-        return content_fingerprint(images.labels, images.images.lengths, images.images.sizes)
+        files = images.images.files
+        assert isinstance(files, PlacedFiles)
+        checksums = files.checksums(images.images.numbers).astype(np.int64)
+        return content_fingerprint(images.labels, images.images.lengths, checksums)
     return content_fingerprint(images.labels, images.images)
 
 

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _JPEG, _PNG, _RIFF, _WEBP = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"WEBP"
-_HEAD_BYTES = 1 << 16
-"""EXIF stands within the first segments of a JPEG, each of at most so many bytes."""
 _HARMLESS = "extraneous bytes before marker"
-"""What libjpeg warns of in files that lack nothing."""
+"""What libjpeg warns of in files that may lack nothing."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,10 @@ def upright(content: bytes | memoryview, view: View, name: str) -> NDArray[np.ui
         DataError: as `decode`, but for what is about sizes.
     """
     if view.channels == 3 and format_of(content) == "jpeg":
-        found = _plain_jpeg(content, name)
+        try:
+            found = _plain_jpeg(content)
+        except ValueError as error:
+            raise _unreadable(name, error) from None
         if found is not None:
             return found
     return _by_pillow(content, view, name)
@@ -143,11 +144,15 @@ def _fitted(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     return np.asarray(found, np.uint8).reshape(view.image_shape)
 
 
-def _plain_jpeg(content: bytes | memoryview, name: str) -> NDArray[np.uint8] | None:
-    """Decode a grey or colour JPEG that is not turned, as RGB; None: it is something else, such as CMYK."""
+def _plain_jpeg(content: bytes | memoryview) -> NDArray[np.uint8] | None:
+    """Decode a grey or colour JPEG that is not turned, as RGB; None: it is something else, such as CMYK.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     import simplejpeg
 
-    if b"Exif" in bytes(content[:_HEAD_BYTES]):
+    if _may_be_turned(content):
         return None
     try:
         _, _, colours, _ = simplejpeg.decode_jpeg_header(content)
@@ -158,10 +163,35 @@ def _plain_jpeg(content: bytes | memoryview, name: str) -> NDArray[np.uint8] | N
     try:
         image: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, "RGB")
     except ValueError as error:
-        if _HARMLESS not in str(error):
-            raise _unreadable(name, error) from None
-        image = simplejpeg.decode_jpeg(content, "RGB", strict=False)
+        # It tells the first warning alone, and stray bytes may be all that is wrong: Pillow refuses what is cut short.
+        if _HARMLESS in str(error):
+            return None
+        raise
     return image
+
+
+_START_OF_SCAN, _END, _APP1, _FILL = 0xDA, 0xD9, 0xE1, 0xFF
+_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))
+
+
+def _may_be_turned(content: bytes | memoryview) -> bool:
+    """Return whether a JPEG may say how it is turned, in EXIF or XMP, or is not well formed before its first scan."""
+    place, size = 2, len(content)
+    # Invariant: a segment begins at `place`. A turn looks at it, and goes to the next one.
+    while place + 4 <= size and content[place] == _FILL:
+        marker = content[place + 1]
+        if marker in (_START_OF_SCAN, _END):
+            return False
+        if marker == _FILL or marker in _WITHOUT_LENGTH:
+            place += 1 if marker == _FILL else 2
+            continue
+        end = place + 2 + (content[place + 2] << 8 | content[place + 3])
+        if marker == _APP1:
+            segment = bytes(content[place + 4 : end])
+            if segment.startswith(b"Exif") or b"Orientation" in segment:
+                return True
+        place = end
+    return True
 
 
 def _by_pillow(content: bytes | memoryview, view: View, name: str) -> NDArray[np.uint8]:
@@ -170,7 +200,9 @@ def _by_pillow(content: bytes | memoryview, view: View, name: str) -> NDArray[np
     try:
         with Image.open(io.BytesIO(content)) as image:
             mode = image.mode
-            if mode.startswith(("I", "F")):  # Pillow would clip them: nearly every pixel would be white
+            # Pillow would clip them, so that nearly every pixel would be white, or drop half of their bits.
+            if mode.startswith(("I", "F")) or _is_deep_png(content):
+                mode = mode if mode.startswith(("I", "F")) else f"{mode};16"
                 raise DataError(f"expected an image of 8 bits a channel, got mode {mode} at {name}; convert it")
             turned = _without_alpha(ImageOps.exif_transpose(image), view, name)
     except DataError:
@@ -180,9 +212,17 @@ def _by_pillow(content: bytes | memoryview, view: View, name: str) -> NDArray[np
     return np.asarray(turned, np.uint8).reshape(*turned.size[::-1], view.channels)
 
 
+def _is_deep_png(content: bytes | memoryview) -> bool:
+    """Return whether a PNG has 16 bits a channel, as the first chunk of it says."""
+    return format_of(content) == "png" and len(content) > _DEPTH_AT and content[_DEPTH_AT] == 16
+
+
+_DEPTH_AT = 24
+
+
 def _unreadable(name: str, error: Exception) -> UnreadableImageError:
     return UnreadableImageError(
-        f"expected a readable image at {name}: {error}; repair or remove it, or set skip_unreadable: true"
+        f"expected a readable image at {name}: {error}; repair or remove it, or set skip_unreadable: true in a dataset"
     )
 
 

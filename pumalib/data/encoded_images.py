@@ -174,7 +174,9 @@ def num_threads() -> int:
     Pixels do not depend on it.
     """
     said = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(said)) if said.isdigit() else len(os.sched_getaffinity(0))
+    if said.isdigit():
+        return max(1, int(said))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -44,7 +44,8 @@ def regroup(raw: RawDataset, settings: DatasetSettings) -> tuple[RawDataset, Cla
     for part in parts:
         check_labels(part.labels, len(part), len(raw.class_names), f"the rows of {settings.source}")
     counts = [_counts(part, raw.class_names) for part in parts]
-    sizes = ClassCounts(counts[0], counts[1] if len(parts) > 1 else dict.fromkeys(raw.class_names, 0))
+    # Groups are those that were told before any job, whatever could not be read since.
+    sizes = raw.listed or ClassCounts(counts[0], counts[1] if len(parts) > 1 else dict.fromkeys(raw.class_names, 0))
     groups = find_groups(tree, sizes.sizes(settings.is_seeded))
     log.info("%s", groups.told(tree.tree))
     labels = groups.labels_of(raw.class_names)

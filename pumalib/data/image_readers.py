@@ -171,7 +171,7 @@ def _ask_for(mapped: np.memmap[Any, Any], rows: NDArray[np.int64]) -> None:
 
 def ask_for_bytes(mapped: np.memmap[Any, Any], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
     """Let the system read these spans [B] of a mapped file all at once."""
-    if not hasattr(os, "posix_fadvise"):
+    if mapped.filename is None or not hasattr(os, "posix_fadvise"):  # a file without a name, or another system
         return
     with open(str(mapped.filename), "rb") as file:
         for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):

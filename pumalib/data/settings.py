@@ -141,8 +141,6 @@ class FileOptions(Settings):
     """`encoded`: the bytes of the files are kept (JPEG, PNG, WebP), and each is decoded when it is looked at;
     `decoded`: pixels are. None: pixels, unless they are over 1 GiB and take more room than the files; the log says
     which. Results are the same, bit by bit."""
-    skip_unreadable: bool = False
-    """Whether images that cannot be read are left out, counted and listed; else the first one is an error."""
 
 
 class ImageFilesSettings(FileOptions, _GroupedSplits):
@@ -152,6 +150,8 @@ class ImageFilesSettings(FileOptions, _GroupedSplits):
     """Height and width that images are resized to, in pixels."""
     channels: Literal[1, 3] = 3
     """1 for grey, 3 for RGB."""
+    skip_unreadable: bool = False
+    """Whether images that cannot be read are left out, counted and listed; else the first one is an error."""
 
 
 class FolderSettings(ImageFilesSettings):

@@ -55,11 +55,11 @@ def is_whole(path: str | os.PathLike[str]) -> bool:
     A process looks at a file once, unless it is written to.
     """
     found = os.stat(path)
-    return _is_whole(os.fspath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return _is_whole(os.fspath(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_whole(path: str, device: int, number: int, size: int, written: int) -> bool:
+def _is_whole(path: str, device: int, number: int, size: int, written: int, changed: int) -> bool:
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
         if head.startswith(_HDF5_SIGNATURE):

@@ -38,28 +38,27 @@ def free_memory(device: torch.device) -> float:
     """Return the bytes that are free on a device; inf: not known."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return float(free)
+        return float(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     return min(float(psutil.virtual_memory().available), _left_to_group()) if device.type == "cpu" else math.inf
 
 
 def _left_to_group() -> float:
     """Return the bytes that a scheduler or a container leaves to this process; caches of files count as free."""
     try:
-        path = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().rpartition("::/")[2]
-        left = math.inf
-        for group in (_GROUPS / path, *(_GROUPS / path).parents):
-            if _GROUPS in (group, *group.parents) and (group / "memory.max").is_file():
-                left = min(left, _left_in(group))
+        own = _GROUPS / Path("/proc/self/cgroup").read_text(encoding="ascii").strip().rpartition("::/")[2]
+        groups = [group for group in (own, *own.parents) if group.is_relative_to(_GROUPS)]
+        left = min((left_in(group) for group in groups if (group / "memory.max").is_file()), default=math.inf)
     except (OSError, ValueError):
         return math.inf
     return left
 
 
-def _left_in(group: Path) -> float:
+def left_in(group: Path) -> float:
+    """Return the bytes that are left in a control group (version 2); what the system can take back counts as free."""
     most = (group / "memory.max").read_text(encoding="ascii").strip()
     if most == "max":
         return math.inf
     used = float((group / "memory.current").read_text(encoding="ascii"))
     lines = (line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
-    cached = sum(float(value) for name, value in lines if name in ("active_file", "inactive_file"))
+    cached = sum(float(value) for name, value in lines if name in ("active_file", "inactive_file", "slab_reclaimable"))
     return float(most) - used + cached

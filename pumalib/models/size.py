@@ -12,8 +12,6 @@ from pumalib.models.settings import ImageShape
 
 _WEIGHT_COPIES = 4
 """Weights, gradients, momentum and average of a training."""
-_KEPT = 2
-"""Times what the layers give that an attack holds at once: its passes, and what follows from them. A choice of ours."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class NetworkSize:
 
     Attributes:
         weights: bytes of its weights and buffers.
-        activations: bytes of what its layers give for one image.
+        activations: bytes that it keeps of one image on the way forward, for the way back.
     """
 
     weights: int
@@ -39,29 +37,35 @@ class NetworkSize:
 
     def of_attack(self, batch_size: int) -> int:
         """Return the bytes of an attack on, or a search through, a batch."""
-        return self.weights + _KEPT * batch_size * self.activations
+        return self.weights + batch_size * self.activations
 
 
 def size_of(model: nn.Module, image_shape: ImageShape) -> NetworkSize:
-    """Measure a network: what every layer that has no layers gives for an image, kept for the way back.
+    """Measure a network: what autograd keeps of one image, each storage once, without the weights.
+
+    The peak of a job is higher, by what is in use only for a moment.
 
     Args:
         model: takes [B, C, H, W].
         image_shape: (H, W, C).
     """
-    found: list[int] = []
+    state = [*model.parameters(), *model.buffers()]
+    some = next((tensor for tensor in state if tensor.is_floating_point()), torch.zeros(0))
+    own, kept = {tensor.untyped_storage().data_ptr() for tensor in state}, dict[int, int]()
 
-    def note(layer: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            found.append(output.numel() * output.element_size())
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
 
-    hooks = [layer.register_forward_hook(note) for layer in model.modules() if not list(layer.children())]
     height, width, channels = image_shape
-    some = next(model.parameters(), torch.zeros(0))
-    try:
-        with torch.no_grad(), in_eval_mode(model):
-            model(torch.zeros(1, channels, height, width, device=some.device, dtype=some.dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return NetworkSize(sum(tensor.nbytes for tensor in model.state_dict().values()), sum(found))
+    images = torch.zeros(1, channels, height, width, device=some.device, dtype=some.dtype, requires_grad=True)
+    with (
+        in_eval_mode(model),
+        torch.enable_grad(),
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+    ):
+        logits = model(images)  # what is kept lives as long as this, so that no storage is taken for another one
+    del logits
+    return NetworkSize(sum(tensor.nbytes for tensor in state), sum(kept.values()))

@@ -14,7 +14,7 @@ from pumalib.data.settings import (
     NpzSyntheticSettings,
     source_module,
 )
-from pumalib.data.sources.class_folders import class_names_in_folder
+from pumalib.data.sources.class_folders import listing_of
 from pumalib.data.sources.image_files import count_images
 from pumalib.data.sources.image_places import place_at
 from pumalib.data.sources.npz import expect_shape, look_at
@@ -145,9 +145,15 @@ def _check_folder_pool(dataset: str, synthetic: FolderSyntheticSettings, expecte
     if not root.exists():
         raise ConfigError(f"expected a folder or a tar file, found none at {synthetic.path}, named at {where}.path")
     try:
-        names, _ = class_names_in_folder(place_at(root), "", root)
-    except (DataError, OSError) as error:
-        raise ConfigError(f"expected class folders in {synthetic.path}, got: {error}, named at {where}.path") from None
+        listing = listing_of(place_at(root), "", root)
+    except DataError as error:
+        raise ConfigError(f"{error}, named at {where}.path") from None
+    names, count = listing.class_names, len(listing.files)
+    if synthetic.count is not None and synthetic.count > count:
+        raise ConfigError(
+            f"expected a count of at most {count}, the images of {synthetic.path}, got {synthetic.count} "
+            f"at {where}.count"
+        )
     unknown = [name for name in names if expected.class_names and name not in expected.class_names]
     if unknown:
         raise ConfigError(

@@ -230,8 +230,7 @@ def _expect_memory(model: nn.Module, data: TrainingRows, settings: RecipeSetting
     Raises:
         ResourceError: there is.
     """
-    together = 1 if device.type == "cpu" else settings.devices  # processes on a CPU share its memory
-    size = -(-settings.batch_size // together)
+    size = -(-settings.batch_size // settings.devices)
     needed = size_of(model, data.image_shape).of_training(size, settings.outer_passes[1])
     expect_memory(device, needed, (size, data.image_shape), "lower batch_size (another result) of the training")
 

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pumalib.data.grouped_classes import read_class_groups, regroup
 from pumalib.data.images import LabelledImages
 from pumalib.data.settings import ClassTreeSettings, FolderSettings
 from pumalib.data.sources.folder import class_counts, files
-from pumalib.data.sources.raw import RawDataset
+from pumalib.data.sources.raw import ClassCounts, RawDataset
 from pumalib.errors import ArtifactError, ConfigError, DataError
 from pumalib.files.digests import seal
 
@@ -209,3 +210,16 @@ def test_a_file_without_a_column_is_refused(place: Path) -> None:
     seal(place / "out.h5")
     with pytest.raises(ArtifactError, match=r"expected dataset 'node', not in .*out\.h5/classes"):
         read_class_groups(place / "out.h5")
+
+
+def test_groups_stay_those_that_were_told_when_images_cannot_be_read(place: Path) -> None:
+    """Groups of 6 and 6 and, by the tree, 1: told as n1 and n2. Of the second, one image can be read."""
+    labels = [label for label, count in enumerate(COUNTS.values()) for _ in range(count)]
+    raw = raw_of(labels)
+    readable = np.array([row for row, label in enumerate(labels) if label not in (2, 3) or row == labels.index(3)])
+    less = replace(raw, train=raw.train.take(readable), listed=ClassCounts(COUNTS, dict.fromkeys(COUNTS, 0)))
+    told, found = regroup(raw, settings_of(place))[1], regroup(less, settings_of(place))
+    assert found[1].class_names == told.class_names
+    assert np.bincount(found[0].train.labels).tolist() == [6, 1]
+    with pytest.raises(DataError):
+        regroup(replace(less, listed=None), settings_of(place))

@@ -1,9 +1,12 @@
 """Datasets that keep the bytes of their files give the same images as those that keep pixels, and one can open them."""
 
 import io
+import json
 import logging
 import shutil
+import struct
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +151,7 @@ def test_a_compressed_or_damaged_tar_file_is_refused_before_any_job(root: Path, 
         tar.add(root, ".")
     (tmp_path / "no.tar").write_bytes(b"no tar file" * 100)
     for name in ("all.tar.gz", "no.tar"):
-        with pytest.raises(ConfigError, match=rf"expected a tar file that is not compressed at .*{name}"):
+        with pytest.raises(ConfigError, match=rf"expected a whole tar file that is not compressed at .*{name}"):
             look(settings_of(tmp_path / name), "datasets.mine")
 
 
@@ -194,13 +197,113 @@ def test_a_truncated_jpeg_is_named_or_left_out_counted_and_listed(
         assert file["skipped"].asstr()[...].tolist() == ["a/cut.jpg", "b/empty.jpg"]
 
 
-def test_bytes_that_libjpeg_skips_without_loss_are_no_damage() -> None:
-    """Bytes between two markers lack nothing; libjpeg warns of them, and ImageNet has files with some."""
-    plain = jpeg(4)
-    at = plain.index(b"\xff\xdb")  # before a table
-    odd = plain[:at] + b"\x00\x00\x00" + plain[at:]
-    view = View(20, 3, enlarge=True)
+def test_stray_bytes_lack_nothing_but_do_not_hide_that_a_file_is_cut_short() -> None:
+    """libjpeg tells its first warning alone, and ImageNet has files with stray bytes."""
+    plain = jpeg(4, 60, 60, progressive=True)
+    at = plain.index(b"\xff\xda", plain.index(b"\xff\xda") + 2)  # the second scan
+    odd = plain[:at] + bytes(64) + plain[at:]
+    view = View(60, 3)
     np.testing.assert_array_equal(decode(odd, view, "odd"), decode(plain, view, "plain"))
+    for share in (0.9, 0.7, 0.5):
+        with pytest.raises(DataError, match="expected a readable image at odd"):
+            decode(odd[: int(share * len(odd))], view, "odd")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_turn_that_is_said_late_or_in_xmp_counts_as_well(channels: int) -> None:
+    """Pillow reads both; a profile of 150 kB lies before the EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    xmp += b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    late = jpeg(1, 40, 24, exif=exif)
+    segment = b"\xff\xe2\xff\x00" + b"ICC_PROFILE\0".ljust(0xFF00 - 2, b"\0")
+    for content in (late[:2] + 3 * segment + late[2:], jpeg(1, 40, 24, xmp=xmp)):
+        view = View(24, channels)  # type: ignore[arg-type]
+        with Image.open(io.BytesIO(content)) as opened:
+            expected = ImageOps.fit(ImageOps.exif_transpose(opened).convert("L" if channels == 1 else "RGB"), (24, 24))
+        np.testing.assert_array_equal(decode(content, view, "turned"), np.asarray(expected).reshape(24, 24, channels))
+
+
+def test_images_of_16_bits_in_colour_are_refused_too(tmp_path: Path) -> None:
+    """Pillow would drop half of their bits without a word; written by hand, as Pillow writes none."""
+    rows = b"".join(b"\0" + bytes(6 * 4) for _ in range(4))
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    deep = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    with Image.open(io.BytesIO(deep)) as opened:
+        assert opened.mode == "RGB"
+    with pytest.raises(DataError, match="expected an image of 8 bits a channel, got mode RGB;16 at deep"):
+        decode(deep, View(4, 3), "deep")
+
+
+@pytest.mark.parametrize("storage", ["encoded", "decoded"])
+def test_large_datasets_are_made_without_room_for_them_in_memory(
+    root: Path, tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pixels of more than a limit are gathered in a file without a name."""
+    prepare_dataset(settings_of(root, storage=storage), 0, tmp_path, tmp_path / "small.h5")
+    monkeypatch.setattr(images_module, "IN_MEMORY_BYTES", 500)
+    prepare_dataset(settings_of(root, storage=storage), 0, tmp_path, tmp_path / "large.h5")
+    small, large = (pixels_by_file(tmp_path / f"{name}.h5") for name in ("small", "large"))
+    assert list(small) == list(large)
+    assert all((small[name] == large[name]).all() for name in small)
+
+
+def packed(path: Path, root: Path) -> bytes:
+    with tarfile.open(path, "w") as tar:
+        tar.add(root, ".")
+    return path.read_bytes()
+
+
+def test_a_tar_file_that_is_cut_damaged_or_has_another_behind_it_is_refused(root: Path, tmp_path: Path) -> None:
+    """`tarfile` reads what is before that, and says nothing."""
+    path = tmp_path / "all.tar"
+    whole = packed(path, root)
+    with tarfile.open(path) as tar:
+        members = tar.getmembers()
+    middle = members[len(members) // 2].offset
+    damaged = whole[: middle + 100] + b"x" + whole[middle + 101 :]
+    for name, content in (
+        ("cut", whole[:middle]),
+        ("short", whole[: middle + 300]),
+        ("damaged", damaged),
+        ("two", whole * 2),
+    ):
+        (tmp_path / f"{name}.tar").write_bytes(content)
+        with pytest.raises(DataError, match=rf"expected a whole tar file .*{name}\.tar, got: .*(ends early|damaged)"):
+            load(settings_of(tmp_path / f"{name}.tar"), tmp_path)
+    assert len(load(settings_of(path), tmp_path).train) == 18
+
+
+def test_links_in_a_tar_file_are_the_files_that_they_lead_to(root: Path, tmp_path: Path) -> None:
+    (root / "a/hard.jpg").hardlink_to(root / "a/0.jpg")
+    (root / "b/soft.jpg").symlink_to("../a/1.jpg")
+    (root / "b/softer.jpg").symlink_to("soft.jpg")
+    packed(tmp_path / "all.tar", root)
+    folder, tar = (load(settings_of(path, storage="encoded"), tmp_path).train for path in (root, tmp_path / "all.tar"))
+    assert folder.files is not None
+    assert tar.files is not None
+    assert folder.files.tolist() == tar.files.tolist()
+    assert {"a/hard.jpg", "b/soft.jpg", "b/softer.jpg"} <= set(tar.files)
+    np.testing.assert_array_equal(folder.images[:], tar.images[:])
+
+
+def test_another_content_of_the_same_length_is_another_source(root: Path, tmp_path: Path) -> None:
+    first, second = (
+        bytes_of(Image.new("RGB", (16, 16), colour), "PNG", compress_level=0) for colour in ("red", "blue")
+    )
+    assert len(first) == len(second)
+    found = []
+    for content in (first, second):
+        put(root, "a/x.png", content)
+        prepare_dataset(settings_of(root, storage="encoded"), 0, tmp_path, tmp_path / "out.h5")
+        with h5py.File(tmp_path / "out.h5") as file:
+            found.append(json.loads(file.attrs["inputs"])["source"]["fingerprint"])
+    assert found[0] != found[1]
 
 
 @pytest.mark.parametrize(("fit", "is_refused"), [("crop", True), ("stretch", True), ("pad", False)])

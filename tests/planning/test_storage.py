@@ -8,4 +8,4 @@ from pumalib.planning.storage import network_size
 def test_a_perceptron_has_the_weights_and_layers_that_it_is_drawn_with() -> None:
     size = network_size(ArchitectureSettings(name="mlp", width=10), Images((4, 4, 1), 3))
     assert size.weights == 4 * (16 * 10 + 10 + 10 * 10 + 10 + 10 * 3 + 3)
-    assert size.activations == 4 * (16 + 10 + 10 + 10 + 10 + 3)  # flatten, two layers with their activations, logits
+    assert size.activations == 4 * (16 + 10 + 10)  # what goes into each of the layers

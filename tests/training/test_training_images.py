@@ -1,4 +1,5 @@
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -110,10 +111,13 @@ def test_gathered_images_are_the_rows_asked_for(is_mapped: bool, limit: float, t
 
 def test_batches_are_read_ahead_of_their_use_and_an_error_comes_at_its_batch() -> None:
     asked: list[int] = []
+    is_ahead = Event()
 
     class Reader:
         def __getitem__(self, rows: np.ndarray) -> np.ndarray:
             asked.append(int(rows[0]))
+            if rows[0] == 1:
+                is_ahead.set()
             if rows[0] == 4:
                 raise ValueError("row 4")
             return np.full((len(rows), 1, 1, 1), rows[0], np.uint8)
@@ -123,6 +127,7 @@ def test_batches_are_read_ahead_of_their_use_and_an_error_comes_at_its_batch() -
     first = next(batches)
     assert first.images is not None
     assert first.images.item() == 0
+    assert is_ahead.wait(60)  # the one that follows is read before it is asked for
     assert [int(next(batches).rows[0]) for _ in range(3)] == [1, 2, 3]
     assert asked[:4] == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="row 4"):

@@ -64,6 +64,10 @@ def class_counts(settings: FolderSettings) -> ClassCounts:
     """
     (_, parts), listings = _listings(settings)
     expect_same_classes([Path(settings.path) / part for part in parts], [each.class_names for each in listings])
+    return _counted(listings)
+
+
+def _counted(listings: Sequence[Listing]) -> ClassCounts:
     names, counts = listings[0].class_names, [Counter(label for _, label in each.files) for each in listings]
     by_name = [{name: count[label] for label, name in enumerate(names)} for count in counts]
     return ClassCounts(by_name[0], by_name[1] if len(by_name) > 1 else dict.fromkeys(names, 0))
@@ -88,10 +92,9 @@ def load(settings: FolderSettings, data_dir: Path) -> RawDataset:
         if told:
             log.warning("%s", told)
     lists = [_listed(root, part, listing) for part, listing in zip(parts, listings, strict=True)]
-    found = read_files(place, root, lists, settings, view_of(settings))
-    return RawDataset(
-        found.splits[0], found.splits[1] if len(parts) > 1 else None, listings[0].class_names, found.skipped
-    )
+    found = read_files(place, root, lists, settings, view_of(settings), settings.skip_unreadable)
+    test = found.splits[1] if len(parts) > 1 else None
+    return RawDataset(found.splits[0], test, listings[0].class_names, found.skipped, _counted(listings))
 
 
 def _opened(settings: FolderSettings) -> tuple[Place, list[str]]:

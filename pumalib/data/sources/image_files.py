@@ -64,7 +64,14 @@ def view_of(settings: ImageFilesSettings) -> View:
     return View(settings.image_size, settings.channels, settings.fit, settings.background, settings.enlarge)
 
 
-def read_files(place: Place, root: Path, lists: Sequence[ListedFiles], settings: FileOptions, view: View) -> ReadFiles:
+def read_files(
+    place: Place,
+    root: Path,
+    lists: Sequence[ListedFiles],
+    settings: FileOptions,
+    view: View,
+    skip_unreadable: bool = False,
+) -> ReadFiles:
     """Read files of several splits.
 
     Args:
@@ -73,13 +80,14 @@ def read_files(place: Place, root: Path, lists: Sequence[ListedFiles], settings:
         lists: one a split.
         settings: how they are read and kept.
         view: what is made of them.
+        skip_unreadable: whether images that cannot be read are left out.
 
     Raises:
         DataError: an unreadable image, unless those are to be skipped; a transparent one without a background; one that
             would have to be enlarged; one of a format that is not kept as it is.
     """
     files = PlacedFiles(place, root, [path for each in lists for path in each.paths])
-    look = _Look(files, settings, view)
+    look = _Look(files, settings, view, skip_unreadable)
     look.at_all()
     images, starts = look.images(), np.cumsum([0, *(len(each.paths) for each in lists)])
     whole = LabelledImages(
@@ -111,8 +119,8 @@ class _Look:
         is_bad: [N] bool, which cannot be read and are skipped.
     """
 
-    def __init__(self, files: PlacedFiles, settings: FileOptions, view: View) -> None:
-        self._files, self._view, self._skips = files, view, settings.skip_unreadable
+    def __init__(self, files: PlacedFiles, settings: FileOptions, view: View, skips: bool) -> None:
+        self._files, self._view, self._skips = files, view, skips
         count = len(files.paths)
         lengths = np.array([_length(files, number) for number in range(count)], np.int64)
         self.seen = SeenFiles(lengths, np.zeros(count, np.uint32), np.zeros((count, 2), np.int32))

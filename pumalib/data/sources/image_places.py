@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import posixpath
 import tarfile
 import zlib
 from abc import ABC, abstractmethod
@@ -97,24 +99,30 @@ class FolderPlace(Place):
 class TarPlace(Place):
     """A tar file, which is not compressed; its list of files is read once.
 
-    Where all of it is in one folder, as most are packed, paths are those below that folder.
+    Where all of it is in one folder, as most are packed, paths are those below that folder. Links to files in it are
+    those files.
 
     Raises:
-        DataError: no such file, a compressed or a damaged one.
+        DataError: no such file, a compressed or a damaged one, or several in one.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._spans: dict[str, tuple[int, int]] = {}
         self._folders: dict[str, dict[str, str]] = {"": {}}
+        self._links: dict[str, str] = {}
         try:
             with tarfile.open(path, "r:") as tar:
                 for member in tar:
                     self._add(member)
+                    tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                _expect_end(path, tar.offset)
         except (tarfile.TarError, OSError, EOFError) as error:
             raise DataError(
-                f"expected a tar file that is not compressed at {path}, got: {error}; unpack a compressed one first"
+                f"expected a whole tar file that is not compressed at {path}, got: {error}; unpack a compressed one, "
+                "or pack it anew"
             ) from None
+        self._follow_links()
         (name, kind), *others = [*self._folders[""].items(), ("", "")][:2]
         self._top = name if kind == "folder" and not any(other for other, _ in others) else ""
         self._file = os.open(path, os.O_RDONLY)
@@ -124,8 +132,8 @@ class TarPlace(Place):
             os.close(self._file)
 
     def _add(self, member: tarfile.TarInfo) -> None:
-        path = str(PurePosixPath(member.name.lstrip("/")))
-        if path in ("", "."):
+        path = _plain(member.name)
+        if not path:
             return
         kind = "folder" if member.isdir() else "file" if member.isreg() and not member.issparse() else "other"
         folder = _folder_of(path)
@@ -134,6 +142,21 @@ class TarPlace(Place):
             self._make(path)
         elif kind == "file":
             self._spans[path] = member.offset_data, member.size
+        elif member.islnk():
+            self._links[path] = _plain(member.linkname)
+        elif member.issym():
+            self._links[path] = posixpath.normpath(posixpath.join(folder, member.linkname))
+
+    def _follow_links(self) -> None:
+        """Take links for the files that they lead to, in one step or in several."""
+        for path in self._links:
+            target, seen = path, set[str]()
+            while target in self._links and target not in seen:
+                seen.add(target)
+                target = self._links[target]
+            if target in self._spans:
+                self._spans[path] = self._spans[target]
+                self._folders[_folder_of(path)][PurePosixPath(path).name] = "file"
 
     def _make(self, folder: str) -> dict[str, str]:
         if folder not in self._folders:
@@ -175,9 +198,34 @@ class TarPlace(Place):
 
     def ask_for(self, paths: list[str]) -> None:
         """Let the system read these files at once."""
-        for path in paths:
+        for path in paths if hasattr(os, "posix_fadvise") else ():
             start, length = self._span(path)
             os.posix_fadvise(self._file, start, length, os.POSIX_FADV_WILLNEED)
+
+
+_BLOCK = 512
+
+
+def _expect_end(path: Path, offset: int) -> None:
+    """Refuse a tar file that does not end where its last member does: `tarfile` stops there without a word.
+
+    Raises:
+        OSError: no block of zeros there, or anything else after it.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        length = 0
+        while block := file.read(_BLOCK * 2048):
+            length += len(block)
+            if block.strip(b"\0"):
+                raise OSError(f"a damaged member at byte {offset}, or another tar file there")
+    if length < _BLOCK:
+        raise OSError(f"it ends early, at byte {offset + length}")
+
+
+def _plain(name: str) -> str:
+    path = str(PurePosixPath(name.lstrip("/")))
+    return "" if path == "." else path
 
 
 def _folder_of(path: str) -> str:
@@ -191,7 +239,16 @@ def place_at(path: Path) -> Place:
     Raises:
         DataError: a file that is no plain tar file.
     """
-    return TarPlace(path) if path.is_file() else FolderPlace(path)
+    if not path.is_file():
+        return FolderPlace(path)
+    found = path.stat()
+    return _tar_at(path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _tar_at(path: Path, number: int, size: int, written: int, changed: int) -> TarPlace:
+    """A process reads the list of a tar file once: of millions it takes minutes."""
+    return TarPlace(path)
 
 
 @dataclass(frozen=True)
@@ -251,6 +308,11 @@ class PlacedFiles:
         """Return [N, 2] height and width of images that were looked at."""
         assert self.seen is not None
         return self.seen.sizes[numbers]
+
+    def checksums(self, numbers: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Return the CRC-32 of files that were looked at."""
+        assert self.seen is not None
+        return self.seen.checksums[numbers]
 
     def name(self, number: int) -> str:
         """Return what to call a file in a message."""

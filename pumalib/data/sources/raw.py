@@ -55,9 +55,11 @@ class RawDataset:
         test: test images; None: the source has none of its own.
         class_names: in label order.
         skipped: names of the user's files that could not be read and are left out, as was asked for.
+        listed: how many images each class has, with those left out; None: as many as there are.
     """
 
     train: LabelledImages
     test: LabelledImages | None
     class_names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    listed: ClassCounts | None = None

@@ -61,8 +61,11 @@ def class_counts(settings: TinyImagenetSettings) -> ClassCounts:
         DataError: files that are missing, or do not fit each other.
     """
     place = _place(settings)
-    names = _class_names(place, settings)
-    train, test = (Counter(each.labels) for each in _lists(place, settings))
+    return _counted(_class_names(place, settings), _lists(place, settings))
+
+
+def _counted(names: tuple[str, ...], lists: tuple[ListedFiles, ListedFiles]) -> ClassCounts:
+    train, test = (Counter(each.labels) for each in lists)
     return ClassCounts(*({name: count[label] for label, name in enumerate(names)} for count in (train, test)))
 
 
@@ -74,8 +77,9 @@ def load(settings: TinyImagenetSettings, data_dir: Path) -> RawDataset:
     """
     place = _place(settings)
     lists = _lists(place, settings)
-    found = read_files(place, Path(settings.path), lists, settings, view_of(settings))
-    return RawDataset(found.splits[0], found.splits[1], _class_names(place, settings), found.skipped)
+    found = read_files(place, Path(settings.path), lists, settings, view_of(settings), settings.skip_unreadable)
+    names = _class_names(place, settings)
+    return RawDataset(found.splits[0], found.splits[1], names, found.skipped, _counted(names, lists))
 
 
 def _place(settings: TinyImagenetSettings) -> Place:
