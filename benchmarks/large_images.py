@@ -21,13 +21,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import psutil
 import simplejpeg
+from nets import settle
 from numpy.typing import NDArray
 from PIL import Image
 from rounds import clock, print_conditions, print_table, ratio
@@ -73,6 +75,12 @@ def time_decoding(folder: Path) -> None:
     print_table(header, rows)
 
 
+def one_by_one(work: Callable[[Any], object], items: Iterable[Any]) -> None:
+    """Do some work on each item, and keep nothing."""
+    for item in items:
+        work(item)
+
+
 def decoded_row(name: str, width: int, height: int, count: int, smaller: int, folder: Path) -> list[str]:
     """Return the line of one size."""
     contents = [photograph(seed, width, height) for seed in range(count)]
@@ -80,9 +88,9 @@ def decoded_row(name: str, width: int, height: int, count: int, smaller: int, fo
     ours = stored(contents, folder, View(min(width, height), 3))
     batches = np.array_split(np.arange(count), count // 50)
     methods: dict[str, Callable[[], object]] = {
-        "bare": lambda: [simplejpeg.decode_jpeg(content, "RGB") for content in contents],
-        "ours": lambda: [ours.read(batch) for batch in batches],
-        "resize": lambda: [fit(image, View(smaller, 3), "") for image in images],
+        "bare": lambda: one_by_one(lambda content: simplejpeg.decode_jpeg(content, "RGB"), contents),
+        "ours": lambda: one_by_one(ours.read, batches),
+        "resize": lambda: one_by_one(lambda image: fit(image, View(smaller, 3), ""), images),
     }
     seconds = clock(methods, ROUNDS)
     a_second = {each: f"{count / min(found.process):,.0f}" for each, found in seconds.items()}
@@ -101,7 +109,7 @@ def write_files(folder: Path, count: int) -> None:
 
 def settings_of(folder: Path) -> FolderSettings:
     """Return the settings of such a folder."""
-    return FolderSettings(path=str(folder), image_size=64, split="seeded", test_fraction=0.01, storage="encoded")
+    return FolderSettings(path=str(folder), image_size=64, split="seeded", test_fraction=0.05, storage="encoded")
 
 
 def highest_memory() -> int:
@@ -235,6 +243,7 @@ def main() -> None:
         gc.collect()
         print(json.dumps({"make": make, "open": open_stubs}[options.alone](options.rows, options.folder)))
         return
+    settle(1)  # keeps the memory that is freed, as jobs do
     print_conditions("simplejpeg", "pillow")
     parts = options.parts or ["decode", "make", "open", "grow"]
     for part in parts:

@@ -24,6 +24,7 @@ WRITTEN_BY_THE_READER = {
     "results/paper.yaml",
     "studies/mine.yaml",
     "studies/first.yaml",
+    "studies/photographs.yaml",
     "studies/wrong.yaml",
     "tiny.yaml",
     "FILE",
@@ -104,7 +105,7 @@ def test_command_of_a_page_names_what_is_there(page: str, command: list[str]) ->
     if program in NEEDS_A_CLUSTER:
         assert page == "cluster.md"
     elif program in RUN_BY_A_SHELL:
-        assert page in ("quick-start.md", "your-own.md")  # which are run whole
+        assert page in ("quick-start.md", "your-own.md", "large-images.md")  # which are run whole
     else:
         if program == "make" and shutil.which("make") is None:
             pytest.skip("make is not installed")

@@ -81,6 +81,28 @@ def decode(content: bytes | memoryview, view: View, name: str) -> NDArray[np.uin
     return fit(upright(content, view, name), view, name)
 
 
+def decode_into(target: NDArray[np.uint8], content: bytes | memoryview, view: View, name: str, is_whole: bool) -> None:
+    """Do as `decode`, and write the pixels to where they belong: a copy less for an image that needs no fitting.
+
+    Args:
+        target: [H, W, C] uint8 of the view, contiguous.
+        content: of the file.
+        view: what to make of it.
+        name: of the file, for messages.
+        is_whole: whether the image is as large as the view.
+
+    Raises:
+        DataError: as `decode`.
+    """
+    if is_whole and view.channels == 3 and format_of(content) == "jpeg":
+        try:
+            if _plain_jpeg(content, target) is not None:
+                return
+        except ValueError as error:
+            raise _unreadable(name, error) from None
+    target[...] = decode(content, view, name)
+
+
 def upright(content: bytes | memoryview, view: View, name: str) -> NDArray[np.uint8]:
     """Decode a file in its own size, turned as its EXIF says.
 
@@ -144,44 +166,46 @@ def _fitted(image: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     return np.asarray(found, np.uint8).reshape(view.image_shape)
 
 
-def _plain_jpeg(content: bytes | memoryview) -> NDArray[np.uint8] | None:
+def _plain_jpeg(content: bytes | memoryview, target: NDArray[np.uint8] | None = None) -> NDArray[np.uint8] | None:
     """Decode a grey or colour JPEG that is not turned, as RGB; None: it is something else, such as CMYK.
+
+    With a target, which must be of its size, the pixels are written there.
 
     Raises:
         ValueError: it is damaged.
     """
     import simplejpeg
 
-    if _may_be_turned(content):
+    if not _is_plain(content):
         return None
     try:
-        _, _, colours, _ = simplejpeg.decode_jpeg_header(content)
-    except ValueError:  # damaged, or sampled in a way that it does not know
-        return None
-    if colours not in ("Gray", "YCbCr", "RGB"):
-        return None
-    try:
-        image: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, "RGB")
+        image: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, "RGB", buffer=target)
     except ValueError as error:
         # It tells the first warning alone, and stray bytes may be all that is wrong: Pillow refuses what is cut short.
-        if _HARMLESS in str(error):
+        # The header is refused where colours are sampled in a way that it does not know.
+        if _HARMLESS in str(error) or _OF_HEADER in str(error):
             return None
         raise
     return image
 
 
-_START_OF_SCAN, _END, _APP1, _FILL = 0xDA, 0xD9, 0xE1, 0xFF
+_OF_HEADER = "tjDecompressHeader"
+_FILL, _START_OF_SCAN, _END, _APP1 = 0xFF, 0xDA, 0xD9, 0xE1
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))
+_START_OF_FRAME = tuple(marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC))
 
 
-def _may_be_turned(content: bytes | memoryview) -> bool:
-    """Return whether a JPEG may say how it is turned, in EXIF or XMP, or is not well formed before its first scan."""
-    place, size = 2, len(content)
+def _is_plain(content: bytes | memoryview) -> bool:
+    """Return whether a JPEG has 8 bits and one or three components, and says nothing of how it is turned.
+
+    That may stand in EXIF or in XMP. One that is not well formed before its first scan is not plain either.
+    """
+    place, size, is_plain = 2, len(content), False
     # Invariant: a segment begins at `place`. A turn looks at it, and goes to the next one.
-    while place + 4 <= size and content[place] == _FILL:
+    while place + 10 <= size and content[place] == _FILL:
         marker = content[place + 1]
         if marker in (_START_OF_SCAN, _END):
-            return False
+            return is_plain
         if marker == _FILL or marker in _WITHOUT_LENGTH:
             place += 1 if marker == _FILL else 2
             continue
@@ -189,9 +213,11 @@ def _may_be_turned(content: bytes | memoryview) -> bool:
         if marker == _APP1:
             segment = bytes(content[place + 4 : end])
             if segment.startswith(b"Exif") or b"Orientation" in segment:
-                return True
+                return False
+        elif marker in _START_OF_FRAME:
+            is_plain = content[place + 4] == 8 and content[place + 9] in (1, 3)
         place = end
-    return True
+    return False
 
 
 def _by_pillow(content: bytes | memoryview, view: View, name: str) -> NDArray[np.uint8]:

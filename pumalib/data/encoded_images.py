@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.data.decoding import View, decode
+from pumalib.data.decoding import View, decode_into
 from pumalib.data.image_readers import BLOCK_BYTES, LazyImages, ask_for_bytes
 
 
@@ -62,10 +62,12 @@ class EncodedImages(LazyImages):
         taken = np.empty((len(rows), *self.image_shape), np.uint8)
         numbers = self.numbers[rows]
         self.files.ask_for(numbers)
+        is_whole = (self.files.sizes(numbers) == self.view.image_size).all(1)
 
         def put(place: int) -> None:
             number = int(numbers[place])
-            taken[place] = decode(self.files.read(number), self.view, self.files.name(number))
+            content, name = self.files.read(number), self.files.name(number)
+            decode_into(taken[place], content, self.view, name, bool(is_whole[place]))
 
         in_threads(put, len(rows))
         return taken

@@ -56,6 +56,9 @@ class LazyImages(ABC):
         _check_rows(rows, len(self))
         return self.read(rows)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
 
 Images = NDArray[np.uint8] | LazyImages
 """Images in memory or mapped from a file, or read when they are asked for; [N, H, W, C] uint8."""

@@ -81,10 +81,10 @@ def attack_model(
         return
     rows = subset_rows(split.labels, settings.num_images, "attacked")
     size, advice = images_a_batch(settings.batch_size, trained.image_shape), "lower batch_size of the attack"
-    needed = size_of(trained.model, trained.image_shape).of_attack(min(size, len(rows)))
-    if settings.method not in WITHOUT_GRADIENTS:  # which keep what layers give
-        expect_memory(device, needed, (size, trained.image_shape), advice)
     with enough_memory(device, advice):
+        if settings.method not in WITHOUT_GRADIENTS:  # which keep what layers give
+            needed = size_of(trained.model, trained.image_shape).of_attack(min(size, len(rows)))
+            expect_memory(device, needed, (size, trained.image_shape), advice)
         table = _attack(trained.model, split.take(rows), rows, settings, threat, seed, state_file)
     with create_artifact(output, "attack", origin, packages) as file:
         file.attrs["method"] = settings.method

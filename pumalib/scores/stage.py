@@ -83,9 +83,9 @@ def score_shard(
     if kept.take_back():
         return
     size, advice = images_a_batch(settings.batch_size, pool.image_shape), "lower batch_size of the score"
-    needed = size_of(trained.model, pool.image_shape).of_attack(min(size, last - first))
-    expect_memory(device, needed, (size, pool.image_shape), advice)
     with enough_memory(device, advice):
+        needed = size_of(trained.model, pool.image_shape).of_attack(min(size, last - first))
+        expect_memory(device, needed, (size, pool.image_shape), advice)
         walk = Walk(settings, pool, trained, threat_norm, device, state_file, last - first)
         estimate = _score_rows(walk, settings, np.arange(first, last))
     table = _table(estimate, settings.method, pool, trained, first)

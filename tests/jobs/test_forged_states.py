@@ -100,7 +100,8 @@ def state_of_margins(files: Path, ending: ModuleType) -> tuple[Path, Callable[[]
     place = StatePlace(files / "work/score.state", 0)
     ending.passes = 0
     score_in(files, "counted", model, "deepfool", StatePlace(files / "work/counted.state", 0))
-    die(ending, ending.passes * 2 // 3, lambda: score_in(files, "resumed", model, "deepfool", place))
+    at = ending.passes * 2 // 3 + 1  # before it, `folding` traces the network, and takes no error for its own
+    die(ending, at, lambda: score_in(files, "resumed", model, "deepfool", place))
     return place.path, lambda: score_in(files, "resumed", model, "deepfool", place)
 
 

@@ -24,6 +24,8 @@ from pumalib.training.train import TrainOptions, train
 
 NUM_CHECKED = 16 + 9
 """Images that a check of the model takes beforehand, whatever the number of images."""
+NUM_BEFORE_TRAINING = NUM_CHECKED + 1
+"""With the one by which its memory is measured."""
 
 
 class _Count(torch.autograd.Function):
@@ -65,7 +67,7 @@ def test_passes_of_a_training_are_those_that_a_network_counts(method: str, stati
     settings = read_training({"method": method, **common, "history_every": 2, **steps, **statistics})
     model = Counting(4, 2)
     train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1))
-    assert training_passes(settings, settings.outer_passes) == (model.forwards - NUM_CHECKED, model.backwards)
+    assert training_passes(settings, settings.outer_passes) == (model.forwards - NUM_BEFORE_TRAINING, model.backwards)
     assert attack_steps(settings) == len(steps) * 3
 
 
@@ -83,7 +85,7 @@ def test_passes_of_a_training_that_spares_rows_are_those_that_a_network_counts(
     options = TrainOptions(attack_steps=None if selective else of_rows)
     train(model, images, np.arange(40) % 2, settings=settings, threat=ThreatSettings(epsilon=0.1), options=options)
     passes = training_passes(settings, settings.outer_passes, None, None if selective else of_rows.mean())
-    assert passes == (model.forwards - NUM_CHECKED, model.backwards)
+    assert passes == (model.forwards - NUM_BEFORE_TRAINING, model.backwards)
     rows_attacked = {None: 80 * 2.5, 0.5: 80 * 3 * 4 / 8, 0.3: 80 * 3 * 2 / 8}[selective and selective["fraction"]]
     outer = {"pgd_at": 1, "trades": 2}[method]
     assert passes.backward == 80 * outer + rows_attacked
@@ -111,7 +113,7 @@ def test_passes_of_a_training_that_looks_for_its_epsilons_are_those_that_a_netwo
     threat, options = ThreatSettings(epsilon=0.1), TrainOptions(online=online)
     train(model, images, np.arange(40) % 2, settings=settings, threat=threat, options=options)
     passes = training_passes(settings, settings.outer_passes, online)
-    assert passes == (model.forwards - NUM_CHECKED, model.backwards)
+    assert passes == (model.forwards - NUM_BEFORE_TRAINING, model.backwards)
 
 
 @pytest.mark.parametrize(
