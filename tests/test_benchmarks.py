@@ -25,6 +25,8 @@ COMMANDS = {
     "up_to": ["--nets", "mlp", "--seeds", "0", "--up-to", "0.1"],
     "extrapolated": ["--nets", "mlp", "--seeds", "0", "--count", "400", "--steps", "300"],
     "scale": ["select", "join", "pool", "--rows", "300000", "--folder", "."],
+    "large_images": ["make", "grow", "--rows", "1250", "--folder", ".", "--figure", "growth.png"],
+    "many_classes": ["--classes", "10", "--count", "8", "--rounds", "1"],
     "watched": ["--files", "200", "--folders", "4", "--cold"],
 }
 NEEDS = {"margins": "foolbox", "evaluation": "torchattacks"}

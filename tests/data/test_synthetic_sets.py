@@ -6,11 +6,17 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
-from pumalib.data.datasets import read_split, split_fingerprint
+from pumalib.data.datasets import read_class_names, read_image_shape, read_split, split_fingerprint
 from pumalib.data.images import LabelledImages, stratified_rows
 from pumalib.data.pool import build_pool, open_pool
-from pumalib.data.settings import GeneratedSyntheticSettings, HeldOutSyntheticSettings, NpzSyntheticSettings
+from pumalib.data.settings import (
+    FolderSyntheticSettings,
+    GeneratedSyntheticSettings,
+    HeldOutSyntheticSettings,
+    NpzSyntheticSettings,
+)
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import file_fingerprint
 from pumalib.files.origin import Maker
@@ -206,3 +212,37 @@ def test_classifier_weights_are_no_generator(dataset: Path, tmp_path: Path) -> N
         ArtifactError, match=r"expected puma\.generator, got puma\.model at .*; give the generator's weights"
     ):
         load_generator(tmp_path / "m.safetensors", EDM, dataset, "cpu")
+
+
+def test_generated_images_in_folders_join_by_the_names_of_their_classes(dataset: Path, tmp_path: Path) -> None:
+    """Folders in another order than the labels, and a stratified part of them; the others are not read."""
+    names, (size, _, channels) = read_class_names(dataset), read_image_shape(dataset)
+    mode = "L" if channels == 1 else "RGB"
+    for label, name in enumerate(names):
+        for number in range(4):
+            path = tmp_path / "in" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new(mode, (size, size), 10 * label if channels == 1 else (10 * label,) * 3).save(path)
+    settings = FolderSyntheticSettings(path=str(tmp_path / "in"), count=2 * len(names))
+    make_synthetic(settings, SyntheticInputs(dataset, None, None, 0, "cpu"), tmp_path / "s.h5")
+    with h5py.File(tmp_path / "s.h5") as file:
+        labels, images = file["labels"][...], file["images"][...]
+        files = file["files"].asstr()[...]
+    assert np.bincount(labels).tolist() == [2] * len(names)
+    assert (images[:, 0, 0, 0] == 10 * labels).all()
+    assert [str(each).partition("/")[0] for each in files] == [names[label] for label in labels]
+
+
+def test_generated_images_in_folders_that_do_not_fit_are_refused(
+    dataset: Path, inputs: SyntheticInputs, tmp_path: Path
+) -> None:
+    size, _, channels = read_image_shape(dataset)
+    path = tmp_path / "in/no such class/0.png"
+    path.parent.mkdir(parents=True)
+    Image.new("L" if channels == 1 else "RGB", (size, size)).save(path)
+    settings = FolderSyntheticSettings(path=str(tmp_path / "in"))
+    with pytest.raises(DataError, match="named by classes of the dataset, got no such class in"):
+        make_synthetic(settings, inputs, tmp_path / "s.h5")
+    path.parent.rename(tmp_path / "in" / read_class_names(dataset)[0])
+    with pytest.raises(DataError, match=r"expected a count of at most 1, the images in .*in, got 2"):
+        make_synthetic(settings.model_copy(update={"count": 2}), inputs, tmp_path / "s.h5")
