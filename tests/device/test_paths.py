@@ -239,6 +239,7 @@ NOT_OF_A_DEVICE = {
     "pumalib/training/starting_weights.py": "fills a network before it moves",
     "pumalib/ranks.py": "several processes, which NCCL alone connects on devices; tests/training/test_ranks.py",
     "pumalib/training/job.py": "the same",
+    "pumalib/planning/pieces.py": "timed or counted on the processor; tests/planning",
 }
 """Modules whose functions do not compute on one, and why."""
 if find_spec("autoattack") is None:
