@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from pumalib.data.encoded_images import EncodedImages
 from pumalib.data.image_readers import Images, JoinedImages, LazyImages, take_images
-from pumalib.errors import DataError
+from pumalib.errors import DataError, ResourceError
 from pumalib.randomness import numpy_generator
 
 IN_MEMORY_BYTES = 1 << 30
@@ -59,9 +60,20 @@ def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return an array to fill: in memory, or, where it is large, in a file without a name in the temporary folder.
 
     The file goes with the array. $TMPDIR chooses the folder; one that is itself memory saves none.
+
+    Raises:
+        ResourceError: the folder has too little room.
     """
-    if math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
+    size = math.prod(shape) * dtype.itemsize
+    if size <= IN_MEMORY_BYTES:
         return np.empty(shape, dtype)
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free  # a mapped file on a full disk would end the process without a word
+    if size > free:
+        raise ResourceError(
+            f"expected {size / 1e9:.2f} GB of room for images in {folder}, got {free / 1e9:.2f} GB free; make room "
+            "there, or set TMPDIR to another folder"
+        )
     with tempfile.TemporaryFile(prefix="pumalib-") as file:
         return np.memmap(file, dtype, "w+", shape=shape)
 

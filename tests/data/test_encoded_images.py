@@ -346,3 +346,6 @@ def test_too_little_room_is_told_with_the_number_before_anything_is_written(
     with pytest.raises(ResourceError, match=r"expected 0\.\d\d GB of room for the images at .*out\.h5, got 0\.00 GB"):
         prepare_dataset(settings_of(root), 0, tmp_path, tmp_path / "out.h5")
     assert list(tmp_path.glob("*out.h5*")) == []
+    monkeypatch.setattr(images_module, "IN_MEMORY_BYTES", 500)
+    with pytest.raises(ResourceError, match=r"GB of room for images in .*, got 0\.00 GB free; .*set TMPDIR"):
+        load(settings_of(root, storage="decoded"), tmp_path)

@@ -24,7 +24,7 @@ from pumalib.data.sources.raw import ClassCounts
 from pumalib.errors import DataError
 
 _BLOCK = 256
-_ENCODED_FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".jpe": "jpeg", ".jfif": "jpeg", ".png": "png", ".webp": "webp"}
+_ENCODED_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp")
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def _is_encoded(settings: FileOptions, paths: list[str], file_bytes: int, pixel_
     """Return whether files are kept as they are: as asked for; else where pixels are many and take more room."""
     if settings.storage is not None:
         return settings.storage == "encoded"
-    are_kept = all(Path(path).suffix.lower() in _ENCODED_FORMATS for path in paths)
+    are_kept = all(Path(path).suffix.lower() in _ENCODED_ENDINGS for path in paths)
     is_encoded = are_kept and pixel_bytes > IN_MEMORY_BYTES and file_bytes < pixel_bytes
     if pixel_bytes > IN_MEMORY_BYTES:
         what = "encoded: the bytes of the files" if is_encoded else "decoded: pixels"
