@@ -1,6 +1,7 @@
 """The front of distance against cost: our margins beside adversarial-library's minimum-norm attacks (adv-lib).
 
     OMP_NUM_THREADS=1 python benchmarks/front.py --out FOLDER [--tasks NAME ...] [--images FILE.npz] [--figure FILE.png]
+    python benchmarks/front.py --out FOLDER --device cuda --steps 1000 --tasks ...      # on a GPU, longer trained
 
 Rightly classified images of naturally and adversarially trained networks, L-inf. Each method is measured chunk by
 chunk; what is measured lies in FOLDER and is not measured again, so the command may be stopped and goes on. It ends
@@ -137,25 +138,28 @@ METHODS: dict[str, Attack] = {
 }
 
 
-def trained(name: str, front: Front, folder: Path, images_path: str | None) -> tuple[nn.Module, Tensor, Tensor]:
-    """Return a network, kept in the folder once trained, and images that it has right."""
-    images, labels = load_images(None if front.source == "digits" else images_path)
+def trained(name: str, chosen: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return a network, kept in the folder once trained, and images that it has right, both on the device."""
+    front, device = TASKS[name], torch.device(chosen.device)
+    images, labels = (column.to(device) for column in load_images(None if front.source == "digits" else chosen.images))
     held_out = max(len(labels) // 4, 2 * front.count) if front.source == "images" else len(labels) // 4
     shape = (images.shape[2], images.shape[3], images.shape[1])
     settings = ArchitectureSettings(name=front.net, width=16 if front.net == "convnet" else None)
     torch.manual_seed(0)
-    model, path = build_model(settings, shape, int(labels.max()) + 1), folder / name / "model.pt"
+    model, path = build_model(settings, shape, int(labels.max()) + 1).to(device), chosen.out / name / "model.pt"
     if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True))
+        model.load_state_dict(torch.load(path, weights_only=True, map_location=device))
         model.eval()
     else:
-        train_briefly(model, images[:-held_out], labels[:-held_out], STEPS[front.net], front.epsilon)
+        steps = chosen.steps or STEPS[front.net]
+        train_briefly(model, images[:-held_out], labels[:-held_out], steps, front.epsilon)
         save(path, lambda target: torch.save(model.state_dict(), target))
     model.requires_grad_(False)
     if front.net == "resnet-18" and front.source == "images":
         model = model.to(memory_format=torch.channels_last)  # a quarter less time on a CPU, the same function
     with torch.no_grad():
         right = torch.cat([model(part).argmax(1) for part in images[-held_out:].split(100)]) == labels[-held_out:]
+    print(f"{name}: {right.float().mean():.1%} of {held_out} images right", flush=True)
     return model, images[-held_out:][right][: front.count], labels[-held_out:][right][: front.count]
 
 
@@ -171,24 +175,31 @@ def measure(
 ) -> dict[str, Floats]:
     """Return distances [N] (inf where not across), passes and seconds of one chunk; `right` [N]: None is all."""
     torch.manual_seed(0)
-    counted, began = Counted(model).eval(), time.process_time()
-    points = attack(counted, images, labels)
-    seconds = time.process_time() - began
+    clock = time.perf_counter if images.is_cuda else time.process_time
+    counted, began = Counted(model).eval(), clock()
+    points = attack(counted, images, labels).to(images.device)
+    if images.is_cuda:
+        torch.cuda.synchronize()
+    seconds = clock() - began
     assert points.min() >= -1e-6
     assert points.max() <= 1 + 1e-6
     with torch.no_grad():
         across = (model(points).argmax(1) != labels) == (True if right is None else right)
     lengths = (points - images).flatten(1).abs().amax(1).masked_fill(~across, torch.inf)
-    return {"distance": lengths.numpy(), "passes": np.float32([counted.passes]), "seconds": np.float32([seconds])}
+    return {"distance": lengths.cpu().numpy(), "passes": np.float32([counted.passes]), "seconds": np.float32([seconds])}
 
 
-def run_task(name: str, methods: list[str], folder: Path, images_path: str | None) -> int:
+def run_task(name: str, chosen: argparse.Namespace) -> int:
     """Measure what is not measured yet, chunk by chunk, the cheap methods first; return how many images there are."""
-    model, images, labels = trained(name, TASKS[name], folder, images_path)
-    size = TASKS[name].chunk
-    for method in methods:
+    noted = chosen.out / name / "count.txt"
+    if noted.exists() and set(chosen.methods) <= set(gather(name, chosen.out, int(noted.read_text()))):
+        return int(noted.read_text())
+    model, images, labels = trained(name, chosen)
+    save(noted, lambda target: target.write_text(str(len(images))))
+    size = len(images) if images.is_cuda else TASKS[name].chunk
+    for method in chosen.methods:
         for first in range(0, len(images), size):
-            path = folder / name / method / f"{first}.npz"
+            path = chosen.out / name / method / f"{first}.npz"
             if path.exists():
                 continue
             part = measure(METHODS[method], model, images[first : first + size], labels[first : first + size])
@@ -242,7 +253,7 @@ def report(name: str, folder: Path, count: int) -> list[tuple[str, float, float]
             [method, f"{value:.4f}", f"{over:.4f}", f"{across.mean():.1%}", f"{passes:.0f}", f"{1000 * seconds:.0f}"]
         )
     print(f"\n{name}: {len(best)} images, mean of the best distances {best.mean():.5f}\n")
-    print_table(["method", "optimality", "mean distance / best", "across", "passes an image", "CPU ms an image"], rows)
+    print_table(["method", "optimality", "mean distance / best", "across", "passes an image", "ms an image"], rows)
     return points
 
 
@@ -273,11 +284,13 @@ def main() -> None:
     arguments.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     arguments.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     arguments.add_argument("--figure", type=Path)
+    arguments.add_argument("--device", default="cpu")
+    arguments.add_argument("--steps", type=int, help="of training, instead of those of benchmarks/nets.py")
     chosen = arguments.parse_args()
     settle(1)
     print_conditions()
     tasks = [name for name in chosen.tasks if TASKS[name].source == "digits" or chosen.images]
-    counts = {name: run_task(name, chosen.methods, chosen.out, chosen.images) for name in tasks}
+    counts = {name: run_task(name, chosen) for name in tasks}
     curves = {name: points for name in tasks if (points := report(name, chosen.out, counts[name]))}
     if chosen.figure:
         draw(curves, chosen.figure)

@@ -97,12 +97,12 @@ def our_steps(
 ) -> Callable[[], None]:
     """Return a function that trains one epoch of so many steps, with other options of the recipe."""
     pixels = (images.cpu().permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    settings = TradesSettings(
-        beta=BETA, epochs=1000, samples_per_epoch=count * batch_size, batch_size=batch_size,
-        learning_rate=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, schedule="constant",
-        label_smoothing=0.0, averaging=0.0, attack_steps=ATTACK_STEPS, crop_padding=0, horizontal_flip=False,
-        **options,
-    )  # fmt: skip
+    settings = TradesSettings(**{
+        "beta": BETA, "epochs": 1000, "samples_per_epoch": count * batch_size, "batch_size": batch_size,
+        "learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "weight_decay": WEIGHT_DECAY, "schedule": "constant",
+        "label_smoothing": 0.0, "averaging": 0.0, "attack_steps": ATTACK_STEPS, "crop_padding": 0,
+        "horizontal_flip": False, **options,
+    })  # fmt: skip
     rows = np.arange(len(pixels))
     epsilons = np.full(len(rows), EPSILON, np.float32)
     data = TrainingRows(pixels, labels.cpu().numpy(), np.zeros(len(rows), np.uint8), rows, epsilons, pixels.shape[1:])
