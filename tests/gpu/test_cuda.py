@@ -94,12 +94,16 @@ def test_what_training_gathers_agrees_with_the_cpu(digits):
     images, labels = digits[0][:300], digits[1][:300]
     names = ("correct", "el2n", "loss", "grand", "aign")
     track = TrackSettings.model_validate({**{name: {"inputs": "clean"} for name in names}, "visits": {}})
-    recipe = TradesSettings(epochs=2, samples_per_epoch=256, batch_size=64, learning_rate=1e-6, crop_padding=0)
+    recipe = TradesSettings(
+        epochs=2, samples_per_epoch=256, batch_size=64, learning_rate=1e-6, crop_padding=0, horizontal_flip=False
+    )
     tracks = []
     for device in ("cuda", "cpu"):
         model = build_model(ArchitectureSettings(name="convnet", width=8), (8, 8, 1), 10)
         options = TrainOptions(track=track, device=device)
-        tracks.append(train(model, images, labels, settings=recipe, threat=THREAT, options=options).track)
+        # A device draws the random starts of attacks by its own generator: an epsilon at which they do not matter.
+        threat = ThreatSettings(epsilon=1e-4)
+        tracks.append(train(model, images, labels, settings=recipe, threat=threat, options=options).track)
     for name in ("el2n", "loss", "grand", "aign"):
         on_gpu, on_cpu = (found.quantities[name].values for found in tracks)
         np.testing.assert_allclose(on_gpu, on_cpu, rtol=0.02, atol=1e-3)
