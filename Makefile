@@ -86,8 +86,9 @@ bench: .venv/.bench
 # The same on a CUDA device, with what makes a training faster there; PUMA_BENCH_IMAGES=FILE.npz takes other images than digits.
 # Needs neither Snakemake nor the constraints. --peak: dense bfloat16 of an H200, in TFLOP/s.
 bench-gpu:
+	python3 benchmarks/measured_times.py --device cuda
+	python3 benchmarks/trades_step.py --device cuda --nets resnet-18 --batch 512 --count 2 --rounds 3 --faster --peak 781
 	python3 benchmarks/margins.py speed --device cuda --nets resnet-18 --count 10000 --rounds 1
-	python3 benchmarks/trades_step.py --device cuda --nets resnet-18 --batch 512 --count 20 --rounds 5 --faster --peak 790
 	python3 benchmarks/faster_options.py --device cuda --nets resnet-18 --epochs 5 --seeds 3
 
 check: $(STAMP)

@@ -1,6 +1,6 @@
 """Measure on a GPU the pieces that `predicted_times.py` predicts, and the three rates that it assumes.
 
-    python benchmarks/measured_times.py --device cuda [--nets resnet-18 wrn-28-10] [--rounds 3]
+    python benchmarks/measured_times.py --device cuda [--nets resnet-18 wrn-28-10] [--steps 4] [--rounds 3]
 
 Untrained networks and noise of 32 x 32 pixels, as there. The medians of the rounds after a first one; a search that
 took other passes than the typical ones of `puma plan` is scaled to them. A piece that does not fit the device says so.
@@ -34,7 +34,7 @@ from pumalib.jobs.devices import ran_out_of_memory, use_precision
 from pumalib.planning.typical import attack_passes, margin_passes
 from pumalib.scores.settings import DeepfoolSettings
 
-TRAINED, LOOKED_AT, STEPS = 512, 500, 4
+TRAINED, LOOKED_AT = 512, 500
 TINY_EPSILON = 1e-6
 PLANNED = {"averaging": 0.995, "averaging_warmup": 0.0, "crop_padding": 4, "horizontal_flip": True}
 """What the predicted step does and a plain loop does not."""
@@ -94,15 +94,16 @@ def products_in(tf32: bool) -> Iterator[None]:
         use_precision(False)
 
 
-def training_step(net: str, form: str, rounds: int, device: torch.device) -> tuple[float, str]:
+def training_step(net: str, form: str, chosen: argparse.Namespace) -> tuple[float, str]:
     """Return the time of a step of TRADES, and how many steps were timed."""
-    tf32, options = FORMS[form]
+    (tf32, options), device = FORMS[form], torch.device(chosen.device)
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(2 * TRAINED, 3, 32, 32, generator=generator)
     labels = torch.randint(10, (len(images),), generator=generator)
     with products_in(tf32):
-        epoch = our_steps(network(net, device), images, labels, TRAINED, STEPS, device, {**PLANNED, **options})
-        return seconds_of(epoch, rounds, device) / STEPS, f"{rounds} of {STEPS} steps"
+        epoch = our_steps(network(net, device), images, labels, TRAINED, chosen.steps, device, {**PLANNED, **options})
+        seconds = seconds_of(epoch, chosen.rounds, device) / chosen.steps
+    return seconds, f"{TRAINED / seconds:,.0f} images / s"
 
 
 def network(net: str, device: torch.device) -> nn.Module:
@@ -115,8 +116,9 @@ def noise(net: nn.Module, device: torch.device) -> tuple[Tensor, Tensor]:
         return images, torch.cat([net(part).argmax(1) for part in images.split(100)])
 
 
-def margins(net: str, form: str, rounds: int, device: torch.device) -> tuple[float, str]:
+def margins(net: str, form: str, chosen: argparse.Namespace) -> tuple[float, str]:
     """Return the time of a batch of DeepFool, all rightly classified, at the typical passes."""
+    device = torch.device(chosen.device)
     model = network(net, device)
     images, labels = noise(model, device)
     typical, taken = margin_passes(DeepfoolSettings(model="margins")) or 0.0, []
@@ -126,12 +128,13 @@ def margins(net: str, form: str, rounds: int, device: torch.device) -> tuple[flo
         taken.append(float(np.mean(table.forwards + table.backwards)))
 
     with products_in(FORMS[form][0]):
-        seconds = seconds_of(run, rounds, device)
+        seconds = seconds_of(run, chosen.rounds, device)
     return seconds * typical / taken[-1], f"{taken[-1]:.1f} passes took {1e3 * seconds:.0f} ms"
 
 
-def attack(net: str, form: str, rounds: int, device: torch.device) -> tuple[float, str]:
+def attack(net: str, form: str, chosen: argparse.Namespace) -> tuple[float, str]:
     """Return the time of a batch of C&W-PGD-40 that all images withstand."""
+    device = torch.device(chosen.device)
     model = network(net, device)
     images, labels = noise(model, device)
     settings, threat, robust = CwPgdSettings(), ThreatSettings(epsilon=TINY_EPSILON), []
@@ -140,7 +143,7 @@ def attack(net: str, form: str, rounds: int, device: torch.device) -> tuple[floa
         robust.append(evaluate(model, images, labels, settings, threat=threat).robust_accuracy)
 
     with products_in(FORMS[form][0]):
-        seconds = seconds_of(run, rounds, device)
+        seconds = seconds_of(run, chosen.rounds, device)
     return seconds, f"{robust[-1]:.1%} withstand {attack_passes(settings):.0f} passes"
 
 
@@ -155,6 +158,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     arguments.add_argument("--nets", nargs="+", default=["resnet-18", "wrn-28-10"])
     arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--steps", type=int, default=4, help="of a training, a round")
     arguments.add_argument("--device", default="cuda")
     chosen = arguments.parse_args()
     device = torch.device(chosen.device)
@@ -165,30 +169,28 @@ def main() -> None:
     for net in chosen.nets:
         for name, (piece, forms) in PIECES.items():
             for form in forms:
-                cells = measured(piece, net, form, chosen.rounds, device)
+                cells = measured(piece, net, form, chosen)
                 rows.append([net, name, form, *cells])
                 print(*rows[-1], flush=True)
     print_table(["network", "piece, rows", "precision", "measured", "peak memory", "how"], rows)
 
 
-def measured(
-    piece: Callable[[str, str, int, torch.device], tuple[float, str]],
-    net: str,
-    form: str,
-    rounds: int,
-    device: torch.device,
-) -> list[str]:
+Measure = Callable[[str, str, argparse.Namespace], tuple[float, str]]
+
+
+def measured(piece: Measure, net: str, form: str, chosen: argparse.Namespace) -> list[str]:
     """Return the time, the memory and the remark of a piece, or that it does not fit."""
-    if device.type == "cuda":
+    is_cuda = torch.device(chosen.device).type == "cuda"
+    if is_cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     try:
-        seconds, how = piece(net, form, rounds, device)
+        seconds, how = piece(net, form, chosen)
     except RuntimeError as error:
         if not ran_out_of_memory(error):
             raise
         return ["does not fit", "", ""]
-    peak = f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB" if device.type == "cuda" else ""
+    peak = f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB" if is_cuda else ""
     return [f"{1e3 * seconds:,.0f} ms", peak, how]
 
 

@@ -4,7 +4,8 @@
     OMP_NUM_THREADS=1 python benchmarks/predicted_times.py --study studies/paper-cifar10.yaml   # a minute
     OMP_NUM_THREADS=1 python benchmarks/predicted_times.py --study studies/paper-imagenet21k.yaml --rows 5300000
 
-Nothing is measured on a GPU. docs/predicted-times.md says what is assumed. The tables are Markdown.
+Nothing is measured here; `measured_times.py` does that on a GPU. docs/predicted-times.md says what is assumed. The
+tables are Markdown.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import torch
 
 from pumalib.attacks.settings import CwPgdSettings
 from pumalib.attacks.threat_settings import ThreatSettings
-from pumalib.data.settings import ImageFilesSettings
+from pumalib.data.settings import DatasetSettings, ImageFilesSettings
 from pumalib.data.sources.raw import SourceShape
+from pumalib.errors import ConfigError
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.planning import pieces
 from pumalib.planning.images import Images
@@ -30,6 +32,7 @@ from pumalib.planning.shapes import StudyShapes
 from pumalib.planning.typical import attack_passes, margin_passes, steps_tried
 from pumalib.planning.works import Works
 from pumalib.scores.settings import DeepfoolSettings
+from pumalib.study.check_pools import look_at_datasets
 from pumalib.study.file import read_study_file
 from pumalib.study.study import Study, parse_study
 from pumalib.training.length import num_draws, of_pool
@@ -110,13 +113,12 @@ def _run(architecture: ArchitectureSettings, attack_steps: int) -> RunSettings:
 
 
 def _milliseconds(machine: Machine, precision: str, outer: Amounts, attack: Amounts | None) -> float:
-    """Return the time of both parts; in bfloat16 the attack's products are faster, and all of its bytes are halved."""
+    """Return the time of both parts; in bfloat16 the attack's products are faster, and move as many bytes (casts)."""
     plain = replace(machine, products="tf32" if "tf32" in precision else "float32")
     if attack is None:
         return 1e3 * plain.seconds(outer)
     if "bfloat16" in precision:
-        halved = {name: amount / 2 if name.endswith("bytes") else amount for name, amount in attack.items()}
-        attack = {("flops bfloat16" if name == "flops float32" else name): amount for name, amount in halved.items()}
+        attack = {("flops bfloat16" if name == "flops float32" else name): amount for name, amount in attack.items()}
     names = set(outer) | set(attack)
     return 1e3 * plain.seconds({name: outer.get(name, 0.0) + attack.get(name, 0.0) for name in names})
 
@@ -137,26 +139,35 @@ def _times(line: Line, factor: float) -> Line:
     return Line(*scaled, line.passes)
 
 
+PUBLISHED = {"cifar10_files": SourceShape((32, 32, 3), 10, (50_000, 10_000))}
+"""What sources are whose files hold the same images everywhere."""
+
+
 @dataclass(frozen=True)
 class AssumedShapes(StudyShapes):
-    """A study whose folders of images are not there.
+    """A study whose images are not there.
 
     Attributes:
         assumed_rows: images in each folder.
     """
 
-    assumed_rows: int = 0
+    assumed_rows: int | None = None
 
     @cached_property
     def datasets(self) -> dict[str, SourceShape]:
-        """Return what the images of each dataset are assumed to be."""
-        found = {}
-        for name, dataset in self.study.settings.datasets.items():
-            assert isinstance(dataset, ImageFilesSettings)
-            assert dataset.classes is not None
-            shape = (dataset.image_size, dataset.image_size, dataset.channels)
-            found[name] = SourceShape(shape, dataset.classes.groups, (self.assumed_rows, 0))
-        return found
+        """Return what the images of each dataset are, or are assumed to be."""
+        try:
+            return dict(look_at_datasets(self.study))
+        except ConfigError:
+            return {name: self._assumed(dataset) for name, dataset in self.study.settings.datasets.items()}
+
+    def _assumed(self, dataset: DatasetSettings) -> SourceShape:
+        if dataset.source in PUBLISHED:
+            return PUBLISHED[dataset.source]
+        if self.assumed_rows is None or not isinstance(dataset, ImageFilesSettings) or dataset.classes is None:
+            raise SystemExit("expected the images of the study to be there, or --rows and folders with a class tree")
+        shape = (dataset.image_size, dataset.image_size, dataset.channels)
+        return SourceShape(shape, dataset.classes.groups, (self.assumed_rows, 0))
 
 
 def print_study(path: str, rows: int | None) -> None:
@@ -165,7 +176,7 @@ def print_study(path: str, rows: int | None) -> None:
     Optimisers, data and what else a step does beside passes are left out.
     """
     study = parse_study(read_study_file(path), path)
-    shapes = StudyShapes(study) if rows is None else AssumedShapes(study, rows)
+    shapes = AssumedShapes(study, rows)
     lines = dict[ArchitectureSettings, tuple[Line, Line]]()
     works = Works(shapes, lambda key, make: Line({}, {}, None), {})
     machines = [

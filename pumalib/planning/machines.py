@@ -1,6 +1,7 @@
 """Accelerators by their data sheets, and the time that counted work is predicted to take on them.
 
-Nothing here was measured on one. Source: NVIDIA's data sheets of the H100 SXM (2023) and the H200 SXM (2024), dense.
+Source of the peaks: NVIDIA's data sheets of the H100 SXM (2023) and the H200 SXM (2024), dense. The shares of them that
+are reached were read off one H200 (docs/predicted-times.md); an H100 has the same arithmetic, and was not measured.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ class Machine:
         peak: FLOP/s of products by precision.
         bandwidth: bytes a second between its memory and its processors, at best.
         memory: bytes.
-        reached: share of `peak` that is reached, by precision. Choices of ours: tensor cores starve on few channels.
-        bandwidth_reached: share of `bandwidth` that is reached. A choice of ours.
-        launch_seconds: from one operation to the next where the processor that sends them is the slower one. A choice.
+        reached: share of `peak` that convolutions reach, by precision; large matrix products reach more.
+        bandwidth_reached: share of `bandwidth` that is reached.
+        launch_seconds: from one operation to the next where the processor that sends them is the slower one.
         products: precision in which products of float32 are computed.
         float32: that is, float32 itself, or tf32, whose factors have 10 bits.
     """
@@ -35,8 +36,8 @@ class Machine:
     bandwidth: float
     memory: float
     reached: Mapping[str, float]
-    bandwidth_reached: float = 0.9
-    launch_seconds: float = 5e-6
+    bandwidth_reached: float = 0.88
+    launch_seconds: float = 7e-6
     products: Precision = "float32"
 
     def seconds(self, amounts: Amounts) -> float:
@@ -61,7 +62,7 @@ class Machine:
 
 
 _HOPPER = {"float64": 67e12, "float32": 67e12, "tf32": 495e12, "bfloat16": 989e12}
-_REACHED = {"float64": 0.5, "float32": 0.75, "tf32": 0.4, "bfloat16": 0.4}
+_REACHED = {"float64": 0.5, "float32": 0.34, "tf32": 0.4, "bfloat16": 0.4}
 
 MACHINES = {
     "h100": Machine("H100", _HOPPER, 3.35e12, 80e9, _REACHED),
