@@ -5,8 +5,8 @@
 Each of ten classes has a mean image: grey, and a wave of low frequency. Given the class, pixels are independent, and a
 pixel has level l of 0 ... 255 with probability proportional to exp(-(l / 255 - mean)^2 / (2 noise^2)). The log
 probabilities of two classes then differ by a linear function of the image: not nearly, but exactly, rounding and the
-ends of the pixel scale included. So the best classifier that there can be is linear, and the distance of an image to its
-boundary is known. `bayes.safetensors` holds it, for `studies.oracle.bayes:Bayes`.
+ends of the pixel scale included. So the best classifier that there can be is linear, and the distance of an image to
+its boundary is known. `bayes.safetensors` holds it, for `studies.oracle.bayes:Bayes`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 
 SIDE, CLASSES = 16, 10
 AMPLITUDE, NOISE = 0.035, 0.14
-"""Of the waves and of the noise, on the pixel scale; chosen so that the Bayes classifier has 99 % of the images right."""
+"""Of the waves and of the noise, on the pixel scale: the Bayes classifier has 98 % of the images right."""
 LEVELS = np.arange(256) / 255
 
 Floats = NDArray[np.float64]
