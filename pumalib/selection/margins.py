@@ -12,6 +12,10 @@ from pumalib.errors import ArtifactError, DataError
 from pumalib.scores.table import ScoreTable
 from pumalib.selection.bounds import at_their_farthest, reaches
 
+_LARGEST_ERROR = 0.25
+"""Mean error of extrapolated margins on rows held back, as a share of the mean margin: beyond it they are ranks alone.
+A choice of ours."""
+
 
 @dataclass(frozen=True)
 class MarginsAsked:
@@ -39,7 +43,8 @@ def expect_margins(asked: MarginsAsked, table: ScoreTable, inside: NDArray[np.bo
         inside: [N] bool, which rows.
 
     Raises:
-        DataError: a row inside has no margin, or one that is a bound nearer than asked for.
+        DataError: a row inside has no margin, or one that is a bound nearer than asked for, or margins are
+            extrapolated with too large an error.
         ArtifactError: a score that is no margin in the norm.
     """
     if table.norm != asked.norm:
@@ -56,5 +61,12 @@ def expect_margins(asked: MarginsAsked, table: ScoreTable, inside: NDArray[np.bo
         raise DataError(
             f"expected margins up to {asked.up_to:.4g}, as {asked.key} asks for, got {short} that are bounds below "
             f"that in score {asked.score}; raise up_to of the score, or leave it out"
+        )
+    error = table.held_back_error
+    if error is not None and error > _LARGEST_ERROR:
+        raise DataError(
+            f"expected distances for {asked.key}, got extrapolated margins in score {asked.score} whose mean error on "
+            f"rows held back is {error:.0%} of the mean margin (at most {_LARGEST_ERROR:.0%}): they rank rows and no "
+            "more; measure a larger share of the rows, or leave extrapolate out"
         )
     return at_their_farthest(table.score, table.bounded)[inside]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -117,3 +118,15 @@ def test_the_norm_of_margins_is_checked_and_that_of_where_is_not() -> None:
 def test_a_where_that_cannot_be_meant_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         policy({"policy": "fixed", **changes})
+
+
+@pytest.mark.parametrize("settings", ["margin", "mean_of_margin", "shuffled_margin"])
+def test_extrapolated_margins_give_epsilons_where_their_error_is_small(settings: str) -> None:
+    table = a_table([0.01, 0.02, -0.01])
+    asked = {"policy": settings, "score": "margin"}
+    near, far = (replace(table, held_back_agreement=0.95, held_back_error=error) for error in (0.25, 0.26))
+    np.testing.assert_array_equal(epsilons(asked, margin=near), epsilons(asked, margin=table))
+    with pytest.raises(
+        DataError, match=r"held back is 26% of the mean margin \(at most 25%\).* larger share of the rows"
+    ):
+        epsilons(asked, margin=far)

@@ -277,6 +277,11 @@ def test_attack_steps_that_do_not_fit_their_rows_are_refused(study: Study, colum
     [
         ({"norm": "l2"}, ArtifactError, "expected margins in the threat's norm linf, got norm l2 in score margin"),
         ({"norm": "", "method": "el2n"}, ArtifactError, "name a margin score of that norm under far"),
+        (
+            {"held_back_agreement": 0.95, "held_back_error": 0.6},
+            DataError,
+            "expected distances for far, got extrapolated",
+        ),
         ({"valid": None}, DataError, "expected a margin for every row, score margin lacks 2"),
     ],
 )
