@@ -1,5 +1,8 @@
 """The images of the study `oracle`: their Bayes classifier is known exactly, and margins through it are true ones."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from pumalib import deepfool_margins
+from pumalib.study.file import load_study
 from studies.oracle.bayes import Bayes
 from studies.oracle.make_images import (
     CLASSES,
@@ -16,6 +20,7 @@ from studies.oracle.make_images import (
     bayes_network,
     draw,
     log_probabilities,
+    main,
     mean_images,
 )
 
@@ -74,7 +79,7 @@ def test_margins_through_it_are_the_distances_of_a_linear_program(drawn):
     """Rightly classified: the nearest of nine planes. Wrongly: all nine at once. Both within the pixel scale."""
     images, labels = drawn
     wrong = (images @ WEIGHTS.T + BIASES).argmax(1) != labels
-    rows = np.concatenate([np.flatnonzero(wrong)[:8], np.flatnonzero(~wrong)[:8]])
+    rows = np.concatenate([np.flatnonzero(wrong)[:4], np.flatnonzero(~wrong)[:4]])
     pixels = torch.from_numpy(images[rows].reshape(-1, 1, SIDE, SIDE)).float()
     found = deepfool_margins(network(), pixels, labels[rows])
     assert found.converged.all()
@@ -103,3 +108,14 @@ def least_step(image: Floats, rows: Floats, bounds: Floats) -> float:
     )
     assert solved.success
     return float(solved.fun)
+
+
+def test_the_study_takes_the_files_that_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, root = tmp_path / "oracle", Path(__file__).parents[1]
+    monkeypatch.setattr(sys, "argv", ["make_images.py", "--out", str(made), "--train", "20000", "--test", "100"])
+    main()
+    monkeypatch.chdir(root)  # where the class of the Bayes classifier is found
+    text = (root / "studies" / "oracle.yaml").read_text(encoding="utf-8").replace("data/oracle/", f"{made}/")
+    (tmp_path / "oracle.yaml").write_text(text, encoding="utf-8")
+    study = load_study(tmp_path / "oracle.yaml")
+    assert study.settings.runs["bayes"].checkpoint == str(made / "bayes.safetensors")

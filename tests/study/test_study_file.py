@@ -15,8 +15,9 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-NEED_FILES = ("paper-cifar10.yaml", "paper-imagenet21k.yaml", "tiny-imagenet.yaml")
-"""Checked with small stand-ins for their files in tests/workflow: `test_paper_studies`, `test_large_image_studies`."""
+NEED_FILES = ("oracle.yaml", "paper-cifar10.yaml", "paper-imagenet21k.yaml", "tiny-imagenet.yaml")
+"""Checked with their files, or small stand-ins for them, in `test_oracle_images`, and in tests/workflow: in
+`test_paper_studies` and `test_large_image_studies`."""
 
 
 @pytest.mark.parametrize(
