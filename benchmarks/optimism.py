@@ -45,7 +45,10 @@ def attacked_again(path: Path, count: int) -> list[str]:
     began = time.process_time()
     found = evaluate(model, images, labels, AutoattackSettings(), threat=threat)
     seconds = time.process_time() - began
-    withstood, withstands = (table.adversarial_prediction == table.label)[places], found.adversarial_prediction == labels
+    withstood, withstands = (
+        (table.adversarial_prediction == table.label)[places],
+        found.adversarial_prediction == labels,
+    )
     lost, won = float((withstood & ~withstands).mean()), float((~withstood & withstands).mean())
     error = math.sqrt((lost + won - (lost - won) ** 2) / len(rows))
     return [
