@@ -44,7 +44,7 @@ test-slow: $(STAMP)
 
 # Needs a CUDA device; needs neither Snakemake nor the constraints.
 test-gpu:
-	python3 -m pytest -m gpu $(ARGS)
+	python3 -m pytest -m gpu tests/gpu $(ARGS)
 
 # As root on a machine without a SLURM of its own: starts them, with three pretend GPUs a node; apt-get installs it where missing.
 test-slurm: .venv/.installed-slurm
