@@ -261,7 +261,7 @@ def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
     """Draw what is lost of optimality against passes, a panel a network; both axes logarithmic."""
     with figure_style():
         rows = -(-len(curves) // 2)
-        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.2 * rows, min(2, len(curves)), rows)
+        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.6 * rows, min(2, len(curves)), rows)
         for axes, (name, points) in zip(panels, curves.items(), strict=False):
             axes.set(xscale="log", yscale="log", title=name, xlim=(12, 9000), ylim=(_LEAST, 1))
             axes.set(xlabel="passes an image", ylabel="optimality lost")
