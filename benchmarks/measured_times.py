@@ -1,4 +1,4 @@
-"""Measure on a GPU the pieces that `predicted_times.py` predicts, and the three rates that it assumes.
+"""Measure on a GPU the pieces that `predicted_times.py` predicts, and the rates that it assumes.
 
     python benchmarks/measured_times.py --device cuda [--nets resnet-18 wrn-28-10] [--steps 4] [--rounds 3]
 
@@ -98,20 +98,21 @@ def training_step(net: str, form: str, chosen: argparse.Namespace) -> tuple[floa
     """Return the time of a step of TRADES, and how many steps were timed."""
     (tf32, options), device = FORMS[form], torch.device(chosen.device)
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(2 * TRAINED, 3, 32, 32, generator=generator)
+    rows = chosen.rows or TRAINED
+    images = torch.rand(2 * rows, 3, 32, 32, generator=generator)
     labels = torch.randint(10, (len(images),), generator=generator)
     with products_in(tf32):
-        epoch = our_steps(network(net, device), images, labels, TRAINED, chosen.steps, device, {**PLANNED, **options})
+        epoch = our_steps(network(net, device), images, labels, rows, chosen.steps, device, {**PLANNED, **options})
         seconds = seconds_of(epoch, chosen.rounds, device) / chosen.steps
-    return seconds, f"{TRAINED / seconds:,.0f} images / s"
+    return seconds, f"{rows / seconds:,.0f} images / s"
 
 
 def network(net: str, device: torch.device) -> nn.Module:
     return build_model(ArchitectureSettings(name=net), (32, 32, 3), 10).to(device).eval()
 
 
-def noise(net: nn.Module, device: torch.device) -> tuple[Tensor, Tensor]:
-    images = torch.rand(LOOKED_AT, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
+def noise(net: nn.Module, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    images = torch.rand(rows, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.no_grad():
         return images, torch.cat([net(part).argmax(1) for part in images.split(100)])
 
@@ -120,7 +121,7 @@ def margins(net: str, form: str, chosen: argparse.Namespace) -> tuple[float, str
     """Return the time of a batch of DeepFool, all rightly classified, at the typical passes."""
     device = torch.device(chosen.device)
     model = network(net, device)
-    images, labels = noise(model, device)
+    images, labels = noise(model, chosen.rows or LOOKED_AT, device)
     typical, taken = margin_passes(DeepfoolSettings(model="margins")) or 0.0, []
 
     def run() -> None:
@@ -136,7 +137,7 @@ def attack(net: str, form: str, chosen: argparse.Namespace) -> tuple[float, str]
     """Return the time of a batch of C&W-PGD-40 that all images withstand."""
     device = torch.device(chosen.device)
     model = network(net, device)
-    images, labels = noise(model, device)
+    images, labels = noise(model, chosen.rows or LOOKED_AT, device)
     settings, threat, robust = CwPgdSettings(), ThreatSettings(epsilon=TINY_EPSILON), []
 
     def run() -> None:
@@ -159,6 +160,7 @@ def main() -> None:
     arguments.add_argument("--nets", nargs="+", default=["resnet-18", "wrn-28-10"])
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--steps", type=int, default=4, help="of a training, a round")
+    arguments.add_argument("--rows", type=int, help="of each piece, instead of those in its name")
     arguments.add_argument("--device", default="cuda")
     chosen = arguments.parse_args()
     device = torch.device(chosen.device)

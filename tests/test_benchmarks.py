@@ -19,6 +19,7 @@ COMMANDS = {
     "trades_step": ["--nets", "convnet", "--count", "1", "--rounds", "1", "--batch", "16", "--peak", "1"],
     "faster_options": ["--nets", "small-cnn", "--count", "50", "--epochs", "1", "--seeds", "1"],
     "misclassified_margins": [],
+    "measured_times": ["--device", "cpu", "--nets", "small-cnn", "--rows", "8", "--steps", "1", "--rounds", "1"],
     "freed_memory": ["--processes", "1"],
     "coverage": ["--trials", "5"],
     "perceptron": ["--rows", "60"],

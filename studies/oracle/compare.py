@@ -12,13 +12,16 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from scipy import stats
 
 from pumalib.scores.table import read_scores
 from pumalib.selection.epsilons import adaptive_epsilons
 
-EPSILON, CUT = 0.0125, 0.4
+STUDY = yaml.safe_load(Path(__file__).parents[1].joinpath("oracle.yaml").read_text(encoding="utf-8"))
+EPSILON = float(STUDY["threat"]["epsilon"])
+CUT = float(STUDY["runs"]["puma-40"]["prune"][0]["fraction"])
 ESTIMATORS = {"DeepFool": "margin", "refined": "refined", "fast margin": "fast", "the true margin": "exact"}
 HEADER = ["pool", "margins", "Spearman", "mean, of the true mean", "mean difference", "other sign", "cut shared"]
 

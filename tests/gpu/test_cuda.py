@@ -26,15 +26,6 @@ pytestmark = [
 THREAT = ThreatSettings(epsilon=0.1)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _float32():
-    """Compute in float32, as jobs do: torch's own default rounds the factors of convolutions."""
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    use_precision(tf32=False)
-    yield
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
-
-
 @pytest.fixture(scope="module")
 def digits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits

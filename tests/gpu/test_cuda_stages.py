@@ -19,7 +19,7 @@ from pumalib import (
 )
 from pumalib.attacks.threat_settings import Norm
 from pumalib.errors import ResourceError
-from pumalib.jobs.devices import enough_memory, use_precision
+from pumalib.jobs.devices import enough_memory
 from pumalib.jobs.memory import expect_memory, free_memory
 from pumalib.jobs.states import NO_STATE, StateFile, StatePlace
 from pumalib.learning.inputs import LearningInputs
@@ -40,14 +40,6 @@ NEXT_TO_NOTHING = ThreatSettings(epsilon=1e-4)
 """Of comparisons with the CPU: a device draws the random starts of attacks by its own generator."""
 CUDA = torch.device("cuda")
 Images = tuple[np.ndarray, np.ndarray]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _float32():
-    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    use_precision(tf32=False)
-    yield
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 class DiedError(Exception):
