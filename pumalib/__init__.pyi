@@ -22,6 +22,7 @@ from .reporting.estimates import resampled_mean as resampled_mean
 from .scores.table import read_scores as read_scores
 from .selection.cuts import Cut as Cut
 from .selection.epsilons import adaptive_epsilons as adaptive_epsilons
+from .selection.rule import Rule as Rule
 from .selection.select import select as select
 from .tracks.settings import TrackSettings as TrackSettings
 from .training.online.settings import CatEpsilon as CatEpsilon

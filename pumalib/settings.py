@@ -112,6 +112,24 @@ PixelAmountOrZero = Annotated[Amount, Field(ge=0), PixelScale()]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 """A name that can stand in a path: at most 100 letters, digits and + . _ = -, beginning with a letter or digit."""
 
+UserObject = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+"""A function or class of a user's own, `module:name`."""
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+_NAME_SCHEMA = {"pattern": NAME_PATTERN, "type": "string"}
+
+NameOrNames = Annotated[
+    tuple[Name, ...],
+    Field(min_length=1),
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [_NAME_SCHEMA, {"items": _NAME_SCHEMA, "minItems": 1, "type": "array"}]}),
+]
+"""One name, or a list of them."""
+
 
 def _refuse_repeated_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) != len(seeds) or min(seeds) < 0:

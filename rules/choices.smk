@@ -4,6 +4,7 @@ import re
 from importlib import import_module
 
 from pumalib.data.settings import ImageFilesSettings, source_module
+from pumalib.scores.settings import whole_score_rule
 from pumalib.study import slices
 
 
@@ -106,6 +107,18 @@ def scored_model(score, seed):
     return model_file(model.run, seed if model.seed is None else model.seed)
 
 
+def scores_file_of(score, seed):
+    """Return the user's own file that a score is read from."""
+    return study.settings.scores[score].path_of(seed)
+
+
+def files_of_scores():
+    """Return all such files, each once."""
+    scores = study.settings.scores.values()
+    read = [score for score in scores if whole_score_rule(score) == "file_score"]
+    return list(dict.fromkeys(score.path_of(seed) for score in read for seed in SEEDS))
+
+
 def start_checkpoint(run):
     """Return the user's own checkpoint that a training starts from."""
     start = study.trained[run].start_from
@@ -185,6 +198,7 @@ watch_at_the_start(
         *[path for name in study.settings.datasets for path in dataset_sources(name)],
         *[path for name in study.settings.pools for path in synthetic_files(name)],
         *[path for name in study.settings.scores for path in checkpoint_of(name)],
+        *files_of_scores(),
         *[path for name in study.trained for path in start_checkpoint(name)],
         *[run.checkpoint for run in study.imported.values()],
     ]

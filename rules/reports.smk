@@ -18,8 +18,9 @@ def attack_benchmark(run, seed, attack):
 
 def score_benchmarks(score, seed):
     """Return a benchmark for each job that a score takes, apart from joining shards."""
-    if score in TRACKED:
-        return [rules.tracked_score.benchmark.format(score=score, seed=seed)]
+    for name in ("tracked_score", "file_score"):
+        if score in SCORES_OF_RULE[name]:
+            return [getattr(rules, name).benchmark.format(score=score, seed=seed)]
     return [
         rules.score_shard.benchmark.format(score=score, seed=seed, shard=shard)
         for shard in range(study.settings.scores[score].shards)
@@ -87,6 +88,10 @@ def every_file():
         for pool in pools_of_runs():
             files += [pool_file(pool, seed), *pool_sources(pool, seed)]
         files += [score_file(score, seed) for score in study.settings.scores]
-        files += [path for score in LOOKING for path in shard_files(score, seed)]
+        files += [
+            path
+            for score in SCORES_OF_RULE["score"]
+            for path in shard_files(score, seed)
+        ]
         files += generator_files(seed)
     return sorted(set(files))

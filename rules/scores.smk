@@ -1,9 +1,11 @@
-"""Scores: the pool looked at through a trained model, in shards, then joined; or what runs gathered while training."""
+"""Scores: the pool looked at through a trained model, in shards, then joined; what runs gathered while training; or a file of the user's own."""
 
-from pumalib.scores.settings import looks_through_a_model
+from pumalib.scores.settings import whole_score_rule
 
-LOOKING = [n for n, s in study.settings.scores.items() if looks_through_a_model(s)]
-TRACKED = [n for n in study.settings.scores if n not in LOOKING]
+SCORES_OF_RULE = {
+    name: [n for n, s in study.settings.scores.items() if whole_score_rule(s) == name]
+    for name in ("score", "tracked_score", "file_score")
+}
 
 
 rule score_shard:
@@ -48,7 +50,7 @@ rule score:
     log:
         f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}.log",
     wildcard_constraints:
-        score=any_of(LOOKING),
+        score=any_of(SCORES_OF_RULE["score"]),
     localrule: True
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(
@@ -74,7 +76,7 @@ rule tracked_score:
     benchmark:
         f"{RESULTS}/benchmarks/scores/{{score}}/seed{{seed}}.tsv"
     wildcard_constraints:
-        score=any_of(TRACKED),
+        score=any_of(SCORES_OF_RULE["tracked_score"]),
     localrule: True
     params:
         settings=lambda w: study.settings.scores[w.score].model_dump(),
@@ -84,3 +86,27 @@ rule tracked_score:
         "gather score {wildcards.score}, seed {wildcards.seed}"
     script:
         "../workflow_scripts/tracked_score.py"
+
+
+rule file_score:
+    input:
+        pool=lambda w: pool_file(study.score_pool(w.score), int(w.seed)),
+        sources=lambda w: pool_sources(study.score_pool(w.score), int(w.seed)),
+        file=lambda w: ancient(scores_file_of(w.score, int(w.seed))),
+    output:
+        f"{RESULTS}/scores/{{score}}/seed{{seed}}.h5",
+    log:
+        f"{RESULTS}/logs/scores/{{score}}/seed{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/scores/{{score}}/seed{{seed}}.tsv"
+    wildcard_constraints:
+        score=any_of(SCORES_OF_RULE["file_score"]),
+    localrule: True
+    params:
+        settings=lambda w: study.settings.scores[w.score].model_dump(),
+        watched=lambda w: watched(scores_file_of(w.score, int(w.seed))),
+        code=code_of("file_score.py"),
+    message:
+        "read score {wildcards.score}, seed {wildcards.seed}"
+    script:
+        "../workflow_scripts/file_score.py"

@@ -105,7 +105,7 @@ def test_command_of_a_page_names_what_is_there(page: str, command: list[str]) ->
     if program in NEEDS_A_CLUSTER:
         assert page == "cluster.md"
     elif program in RUN_BY_A_SHELL:
-        assert page in ("quick-start.md", "your-own.md", "large-images.md")  # which are run whole
+        assert page in ("quick-start.md", "your-own.md", "large-images.md", "selection.md")  # which are run whole
     else:
         if program == "make" and shutil.which("make") is None:
             pytest.skip("make is not installed")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from document_blocks import ROOT, Block, blocks_of
 
-PAGES = ["quick-start", "your-own", "large-images"]
+PAGES = ["quick-start", "your-own", "large-images", "selection"]
 COPIED = ("Snakefile", "rules", "workflow_scripts", "profiles", "pumalib", "config.yaml")
 
 

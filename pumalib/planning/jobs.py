@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pumalib.reporting.study_view import StudyFiles
-from pumalib.scores.settings import looks_through_a_model
+from pumalib.scores.settings import looks_through_a_model, whole_score_rule
 from pumalib.study.study import Study
 
 
@@ -150,9 +150,9 @@ class _Jobs:
         if key in self.found:
             return key
         pool = self.pool(self._study.score_pool(score), seed)
-        if looks_through_a_model(self._settings.scores[score]):
-            return self._add(key, PlannedJob("score", score, seed, (pool, *self.shards(score, seed))))
-        return self._add(key, PlannedJob("tracked_score", score, seed, (pool, *self._models_behind(score, seed))))
+        rule = whole_score_rule(self._settings.scores[score])
+        needs = self.shards(score, seed) if rule == "score" else self._models_behind(score, seed)
+        return self._add(key, PlannedJob(rule, score, seed, (pool, *needs)))
 
     def _models_behind(self, score: str, seed: int) -> list[str]:
         return [self.model(run, at) for run, at in self._study.runs_behind(score, seed)]

@@ -32,7 +32,8 @@ from pumalib.planning.images import Images
 from pumalib.planning.meters import Meter, Piece
 from pumalib.planning.typical import WRONG_SHARE, attack_passes, steps_tried
 from pumalib.scores.estimates import Question
-from pumalib.scores.settings import LookingScoreSettings, score_module
+from pumalib.scores.features import look
+from pumalib.scores.settings import FeatureScoreSettings, LookingScoreSettings, score_module
 from pumalib.synthesis.edm import build_denoiser, sample_images, train_generator
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.tracks.passes import epochs_of, passes_of
@@ -161,8 +162,12 @@ def attacked_batch(
 def scored_batch(
     score: LookingScoreSettings, threat: ThreatSettings, architecture: ArchitectureSettings, images: Images
 ) -> Piece:
-    """Return a batch of a score, some of whose rows are misclassified; margins tell their passes."""
+    """Return a batch of a score, some of whose rows are misclassified; margins tell their passes.
+
+    Of a score that compares features, the look at them.
+    """
     plain = score.model_copy(update={"extrapolate": None} if hasattr(score, "extrapolate") else {})
+    takes_features = isinstance(score, FeatureScoreSettings)
     module = importlib.import_module(score_module(score))
 
     def do(rows: int, meter: Meter, repetitions: int) -> float | None:
@@ -175,8 +180,10 @@ def scored_batch(
         question = Question(network, pixels, torch.from_numpy(labels % images.num_classes), threat.norm)
         for _ in range(repetitions + 1):
             meter.lap()
-            columns = module.score(question, settings).columns
+            columns = (look(question) if takes_features else module.score(question, settings)).columns
         meter.lap()
+        if takes_features:
+            return 1.0
         if "forwards" not in columns:
             return None
         return float(columns["forwards"].mean() + columns["backwards"].mean())

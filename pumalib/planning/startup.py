@@ -48,7 +48,7 @@ _CODE = {
 """What stands for the start of each kind of job."""
 
 KIND_OF_RULE = {
-    **dict.fromkeys(("pool", "selection", "score", "tracked_score", "worst_attack", "dataset"), "rows"),
+    **dict.fromkeys(("pool", "selection", "score", "tracked_score", "file_score", "worst_attack", "dataset"), "rows"),
     **dict.fromkeys(("results", "page"), "table"),
     **dict.fromkeys(("attack", "attack_kept", "score_shard", "synthetic", "import_model"), "attack"),
     **dict.fromkeys(("model", "generator", "learn_dataset"), "training"),

@@ -96,7 +96,7 @@ class Storage:
             return sum(tensor.nbytes for tensor in denoiser.state_dict().values())
         if rule == "selection":
             return shapes.rows(study.runs[name].pool) * _SELECTED
-        if rule in ("score", "score_shard", "tracked_score"):
+        if rule in ("score", "score_shard", "tracked_score", "file_score"):
             shards = getattr(study.settings.scores[name], "shards", 1) if rule == "score_shard" else 1
             return shapes.rows(study.score_pool(name)) // shards * _SCORED
         return self._of_models(job)

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from pumalib.errors import ArtifactError
-from pumalib.scores.settings import AnyScoreSettings, MarginSettings, looks_through_a_model
+from pumalib.scores.settings import AnyScoreSettings, FeatureScoreSettings, MarginSettings, looks_through_a_model
 from pumalib.scores.table import ScoreTable
 from pumalib.tracks.passes import epochs_of, kind_of, passes_of
 from pumalib.tracks.settings import TrackSettings
@@ -29,8 +29,11 @@ UNKNOWN = Passes(math.nan, math.nan)
 
 
 def counts_passes(settings: AnyScoreSettings) -> bool:
-    """Say whether it is known how often a score passes images through a network: margins count, tracks are planned."""
-    return isinstance(settings, MarginSettings) or not looks_through_a_model(settings)
+    """Say whether it is known how often a score passes images through a network.
+
+    Margins count, tracks are planned, and for features each row passes once.
+    """
+    return isinstance(settings, MarginSettings | FeatureScoreSettings) or not looks_through_a_model(settings)
 
 
 def attack_steps(training: RecipeSettings) -> int:

@@ -24,7 +24,7 @@ from pumalib.reporting.cost_passes import (
     training_passes,
 )
 from pumalib.reporting.settings.cost import EVALUATION, SCORE, CostPart
-from pumalib.scores.settings import ScoreSettings, looks_through_a_model
+from pumalib.scores.settings import FeatureScoreSettings, ScoreSettings, looks_through_a_model
 from pumalib.scores.table import read_scores
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.length import num_draws, of_pool
@@ -92,6 +92,8 @@ def _score_amounts(part: CostPart) -> dict[str, float]:
     table = read_scores(str(part.file), pool.fingerprint)
     if not counts_passes(settings):
         passes = UNKNOWN
+    elif isinstance(settings, FeatureScoreSettings):
+        passes = Passes(len(table.score), 0)
     elif looks_through_a_model(settings):
         passes = margin_passes(table)
     else:

@@ -11,7 +11,7 @@ from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.settings import DatasetSettings, SyntheticSettings
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.scores.settings import ScoreSettings
-from pumalib.selection.settings import CutSettings, EpsilonSettings
+from pumalib.selection.settings import EpsilonSettings, PruneSettings
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.start_settings import StartSettings
@@ -57,7 +57,7 @@ class RunView(ModelView, Protocol):
         """Its recipe."""
 
     @property
-    def prune(self) -> tuple[CutSettings, ...]:
+    def prune(self) -> tuple[PruneSettings, ...]:
         """Its cuts."""
 
     @property

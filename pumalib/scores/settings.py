@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    BeforeValidator,
     Discriminator,
     Field,
     GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     Tag,
-    WithJsonSchema,
     model_serializer,
     model_validator,
 )
@@ -21,8 +19,7 @@ from pydantic_core import CoreSchema
 from pumalib.attacks.settings import DeepfoolOptions
 from pumalib.attacks.threat_settings import Norm
 from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
-from pumalib.setting_errors import NAME_PATTERN
-from pumalib.settings import Name, PixelAmount, Settings
+from pumalib.settings import Name, NameOrNames, PixelAmount, Settings, UserObject
 
 
 class ModelReference(Settings):
@@ -168,7 +165,7 @@ class RefinedMarginSettings(_BisectedMarginSettings, DeepfoolOptions):
 class CustomScoreSettings(_ScoreSettings):
     """A score of one's own: `module:function`, called as `function(model, images, labels, **options)`."""
 
-    method: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    method: UserObject
     """`module:function`; gets images float32 [B, C, H, W] in [0, 1] and labels int64 [B], returns [B] numbers."""
     higher_is: Literal["easier", "harder"]
     """Whether a higher score means an easier or a harder row."""
@@ -176,26 +173,67 @@ class CustomScoreSettings(_ScoreSettings):
     """Keyword arguments of the function."""
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+class FeatureScoreSettings(_ScoreSettings):
+    """A score of features before the last linear layer, in which all rows are looked at together, by one job."""
+
+    @model_validator(mode="after")
+    def _check_shards(self) -> FeatureScoreSettings:
+        if self.shards != 1:
+            raise ValueError(f"expected one shard, as rows are compared with each other, got {self.shards}")
+        return self
 
 
-_NAME_SCHEMA = {"pattern": NAME_PATTERN, "type": "string"}
+class ClassCenterSettings(FeatureScoreSettings):
+    """Distance between a row's features and the centre of its class (Moderate, Xia et al. 2023)."""
 
-RunNames = Annotated[
-    tuple[Name, ...],
-    Field(min_length=1),
-    BeforeValidator(_as_list),
-    WithJsonSchema({"anyOf": [_NAME_SCHEMA, {"items": _NAME_SCHEMA, "minItems": 1, "type": "array"}]}),
-]
-"""One run's name, or a list of them."""
+    method: Literal["class_center"] = "class_center"
+    center: Literal["median", "mean"] = "median"
+    """Of each feature over the rows of a class: the median, as the authors' code has it, or the mean, as their text."""
+
+
+class KCenterSettings(FeatureScoreSettings):
+    """Place in k-center's greedy order (Sener & Savarese 2018): each next row is the farthest from those before it."""
+
+    method: Literal["k_center"] = "k_center"
+    scope: Literal["union", "per_class"] = "union"
+    """`union`: one order over the pool. `per_class`: one in each class, for cuts of that scope."""
+    centers: int | None = Field(default=None, gt=0)
+    """Rows that are placed, of the pool or of each class; those after them go by their distance. None: all rows."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the draw of the first row."""
+
+
+class FileScoreSettings(Settings):
+    """Scores, or rows to keep, from a CSV or HDF5 file of one's own."""
+
+    method: Literal["file"] = "file"
+    path: str
+    """The file, which ends in .csv, .h5 or .hdf5; `{seed}` in it stands for the seed."""
+    column: str | None = None
+    """Column of scores; none: the file lists rows, and a listed row has score 1, any other 0."""
+    rows_by: Literal["row", "file"] = "row"
+    """What names a row: column `row`, its number in the pool, or column `file`, the path of its image in the folder."""
+    higher_is: Literal["easier", "harder"] = "harder"
+    """Whether a higher score means an easier or a harder row."""
+    pool: Name | None = None
+    """Pool to score; none: the pool of `defaults`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> FileScoreSettings:
+        if not self.path.endswith((".csv", ".h5", ".hdf5")):
+            raise ValueError(f"expected a path that ends in .csv, .h5 or .hdf5, got {self.path}")
+        return self
+
+    def path_of(self, seed: int) -> str:
+        """Return the path of the file of a seed."""
+        return self.path.replace("{seed}", str(seed))
 
 
 class TrackedScore(Settings):
     """A score of what runs gathered while they trained; it belongs to their pool."""
 
     gathered: ClassVar[str]
-    tracked: RunNames
+    tracked: NameOrNames
     """The run whose `track` is read, or a list of runs to average over."""
     first_epoch: int = Field(default=1, gt=0)
     """First epoch that counts, among the tracked ones."""
@@ -294,7 +332,11 @@ MeasuredScoreSettings = (
 
 _OwnScoreSettings = Annotated[CustomScoreSettings, Tag("custom")]
 
-LookingScoreSettings = MeasuredScoreSettings | _OwnScoreSettings
+_FeatureScoreSettings = (
+    Annotated[ClassCenterSettings, Tag("class_center")] | Annotated[KCenterSettings, Tag("k_center")]
+)
+
+LookingScoreSettings = MeasuredScoreSettings | _FeatureScoreSettings | _OwnScoreSettings
 """Scores that look at the pool through a trained model, shard by shard."""
 
 TrackedScoreSettings = (
@@ -308,7 +350,12 @@ TrackedScoreSettings = (
 """Scores of what runs gathered while they trained."""
 
 AnyScoreSettings = (
-    MeasuredScoreSettings | TrackedScoreSettings | Annotated[RandomSettings, Tag("random")] | _OwnScoreSettings
+    MeasuredScoreSettings
+    | _FeatureScoreSettings
+    | TrackedScoreSettings
+    | Annotated[RandomSettings, Tag("random")]
+    | Annotated[FileScoreSettings, Tag("file")]
+    | _OwnScoreSettings
 )
 
 
@@ -331,6 +378,13 @@ def user_module(settings: CustomScoreSettings) -> str:
     return settings.method.partition(":")[0]
 
 
+def whole_score_rule(settings: AnyScoreSettings) -> Literal["score", "tracked_score", "file_score"]:
+    """Return the rule that writes the table of a whole pool."""
+    if looks_through_a_model(settings):
+        return "score"
+    return "file_score" if isinstance(settings, FileScoreSettings) else "tracked_score"
+
+
 def looks_through_a_model(settings: AnyScoreSettings) -> bool:
     """Say whether a score looks at the pool through a trained model, shard by shard."""
-    return not isinstance(settings, TrackedScore | RandomSettings)
+    return not isinstance(settings, TrackedScore | RandomSettings | FileScoreSettings)

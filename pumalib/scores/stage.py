@@ -25,7 +25,13 @@ from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.size import size_of
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
 from pumalib.scores.estimates import Estimate
-from pumalib.scores.settings import EXTRAPOLATED_MODULE, LookingScoreSettings, ModelReference, score_module
+from pumalib.scores.settings import (
+    EXTRAPOLATED_MODULE,
+    FeatureScoreSettings,
+    LookingScoreSettings,
+    ModelReference,
+    score_module,
+)
 from pumalib.scores.table import ScoreTable, write_scores
 from pumalib.scores.walk import Walk
 
@@ -108,10 +114,13 @@ def _load_model(
 
 
 def _score_rows(walk: Walk, settings: LookingScoreSettings, rows: NDArray[np.int64]) -> Estimate:
-    """Score rows of the pool: each of them, or a share from which the others follow."""
-    measure = partial(importlib.import_module(score_module(settings)).score, settings=settings)
+    """Score rows of the pool: each of them, a share from which the others follow, or all of them together."""
+    module = importlib.import_module(score_module(settings))
+    if isinstance(settings, FeatureScoreSettings):  # then there is one shard, as the settings see to
+        return cast(Estimate, module.score(walk, settings))
+    measure = partial(module.score, settings=settings)
     extrapolate = getattr(settings, "extrapolate", None)
-    if extrapolate is not None:  # then there is one shard, as the settings see to
+    if extrapolate is not None:  # then there is one shard as well
         return cast(Estimate, importlib.import_module(EXTRAPOLATED_MODULE).score_pool(walk, extrapolate, measure))
     walk.through(rows, measure)
     return walk.found()

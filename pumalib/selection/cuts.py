@@ -18,6 +18,8 @@ from pumalib.selection.thresholds import THRESHOLDS, beyond
 
 KEPT = -1
 
+_SIDES = ("easiest", "hardest", "extremes")
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -25,7 +27,7 @@ class Cut:
 
     Attributes:
         score: [N] numbers, or None for a random cut.
-        drop: `easiest` or `hardest`; needed with a fraction of a score.
+        drop: `easiest`, `hardest` or, half from each end, `extremes`; needed with a fraction of a score.
         fraction: share of the rows of the scope to remove, in [0, 1).
         below: remove rows whose score is below this; `at_most`, `at_least` and `above` likewise.
         higher_is: whether a higher score means `easier` or `harder`.
@@ -41,7 +43,7 @@ class Cut:
     """
 
     score: ArrayLike | None
-    drop: Literal["easiest", "hardest"] | None = None
+    drop: Literal["easiest", "hardest", "extremes"] | None = None
     fraction: float | None = None
     below: float | None = None
     at_most: float | None = None
@@ -106,7 +108,11 @@ def apply_cut(
     for size, scored in _groups(cut.scope, valid, labels, source):
         count = round(cut.fraction * size)
         _check_count(count, len(scored), cut.label)
-        removed[_first_to_go(scored, count, ranks, draw, cut.label)] = True
+        easiest = count if cut.drop != "extremes" else count // 2
+        removed[_first_to_go(scored, easiest, ranks, draw, cut.label)] = True
+        if easiest < count:
+            others, turned = scored[~removed[scored]], tuple(rank.turned() for rank in ranks)
+            removed[_first_to_go(others, count - easiest, turned, draw, cut.label)] = True
     value = _last_value(cut, score, ease, removed)
     return CutOutcome(removed, value, _bound_warning(cut, removed))
 
@@ -120,8 +126,10 @@ def _check_cut(cut: Cut) -> None:
         raise ValueError(f"expected a pruned fraction in [0, 1), got {cut.fraction}")
     if cut.score is None and cut.fraction is None:
         raise ValueError(f"expected a fraction for a random cut, got {given[0]}")
-    if cut.score is not None and cut.fraction is not None and cut.drop not in ("easiest", "hardest"):
-        raise ValueError(f"expected drop 'easiest' or 'hardest', got {cut.drop!r}")
+    if cut.score is not None and cut.fraction is not None and cut.drop not in _SIDES:
+        raise ValueError(f"expected drop 'easiest', 'hardest' or 'extremes', got {cut.drop!r}")
+    if cut.drop == "extremes" and cut.fraction is None:
+        raise ValueError(f"expected a fraction with drop 'extremes', got {given[0]}")
     if any(value is not None and math.isnan(value) for value in thresholds.values()):
         raise ValueError(f"expected a number as {given[0]}, got NaN")
     if cut.scope not in ("union", "per_source", "per_class"):
@@ -212,6 +220,10 @@ class _Ranks(NamedTuple):
     ease: NDArray[np.floating]
     bounded: NDArray[np.bool_]
 
+    def turned(self) -> _Ranks:
+        """Return the other way round, in which rows without a number still go last."""
+        return _Ranks(np.where(np.isneginf(self.ease), -np.inf, -self.ease), self.bounded)
+
 
 def _mask(given: ArrayLike | None, num_rows: int) -> NDArray[np.bool_]:
     return np.zeros(num_rows, bool) if given is None else np.asarray(given, bool)
@@ -259,7 +271,7 @@ def _expect_order(bounded: NDArray[np.bool_], count: int, label: str) -> None:
 
 
 def _last_value(cut: Cut, score: NDArray[np.floating], ease: NDArray[np.floating], removed: NDArray[np.bool_]) -> float:
-    if cut.score is None or cut.scope != "union" or not removed.any():
+    if cut.score is None or cut.scope != "union" or cut.drop == "extremes" or not removed.any():
         return float("nan")
     rows = np.flatnonzero(removed)
     # The last one to go has the lowest ease; its score may be the lowest or the highest of those removed.

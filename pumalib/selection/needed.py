@@ -10,7 +10,10 @@ from pumalib.selection.settings import (
     EpsilonSettings,
     FarSettings,
     FromMargin,
+    OwnRuleSettings,
+    PruneSettings,
     policy_module,
+    rule_module,
     scores_read,
 )
 
@@ -18,6 +21,7 @@ SCORES_MODULE = "pumalib.scores.table"
 INSIDE_MODULE = "pumalib.selection.inside"
 PRUNING_MODULE = "pumalib.selection.pruning"
 FAR_MODULE = "pumalib.selection.far"
+OWN_RULE_MODULE = "pumalib.selection.own_rule"
 
 
 def drops_negative(epsilon: EpsilonSettings) -> TypeGuard[FromMargin]:
@@ -25,20 +29,22 @@ def drops_negative(epsilon: EpsilonSettings) -> TypeGuard[FromMargin]:
     return isinstance(epsilon, FromMargin) and epsilon.negative == "drop"
 
 
-def prunes(cuts: Sequence[CutSettings], epsilon: EpsilonSettings) -> bool:
+def prunes(cuts: Sequence[PruneSettings], epsilon: EpsilonSettings) -> bool:
     """Return whether a run prunes rows."""
     return bool(cuts) or drops_negative(epsilon)
 
 
 def selection_modules(
-    prune: Sequence[CutSettings], epsilon: EpsilonSettings, far: FarSettings | None = None
+    prune: Sequence[PruneSettings], epsilon: EpsilonSettings, far: FarSettings | None = None
 ) -> tuple[str, ...]:
-    """Return the names of those modules."""
+    """Return the names of those modules; a rule of a user's own is one."""
     needed = {
         policy_module(epsilon.policy): True,
         SCORES_MODULE: bool(scores_read(prune, epsilon, far)),
         INSIDE_MODULE: getattr(epsilon, "where", None) is not None,
         PRUNING_MODULE: prunes(prune, epsilon),
         FAR_MODULE: far is not None,
+        OWN_RULE_MODULE: any(isinstance(step, OwnRuleSettings) for step in prune),
     }
-    return tuple(module for module, is_needed in needed.items() if is_needed)
+    rules = {rule_module(step): True for step in prune if not isinstance(step, CutSettings)}
+    return tuple(module for module, is_needed in (needed | rules).items() if is_needed)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from pumalib.data.pool import PoolRows
-from pumalib.errors import ConfigError
+from pumalib.errors import ConfigError, DataError
 from pumalib.scores.table import HigherIs, ScoreTable
 from pumalib.selection.cuts import Cut, dropped_side
-from pumalib.selection.needed import drops_negative
+from pumalib.selection.needed import OWN_RULE_MODULE, drops_negative
 from pumalib.selection.policies.question import EpsilonQuestion
+from pumalib.selection.rule import Rule
 from pumalib.selection.select import Selection, select
-from pumalib.selection.settings import RANDOM, THRESHOLDS, CutSettings, EpsilonSettings, FromMargin
+from pumalib.selection.settings import (
+    RANDOM,
+    THRESHOLDS,
+    CutSettings,
+    EpsilonSettings,
+    FromMargin,
+    OwnRuleSettings,
+    PruneSettings,
+    RuleSettings,
+    rule_module,
+)
 
 
 def prune(
-    cuts: Sequence[CutSettings],
+    cuts: Sequence[PruneSettings],
     policy: EpsilonSettings,
     question: EpsilonQuestion,
     rows: PoolRows,
@@ -26,7 +39,7 @@ def prune(
     """Cut a pool.
 
     Args:
-        cuts: of the run.
+        cuts: of the run, and rules.
         policy: of the run; one that drops rows of negative epsilon asks for one more cut, after the others.
         question: what the policy gets.
         rows: of the pool.
@@ -36,10 +49,10 @@ def prune(
         The selection, whose epsilons are yet to be found, and the label of each cut.
 
     Raises:
-        DataError: a class that loses all its rows, too few scored rows, or a cut among bounded rows.
-        ConfigError: a side that a threshold does not drop.
+        DataError: a class that loses all its rows, too few scored rows, a cut among bounded rows, or a rule that fails.
+        ConfigError: a side that a threshold does not drop, or a rule of one's own that is not there.
     """
-    made = [_make_cut(cut, question.tables) for cut in cuts]
+    made: list[Cut | Rule] = [_make(cut, question.tables) for cut in cuts]
     if drops_negative(policy):
         made.append(_cut_negative(policy, question))
     selection = select(len(rows.labels), made, 0.0, seed, labels=rows.labels, source=rows.source)
@@ -52,6 +65,37 @@ def _cut_negative(policy: FromMargin, question: EpsilonQuestion) -> Cut:
     return Cut(
         margins, below=0.0, higher_is="easier", valid=question.inside, bounded=table.bounded, label="epsilon < 0"
     )
+
+
+def _make(step: PruneSettings, tables: Mapping[str, ScoreTable]) -> Cut | Rule:
+    return _make_cut(step, tables) if isinstance(step, CutSettings) else _make_rule(step, tables)
+
+
+def _make_rule(rule: RuleSettings, tables: Mapping[str, ScoreTable]) -> Rule:
+    read = {name: tables[name] for name in rule.scores}
+    label = " ".join((rule.rule, *(["by", *rule.scores] if rule.scores else []), f"{100 * rule.fraction:.4g} %"))
+    for name, table in read.items():
+        if table.bounded.any():
+            raise DataError(
+                f"expected measured scores for {label!r}, got {int(table.bounded.sum())} rows of {name} that are a "
+                "bound; leave out its up_to"
+            )
+    return Rule(
+        _function_of(rule),
+        rule.fraction,
+        scores={name: np.where(table.valid, table.score, np.float32(np.nan)) for name, table in read.items()},
+        hardness={name: table.hardness for name, table in read.items()},
+        options=rule.options,
+        label=label,
+    )
+
+
+def _function_of(rule: RuleSettings) -> Callable[..., Any]:
+    if isinstance(rule, OwnRuleSettings):
+        loaded: Callable[..., Any] = importlib.import_module(OWN_RULE_MODULE).load_rule(rule)
+        return loaded
+    keep: Callable[..., Any] = importlib.import_module(rule_module(rule)).keep
+    return keep
 
 
 def _make_cut(cut: CutSettings, tables: Mapping[str, ScoreTable]) -> Cut:

@@ -12,6 +12,7 @@ from pumalib.data.arrays import as_array, as_labels, as_sources
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
 from pumalib.selection.cuts import KEPT, Cut, CutOutcome, apply_cut, combine
+from pumalib.selection.rule import Rule, apply_rule
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Selection:
 
 def select(
     num_rows: int,
-    cuts: Sequence[Cut] = (),
+    cuts: Sequence[Cut | Rule] = (),
     epsilons: ArrayLike | float = 8 / 255,
     seed: int = 0,
     *,
@@ -49,14 +50,14 @@ def select(
 
     Args:
         num_rows: rows of the pool, N.
-        cuts: each is computed on the whole pool; the union is removed.
+        cuts: cuts along a score, and rules; each is computed on the whole pool, and the union is removed.
         epsilons: [N] one a row, or one for all, pixel scale.
         seed: breaks ties (each cut has its own random numbers) and draws random cuts.
         labels: [N] integers; given, a class that loses all its rows is an error.
         source: [N] integers, 0 real, 1 synthetic; needed by scope `per_source`.
 
     Raises:
-        DataError: wrong row counts, a class without rows, nothing left.
+        DataError: wrong row counts, a class without rows, nothing left, or a rule that returns other rows than asked.
         ValueError: an impossible cut.
 
     Example:
@@ -68,12 +69,20 @@ def select(
     sources = None if source is None else as_sources(source, num_rows)
     radii = _epsilons(epsilons, num_rows)
     outcomes = tuple(
-        apply_cut(cut, num_rows, classes, sources, derive_seed(seed, "cut", index)) for index, cut in enumerate(cuts)
+        _outcome(cut, num_rows, classes, sources, derive_seed(seed, "cut", index)) for index, cut in enumerate(cuts)
     )
     reason = combine(outcomes, num_rows)
     rows = np.flatnonzero(reason == KEPT).astype(np.int64)
     _check_kept(rows, classes)
     return Selection(rows, radii[rows], reason, outcomes)
+
+
+def _outcome(
+    cut: Cut | Rule, num_rows: int, labels: NDArray[np.int64] | None, source: NDArray[np.uint8] | None, seed: int
+) -> CutOutcome:
+    if isinstance(cut, Rule):
+        return apply_rule(cut, num_rows, labels, source, seed)
+    return apply_cut(cut, num_rows, labels, source, seed)
 
 
 def _epsilons(values: ArrayLike | float, num_rows: int) -> NDArray[np.float32]:

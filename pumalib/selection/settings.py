@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from pumalib.attacks.threat_settings import ThreatSettings
-from pumalib.settings import Amount, Name, PixelAmount, PixelAmountOrZero, Settings
+from pumalib.settings import Amount, Name, NameOrNames, PixelAmount, PixelAmountOrZero, Settings, UserObject
 from pumalib.training.online.settings import OnlineEpsilonSettings
 
 THRESHOLDS = ("below", "at_most", "at_least", "above")
@@ -16,12 +16,12 @@ RANDOM = "random"
 
 
 class CutSettings(Settings):
-    """One pruning step. Every cut looks at the whole pool; the union of all cuts is removed."""
+    """One pruning step along a score. Every cut looks at the whole pool; the union of all cuts is removed."""
 
     by: Name
     """Name under `scores`, or `random`."""
-    drop: Literal["easiest", "hardest"] | None = None
-    """Which side goes; needed with `fraction`, except for `random`."""
+    drop: Literal["easiest", "hardest", "extremes"] | None = None
+    """Which side goes; needed with `fraction`, except for `random`. `extremes`: half from each end (Moderate)."""
     fraction: float | None = Field(default=None, ge=0, lt=1)
     """Share of the rows of the scope to remove."""
     below: Amount | None = None
@@ -47,7 +47,9 @@ class CutSettings(Settings):
         if self.by == RANDOM and given != ["fraction"]:
             raise ValueError(f"expected a fraction with by: random, got {given[0]}")
         if self.by != RANDOM and given == ["fraction"] and self.drop is None:
-            raise ValueError("expected drop: easiest or hardest beside fraction")
+            raise ValueError("expected drop: easiest, hardest or extremes beside fraction")
+        if self.drop == "extremes" and given != ["fraction"]:
+            raise ValueError(f"expected a fraction with drop: extremes, got {given[0]}")
         if self.ties_by is not None and (self.by == RANDOM or given != ["fraction"]):
             raise ValueError("expected ties_by only with a fraction of a score: no other cut has ties to break")
         if self.ties_by in (self.by, RANDOM):
@@ -58,6 +60,72 @@ class CutSettings(Settings):
     def scores(self) -> tuple[str, ...]:
         """Names of the scores it reads."""
         return tuple(name for name in (self.by, self.ties_by) if name not in (None, RANDOM))
+
+
+class CcsSettings(Settings):
+    """Coverage-centric coreset selection (Zheng et al. 2023): as many rows from each stratum of a score as it has."""
+
+    rule: Literal["ccs"]
+    """`ccs`."""
+    by: Name
+    """Name under `scores`; every row needs a score."""
+    fraction: float = Field(ge=0, lt=1)
+    """Share of the rows to remove, the hardest ones among them."""
+    hardest: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the rows that goes first: the hardest, which may be mislabelled (the authors' beta)."""
+    strata: int = Field(default=50, gt=0)
+    """Intervals of equal width between the lowest and the highest score left."""
+
+    @model_validator(mode="after")
+    def _check(self) -> CcsSettings:
+        if self.hardest > self.fraction:
+            raise ValueError(f"expected hardest of at most the fraction {self.fraction:g}, got {self.hardest:g}")
+        return self
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores it reads."""
+        return (self.by,)
+
+    @property
+    def options(self) -> dict[str, float | int | str | bool]:
+        """What the rule gets beside the rows."""
+        return {"hardest": self.hardest, "strata": self.strata}
+
+
+class OwnRuleSettings(Settings):
+    """A pruning rule of one's own, `module:function`: it sees all rows at once and returns those to keep."""
+
+    rule: UserObject
+    """`module:function`, called as `function(rows, **options)`; returns the `rows.count` rows to keep."""
+    by: NameOrNames | None = None
+    """Name under `scores`, or a list of them, whose tables it gets as `rows.scores`; none: it reads no score."""
+    fraction: float = Field(ge=0, lt=1)
+    """Share of the rows to remove."""
+    options: dict[str, float | int | str | bool] = Field(default_factory=dict)
+    """Keyword arguments of the function."""
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores it reads."""
+        return self.by or ()
+
+
+def _kind_of_cut(value: Any) -> str:
+    rule = value.get("rule") if isinstance(value, dict) else getattr(value, "rule", None)
+    if rule is None:
+        return "cut"
+    return "own" if isinstance(rule, str) and ":" in rule else str(rule)
+
+
+RuleSettings = CcsSettings | OwnRuleSettings
+"""Pruning steps that look at all rows at once."""
+
+PruneSettings = Annotated[
+    Annotated[CutSettings, Tag("cut")] | Annotated[CcsSettings, Tag("ccs")] | Annotated[OwnRuleSettings, Tag("own")],
+    Discriminator(_kind_of_cut),
+]
+"""One pruning step: a cut along a score, or a rule."""
 
 
 class WhereSettings(Settings):
@@ -160,8 +228,8 @@ class FarSettings(Settings):
 class SelectionSettings(Settings):
     """What a run asks of its selection."""
 
-    prune: tuple[CutSettings, ...]
-    """The cuts."""
+    prune: tuple[PruneSettings, ...]
+    """The pruning steps."""
     epsilon: EpsilonSettings
     """The policy."""
     threat: ThreatSettings
@@ -175,7 +243,7 @@ class SelectionSettings(Settings):
 
 
 def scores_read(
-    prune: Iterable[CutSettings], epsilon: EpsilonSettings, far: FarSettings | None = None
+    prune: Iterable[PruneSettings], epsilon: EpsilonSettings, far: FarSettings | None = None
 ) -> tuple[str, ...]:
     """Return the names of the scores that cuts, a policy and fewer attack steps read, sorted."""
     names = {name for cut in prune for name in cut.scores}
@@ -189,3 +257,9 @@ def scores_read(
 def policy_module(policy: str) -> str:
     """Return the module of an epsilon policy, by convention."""
     return f"pumalib.selection.policies.{policy}"
+
+
+def rule_module(settings: RuleSettings) -> str:
+    """Return the module of a rule, by convention; of a user's own, that one."""
+    own = isinstance(settings, OwnRuleSettings)
+    return settings.rule.partition(":")[0] if own else f"pumalib.selection.rules.{settings.rule}"

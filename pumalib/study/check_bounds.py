@@ -15,6 +15,7 @@ from pumalib.selection.settings import (
     CutSettings,
     EpsilonSettings,
     FromMargin,
+    RuleSettings,
     WhereSettings,
 )
 from pumalib.study.study import Study
@@ -33,11 +34,25 @@ def check_bounds(study: Study) -> None:
     """
     for name, run in study.trained.items():
         for index, cut in enumerate(run.prune):
-            if cut.by != RANDOM:
-                _check_threshold(study, cut, cut.by, f"runs.{name}.prune[{index}]")
+            where = f"runs.{name}.prune[{index}]"
+            if not isinstance(cut, CutSettings):
+                _expect_whole(study, cut, where)
+            elif cut.by != RANDOM:
+                _check_threshold(study, cut, cut.by, where)
         _check_epsilon(study, run.epsilon, f"runs.{name}.epsilon")
         if run.far is not None:
             _expect_at_least(study, run.far.score, run.far.beyond, f"beyond at runs.{name}.far")
+
+
+def _expect_whole(study: Study, rule: RuleSettings, where: str) -> None:
+    """Refuse a rule over margins that stop: it looks at the values of all rows."""
+    for score in rule.scores:
+        up_to = _up_to(study, score)
+        if up_to is not None:
+            raise ConfigError(
+                f"expected a score without up_to for rule {rule.rule}, got {score}, which stops at {up_to:g}, at "
+                f"{where}.by; leave up_to out at scores.{score}"
+            )
 
 
 def _check_epsilon(study: Study, policy: EpsilonSettings, where: str) -> None:

@@ -18,7 +18,7 @@ from pumalib.data.settings import class_tree_of, source_module
 from pumalib.errors import ConfigError
 from pumalib.learning.settings import learning_module
 from pumalib.scores.settings import score_module
-from pumalib.selection.settings import policy_module
+from pumalib.selection.settings import CutSettings, OwnRuleSettings, policy_module, rule_module
 from pumalib.study.reports import KINDS
 from pumalib.study.runs import Run
 from pumalib.study.study import Study
@@ -36,6 +36,7 @@ CALLED: Mapping[str, tuple[str, ...]] = {
     "pumalib.training.online": ("Policy",),
     "pumalib.training.quantities": ("measure",),
     "pumalib.selection.policies": ("row_epsilons",),
+    "pumalib.selection.rules": ("keep",),
     "pumalib.scores": ("score",),
     "pumalib.attacks": ("attack",),
     KINDS: ("make",),
@@ -95,6 +96,9 @@ def _modules_of_run(run: Run, where: str) -> Iterator[Named]:
     yield Named(policy_module(run.epsilon.policy), f"{where}.epsilon.policy")
     if isinstance(run.epsilon, OnlineEpsilonSettings):
         yield Named(online_module(run.epsilon.policy), f"{where}.epsilon.policy")
+    for index, step in enumerate(run.prune):
+        if not isinstance(step, CutSettings | OwnRuleSettings):
+            yield Named(rule_module(step), f"{where}.prune[{index}].rule")
     for quantity in passes_of(run.track):
         yield Named(quantity_module(quantity), f"{where}.track.{quantity}")
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from pumalib.errors import ConfigError
 from pumalib.scores.settings import MarginSettings
-from pumalib.selection.settings import RANDOM, FarSettings, FixedEpsilon, FromMargin
+from pumalib.selection.own_rule import load_rule
+from pumalib.selection.settings import (
+    RANDOM,
+    CutSettings,
+    FarSettings,
+    FixedEpsilon,
+    FromMargin,
+    OwnRuleSettings,
+    PruneSettings,
+)
 from pumalib.study.names import expect_name
 from pumalib.study.study import Study
 from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineEpsilonSettings
@@ -24,14 +33,28 @@ def check_runs(study: Study) -> None:
     for name, run in study.trained.items():
         where = f"runs.{name}"
         for index, cut in enumerate(run.prune):
-            if cut.by != RANDOM:
-                _expect_score(study, name, cut.by, f"{where}.prune[{index}].by", also=(RANDOM,))
-            if cut.ties_by is not None:
-                _expect_score(study, name, cut.ties_by, f"{where}.prune[{index}].ties_by")
+            _check_cut(study, name, cut, f"{where}.prune[{index}]")
         _check_devices(study, name)
         _check_start(study, name)
         _check_epsilon(study, name)
         _check_attacked_rows(study, name)
+
+
+def _check_cut(study: Study, run: str, cut: PruneSettings, where: str) -> None:
+    """Refuse scores that are not there or of another pool, and rules of one's own that are not there."""
+    if isinstance(cut, CutSettings):
+        if cut.by != RANDOM:
+            _expect_score(study, run, cut.by, f"{where}.by", also=(RANDOM,))
+        if cut.ties_by is not None:
+            _expect_score(study, run, cut.ties_by, f"{where}.ties_by")
+        return
+    for score in cut.scores:
+        _expect_score(study, run, score, f"{where}.by")
+    if isinstance(cut, OwnRuleSettings):
+        try:
+            load_rule(cut)
+        except ConfigError as error:
+            raise ConfigError(f"{error} at {where}.rule") from None
 
 
 def expect_pools(study: Study) -> None:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from pumalib.errors import ConfigError
 from pumalib.scores.functions import load_function
-from pumalib.scores.settings import CustomScoreSettings, ModelReference, RandomSettings, TrackedScore
+from pumalib.scores.settings import (
+    CustomScoreSettings,
+    FileScoreSettings,
+    ModelReference,
+    TrackedScore,
+    looks_through_a_model,
+)
 from pumalib.study.check_pools import Shapes
 from pumalib.study.check_tracks import check_one_pool
 from pumalib.study.names import expect_name
@@ -35,8 +41,10 @@ def check_scores(study: Study, shapes: Shapes) -> None:
         ConfigError: the first problem found.
     """
     for name, score in study.settings.scores.items():
-        if not isinstance(score, TrackedScore | RandomSettings):
-            _check_reference(study, name, score.model, shapes)
+        if looks_through_a_model(score):
+            _check_reference(study, name, score.model, shapes)  # type: ignore[union-attr]
+        elif isinstance(score, FileScoreSettings):
+            _check_file(study, score, f"scores.{name}.path")
     for name, score in study.settings.scores.items():
         if isinstance(score, CustomScoreSettings):
             _check_function(score, f"scores.{name}.method")
@@ -57,6 +65,13 @@ def _check_reference(study: Study, name: str, model: ModelReference, shapes: Sha
             f"expected a model of images {scored.image_shape}, as in pool {study.score_pool(name)}, got run {run}, "
             f"trained on {trained_on.image_shape}, at {where}"
         )
+
+
+def _check_file(study: Study, score: FileScoreSettings, where: str) -> None:
+    """Refuse a file that is not there for a seed; what it holds is looked at by the job."""
+    for path in dict.fromkeys(score.path_of(seed) for seed in study.settings.seeds):
+        if not Path(path).is_file():
+            raise ConfigError(f"expected a file, found none at {path}, named at {where}")
 
 
 def _check_function(score: CustomScoreSettings, where: str) -> None:

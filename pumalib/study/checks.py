@@ -38,6 +38,7 @@ TARGETS = frozenset(
         "score_shard",
         "score",
         "tracked_score",
+        "file_score",
         "attack",
         "attack_kept",
         "worst_attack",

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from pumalib.errors import ConfigError
 from pumalib.models.imported_settings import ImportedModelSettings
 from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
-from pumalib.selection.settings import CutSettings, EpsilonSettings, FarSettings, FixedEpsilon, scores_read
+from pumalib.selection.settings import EpsilonSettings, FarSettings, FixedEpsilon, PruneSettings, scores_read
 from pumalib.setting_errors import describe
 from pumalib.settings import Name, Settings
 from pumalib.tracks.settings import TrackSettings
@@ -27,7 +27,7 @@ class RunOverrides(Settings):
     """A name such as `mlp`, or `{name: ..., width: ...}`."""
     training: TrainingSettings = TradesSettings()
     """The recipe."""
-    prune: tuple[CutSettings, ...] = ()
+    prune: tuple[PruneSettings, ...] = ()
     """Cuts; none: every row of the pool is kept."""
     epsilon: EpsilonSettings = FixedEpsilon()
     """Epsilon of each row."""
@@ -51,7 +51,7 @@ class Run(Settings):
     pool: Name
     architecture: ArchitectureSettings
     training: TrainingSettings = TradesSettings()
-    prune: tuple[CutSettings, ...] = ()
+    prune: tuple[PruneSettings, ...] = ()
     epsilon: EpsilonSettings = FixedEpsilon()
     far: FarSettings | None = None
     track: TrackSettings = TrackSettings()

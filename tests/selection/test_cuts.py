@@ -240,7 +240,7 @@ def test_dropped_side_is_the_one_whose_extreme_row_goes(threshold: str, higher_i
         (Cut(TEN, drop="easiest", fraction=-0.1), r"fraction in \[0, 1\)"),
         (Cut(TEN, drop="easiest", fraction=float("nan")), r"NaN|\[0, 1\)"),
         (Cut(TEN, below=float("nan")), "number as below, got NaN"),
-        (Cut(TEN, fraction=0.1), "drop 'easiest' or 'hardest', got None"),
+        (Cut(TEN, fraction=0.1), "drop 'easiest', 'hardest' or 'extremes', got None"),
         (Cut(None, below=1.0), "fraction for a random cut, got below"),
         (Cut(TEN, below=1.0, drop="easiest"), "drop: hardest with below"),
         (Cut(TEN, below=1.0, scope="per class"), "scope 'union', 'per_source' or 'per_class', got 'per class'"),  # type: ignore[arg-type]

@@ -21,6 +21,8 @@ from pumalib.perceptron.settings import PerceptronReportSettings
 from pumalib.reporting.cost_passes import counts_passes
 from pumalib.scores.settings import (
     CustomScoreSettings,
+    FeatureScoreSettings,
+    FileScoreSettings,
     LookingScoreSettings,
     MarginSettings,
     RandomSettings,
@@ -29,7 +31,14 @@ from pumalib.scores.settings import (
     TrackedScoreSettings,
     looks_through_a_model,
 )
-from pumalib.selection.settings import EpsilonSettings, _ForSomeRows, policy_module, scores_read
+from pumalib.selection.settings import (
+    EpsilonSettings,
+    OwnRuleSettings,
+    RuleSettings,
+    _ForSomeRows,
+    policy_module,
+    scores_read,
+)
 from pumalib.settings import Settings, by_kind, members
 from pumalib.study.check_modules import CALLED, expect_names, modules_of, names_in
 from pumalib.study.file import load_study
@@ -91,6 +100,12 @@ ROOMS = {
         "pumalib.selection.policies",
         {policy_module(name) for name in by_kind(EpsilonSettings, "policy")},
     ),
+    "pruning rules": Room(
+        RuleSettings,
+        "rule",
+        "pumalib.selection.rules",
+        {f"pumalib.selection.rules.{name}" for name in by_kind(RuleSettings, "rule")},
+    ),
     "scores": Room(
         ScoreSettings,
         "method",
@@ -131,7 +146,7 @@ def test_classes_with_a_name_for_a_study_are_those_of_the_union(name: str) -> No
     alike = {each for each in members(room.union) if each.__module__ == room.module_of_settings}
     others = {member for union in _unions_beside(room) for member in members(union)}
     # A worst case attacks nothing, so it has no module.
-    assert named - others - {WorstOfSettings} == alike - {CustomScoreSettings}
+    assert named - others - {WorstOfSettings} == alike - {CustomScoreSettings, OwnRuleSettings}
 
 
 def _unions_beside(room: Room) -> list[Any]:
@@ -173,7 +188,7 @@ def test_trades_looks_at_the_clean_image_once_more_under_running_statistics() ->
 
 def test_every_score_looks_through_a_model_or_reads_tracks_or_knows_nothing() -> None:
     looking, tracked = set(members(LookingScoreSettings)), set(members(TrackedScoreSettings))
-    assert looking | tracked | {RandomSettings} == set(members(ScoreSettings))
+    assert looking | tracked | {RandomSettings, FileScoreSettings} == set(members(ScoreSettings))
     assert all("model" in settings.model_fields for settings in looking)
     assert all(issubclass(settings, TrackedScore) for settings in tracked)
 
@@ -184,7 +199,7 @@ def test_passes_of_a_score_that_counts_none_are_unknown_rather_than_none() -> No
         names = get_args(settings.model_fields["method"].annotation) or ("my:score",)
         score = settings(method=names[0], model=model, **({} if names[0] != "my:score" else {"higher_is": "harder"}))
         assert looks_through_a_model(score)
-        assert counts_passes(score) == isinstance(score, MarginSettings)
+        assert counts_passes(score) == isinstance(score, MarginSettings | FeatureScoreSettings)
     assert counts_passes(RandomSettings(method="random"))
 
 

@@ -108,7 +108,8 @@ def test_json_schema_takes_one_run_or_a_list(tracked: dict[str, Any], put: Put) 
         ("runs|puma|epsilon|score", "noise", "expected a margin score, got noise (random) at runs.puma.epsilon.score"),
         ("scores|noise|pool", "rael", 'expected the name of a pool, got "rael"; did you mean "real"?'),
         ("scores|difficulty|method", "difficulty",
-         "expected method deepfool, deepfool_published, fast_margin, refined_margin, classification_difficulty"),
+         "expected method deepfool, deepfool_published, fast_margin, refined_margin, class_center, k_center, "
+         "classification_difficulty"),
     ],
 )  # fmt: skip
 def test_mistakes_of_tracking_are_found_before_any_job(

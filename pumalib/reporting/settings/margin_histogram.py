@@ -12,6 +12,7 @@ from pumalib.reporting.needs import drawn_seed
 from pumalib.reporting.report_settings import Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
+from pumalib.selection.settings import CutSettings
 from pumalib.settings import Name
 
 
@@ -68,7 +69,7 @@ class MarginHistogramSettings(ReportSettings):
             "scores": scores,
             "pool": pool,
             "selection": selection,
-            "cut_by": [cut.by for cut in cuts],
+            "cut_by": [cut.by if isinstance(cut, CutSettings) else "" for cut in cuts],
             "epsilon": study.settings.threat.epsilon,
         }
         selections = [] if selection is None else [selection]

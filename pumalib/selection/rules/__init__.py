@@ -1,0 +1,1 @@
+"""One module a rule: `keep` says which rows of a pool stay."""
