@@ -36,6 +36,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "robustness_curves": {"runs": ["puma"], "baseline": "trades", "attack": "shortest"},
     "score_agreement": {"scores": ["margin", "fast"]},
     "cost_frontier": {"baseline": "trades", "attack": "cw", "runs": ["puma"]},
+    "suspects": {"score": "margin"},
     "trade_off": {"baseline": "trades", "attack": "cw", "runs": ["puma"]},
     "training_curves": {"runs": ["puma"], "baseline": "trades"},
 }
