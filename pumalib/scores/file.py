@@ -71,7 +71,8 @@ def _read(path: Path, settings: FileScoreSettings, pool_fingerprint: str) -> dic
 
 
 def _read_csv(path: Path, needed: list[str], _: str) -> dict[str, NDArray[Any]]:
-    frame = pd.read_csv(path, dtype={"file": str}, keep_default_na=True)
+    # An empty cell is no score; a file may well be called NA.
+    frame = pd.read_csv(path, dtype={"file": str}, keep_default_na=False, na_values={needed[-1]: ["", "nan", "NaN"]})
     _expect_columns(list(frame.columns), needed, path)
     return {name: frame[name].to_numpy() for name in needed}
 

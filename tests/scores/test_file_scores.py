@@ -178,3 +178,14 @@ def test_other_endings_are_refused_and_a_path_may_hold_the_seed() -> None:
     with pytest.raises(ValidationError, match=r"expected a path that ends in .csv, .h5 or .hdf5, got rows.txt"):
         TypeAdapter(ScoreSettings).validate_python({"method": "file", "path": "rows.txt"})
     assert FileScoreSettings(path="rows{seed}.csv").path_of(3) == "rows3.csv"
+
+
+def test_an_empty_cell_is_no_score_and_a_file_may_be_called_na(pool_of_files: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "s.csv", "file,loss\nNA,1\n")
+    with pytest.raises(DataError, match="got NA and 0 more"):
+        table_of(pool_of_files, file, column="loss", rows_by="file")
+    file = write(tmp_path / "t.csv", "file,loss\ntrain/class0/0.png,\ntrain/class0/2.png,3\n")
+    table = table_of(pool_of_files, file, column="loss", rows_by="file")
+    assert table.valid.sum() == 1
+    with pytest.raises(DataError, match="expected names of files of the pool"):
+        table_of(pool_of_files, write(tmp_path / "u.csv", "file\nNA\n"), rows_by="file")
