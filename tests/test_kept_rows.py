@@ -74,3 +74,15 @@ def test_images_are_found_in_their_source_by_their_bytes() -> None:
     assert rows_in(source, source[[5, 4, 0]]).tolist() == [5, 1, 0]
     with pytest.raises(SystemExit, match=r"images of the source alone, got 1 others, the first in row 1"):
         rows_in(source, np.stack([source[0], source[0] + 100]))
+
+
+def test_the_kept_rows_of_fashion_mnist_are_of_the_lowest_margins_and_each_seed_has_real_rows_of_its_own() -> None:
+    published, real = STUDIES / "kept" / "fashion-decides.npz", []
+    for seed in range(10):
+        with np.load(published) as archive:
+            rows, margin = archive[f"seed{seed}/rows"], archive[f"seed{seed}/margin"]
+        kept = kept_rows(published, "puma-20", seed)
+        assert (len(rows), len(kept.rows), kept.rows.max() < 60000) == (17000, 13600, True)
+        assert kept.margin.max() <= np.sort(margin)[len(kept.rows)]
+        real.append(set(kept.rows[~kept.is_synthetic].tolist()))
+    assert len(set.union(*real)) > 0.99 * sum(map(len, real))  # but for images that stand twice in the source

@@ -43,7 +43,7 @@ def greedy_order(features: NDArray[np.floating], first: int, centers: int | None
             None: all.
     """
     points = features.astype(np.float64)
-    squares = np.einsum("nd,nd->n", points, points)
+    squares = np.einsum("ij,ij->i", points, points)
     placed = min(len(points), centers or len(points))
     order = np.empty(placed, np.int64)
     nearest = np.full(len(points), np.inf)  # squared distance from the nearest placed row; -inf where placed
