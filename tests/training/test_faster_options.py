@@ -35,6 +35,13 @@ def weights_after(architecture: str, **options: object) -> list[Tensor]:
     return [weight.detach() for weight in trained.parameters()]
 
 
+ROUNDING = 0.02
+"""Bound of `distance` where only the order of sums differs: a sign of a gradient that turns moves a pixel by a step.
+
+What turns depends on the processor; 0.002 was seen. Folded weights that are 5 % off give 0.06.
+"""
+
+
 def distance(one: list[Tensor], other: list[Tensor]) -> float:
     """Return the largest difference of a weight, over the largest weight."""
     largest = max(float(weight.abs().max()) for weight in one)
@@ -43,13 +50,13 @@ def distance(one: list[Tensor], other: list[Tensor]) -> float:
 
 def test_an_attack_in_bfloat16_gives_the_same_training_up_to_rounding():
     plain, fast = weights_after("small-cnn"), weights_after("small-cnn", attack_precision="bfloat16")
-    assert 0 < distance(plain, fast) < 0.02
+    assert 0 < distance(plain, fast) < ROUNDING
     assert all(weight.dtype == torch.float32 for weight in fast)
 
 
 def test_channels_last_trains_the_same_network_in_another_layout():
     plain, fast = weights_after("small-cnn"), weights_after("small-cnn", channels_last=True)
-    assert distance(plain, fast) < 1e-3
+    assert distance(plain, fast) < ROUNDING
     kernels = [weight for weight in fast if weight.ndim == 4]
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
     assert not any(kernel.is_contiguous() for kernel in kernels)
@@ -59,7 +66,7 @@ def test_channels_last_trains_the_same_network_in_another_layout():
 @pytest.mark.parametrize("architecture", ["small-cnn", "convnet"])
 def test_a_compiled_training_is_the_same_up_to_rounding(architecture):
     plain, compiled = weights_after(architecture), weights_after(architecture, compile=True)
-    assert distance(plain, compiled) < 0.02
+    assert distance(plain, compiled) < ROUNDING
 
 
 def test_only_the_network_of_the_attack_is_in_bfloat16():
@@ -109,7 +116,7 @@ def test_an_attack_in_eval_mode_folds_what_it_can_and_trains_the_same_up_to_roun
         yield
 
     monkeypatch.setattr(Folding, "applied", as_it_is)
-    assert distance(weights_after("convnet", **running), folded) < 1e-3
+    assert distance(weights_after("convnet", **running), folded) < ROUNDING
     assert entered == [4] * len(entered)  # the layers of this network
     assert len(entered) == 2 * 4  # steps: for the clean prediction, and for the attack
 
