@@ -15,9 +15,18 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-NEED_FILES = ("oracle.yaml", "paper-cifar10.yaml", "paper-imagenet21k.yaml", "tiny-imagenet.yaml")
-"""Checked with their files, or small stand-ins for them, in `test_oracle_images`, and in tests/workflow: in
-`test_paper_studies` and `test_large_image_studies`."""
+NEED_FILES = (
+    "cifar10.yaml",
+    "cifar10-rdl.yaml",
+    "easycore-cifar10.yaml",
+    "oracle.yaml",
+    "paper-cifar10.yaml",
+    "paper-imagenet21k.yaml",
+    "tiny-imagenet.yaml",
+    "tiny-imagenet-rdl.yaml",
+)
+"""Checked with their files, or small stand-ins for them, in `test_cifar10_studies`, `test_oracle_images`, and in
+tests/workflow: in `test_paper_studies` and `test_large_image_studies`."""
 
 
 @pytest.mark.parametrize(

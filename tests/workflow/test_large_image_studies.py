@@ -16,13 +16,14 @@ from pumalib.study.study import Study
 
 STUDIES = Path(__file__).parents[2] / "studies"
 PAPER, TWIN = STUDIES / "paper-imagenet21k.yaml", STUDIES / "tiny-imagenet.yaml"
+LEARNED = STUDIES / "tiny-imagenet-rdl.yaml"
 
 
 @pytest.fixture(scope="module")
 def checkout(make_checkout):
     """A checkout with both studies, and stand-ins for their files: a tree of as many groups, and a few images."""
     made = make_checkout()
-    for path in (PAPER, TWIN):
+    for path in (PAPER, TWIN, LEARNED):
         shutil.copy(path, made.folder / path.name)
     data = made.folder / "data"
     classes = write_class_tree(data / "imagenet21k_is_a.txt", 100, 2)
@@ -90,6 +91,10 @@ def test_its_twin_is_valid_and_has_what_table_3_has(tiny):
     assert paper["scores"]["margin"]["method"] == twin["scores"]["margin"]["method"]
     assert paper["reports"]["table-3"]["runs"] == twin["reports"]["table-3"]["runs"]
     assert paper["primary"] == twin["primary"]
+
+
+def test_learned_datasets_of_the_same_groups_are_planned(tiny):
+    assert len(dry_run(tiny, LEARNED.name)) == 5 * 12
 
 
 def test_a_class_that_the_tree_does_not_know_stops_the_run_before_any_job(checkout):
