@@ -23,6 +23,7 @@ from pumalib.reporting.cost_passes import (
     tracking_passes,
     training_passes,
 )
+from pumalib.reporting.histories import draws_made
 from pumalib.reporting.settings.cost import EVALUATION, SCORE, CostPart
 from pumalib.scores.settings import FeatureScoreSettings, ScoreSettings, looks_through_a_model
 from pumalib.scores.table import read_scores
@@ -78,11 +79,15 @@ def _measure(part: CostPart) -> dict[str, Any]:
 def _training_amounts(part: CostPart) -> dict[str, float]:
     selection = read_selection(str(part.file))
     training = of_pool(read_training(part.settings or {}), len(selection.reason))
+    draws = num_draws(training) if part.history is None else draws_made(Path(part.history))
+    steps = mean_attack_steps(training, selection.mean_attack_steps)
+    passes = training_passes(training, part.outer_passes, read_online(part.online), selection.mean_attack_steps)
+    share = draws / num_draws(training)  # of the draws that are planned; other than 1 without an online policy alone
     return {
         "rows": len(selection.rows),
-        "draws": num_draws(training),
-        "attack_steps": mean_attack_steps(training, selection.mean_attack_steps),
-        **_columns(training_passes(training, part.outer_passes, read_online(part.online), selection.mean_attack_steps)),
+        "draws": draws,
+        "attack_steps": steps,
+        **_columns(Passes(share * passes.forward, share * passes.backward)),
     }
 
 

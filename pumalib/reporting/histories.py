@@ -31,3 +31,15 @@ def read_measured(path: Path, place: str) -> pd.DataFrame:
     if measured.empty:
         raise ArtifactError(f"expected a measured epoch, found none in {path}; train this run again")
     return measured
+
+
+def draws_made(path: Path) -> int:
+    """Return how many rows a training drew.
+
+    Raises:
+        ArtifactError: a file that does not say.
+    """
+    history = read_frame(path, "a history", ("images_seen",))
+    if "images_seen" not in history or history.empty:
+        raise ArtifactError(f"expected the column images_seen, found none in {path}; train this run again")
+    return int(history["images_seen"].iloc[-1])

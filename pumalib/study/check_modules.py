@@ -25,6 +25,7 @@ from pumalib.study.study import Study
 from pumalib.synthesis.settings import synthetic_module
 from pumalib.tracks.passes import passes_of
 from pumalib.tracks.settings import quantity_module
+from pumalib.training.dynamic.settings import dynamic_module
 from pumalib.training.online.settings import OnlineEpsilonSettings, online_module
 from pumalib.training.settings import method_module
 
@@ -33,6 +34,7 @@ CALLED: Mapping[str, tuple[str, ...]] = {
     "pumalib.synthesis.methods": ("make",),
     "pumalib.learning.methods": ("learn",),
     "pumalib.training.methods": ("batch_loss",),
+    "pumalib.training.dynamic": ("Policy",),
     "pumalib.training.online": ("Policy",),
     "pumalib.training.quantities": ("measure",),
     "pumalib.selection.policies": ("row_epsilons",),
@@ -96,6 +98,9 @@ def _modules_of_run(run: Run, where: str) -> Iterator[Named]:
     yield Named(policy_module(run.epsilon.policy), f"{where}.epsilon.policy")
     if isinstance(run.epsilon, OnlineEpsilonSettings):
         yield Named(online_module(run.epsilon.policy), f"{where}.epsilon.policy")
+    if run.training.dynamic_pruning is not None:
+        where_dynamic = f"{where}.training.dynamic_pruning.method"
+        yield Named(dynamic_module(run.training.dynamic_pruning.method), where_dynamic)
     for index, step in enumerate(run.prune):
         if not isinstance(step, CutSettings | OwnRuleSettings):
             yield Named(rule_module(step), f"{where}.prune[{index}].rule")

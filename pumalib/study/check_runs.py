@@ -38,6 +38,7 @@ def check_runs(study: Study) -> None:
         _check_start(study, name)
         _check_epsilon(study, name)
         _check_attacked_rows(study, name)
+        _check_dynamic_pruning(study, name)
 
 
 def _check_cut(study: Study, run: str, cut: PruneSettings, where: str) -> None:
@@ -161,6 +162,24 @@ def _check_attacked_rows(study: Study, name: str) -> None:
         raise ConfigError(
             f"expected warmup_epochs below the {run.training.epochs} epochs of training, got {selective.warmup_epochs} "
             f"at {place}.warmup_epochs, which would look at no margin; lower it"
+        )
+
+
+def _check_dynamic_pruning(study: Study, name: str) -> None:
+    """Refuse rows left out of single epochs beside a policy that drops rows too, or in no epoch."""
+    run, where = study.trained[name], f"runs.{name}.training.dynamic_pruning"
+    pruning = run.training.dynamic_pruning
+    if pruning is None:
+        return
+    if isinstance(run.epsilon, OnlineEpsilonSettings):
+        raise ConfigError(
+            f"expected no policy {run.epsilon.policy} beside dynamic_pruning, whose weights it does not know, "
+            f"at {where}; leave one out"
+        )
+    if int(pruning.until * run.training.epochs) < 2:
+        raise ConfigError(
+            f"expected until to reach the second epoch, the first that knows losses, got {pruning.until:g} of "
+            f"{run.training.epochs} epochs at {where}.until, which would leave nothing out; raise it"
         )
 
 

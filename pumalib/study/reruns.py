@@ -31,6 +31,7 @@ _TRAINING = (
     *[f"models.{name}" for name in _NETWORKS],
     "training.quantities.*",
     *[f"training.online.{name}" for name in _ONLINE],
+    "training.dynamic.*",
     "training.starting_weights",
 )
 

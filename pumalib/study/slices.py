@@ -30,6 +30,7 @@ from pumalib.study.study import OWN_REPORTS, Study
 from pumalib.synthesis.settings import synthetic_module
 from pumalib.tracks.passes import passes_of
 from pumalib.tracks.settings import quantity_module
+from pumalib.training.dynamic.settings import dynamic_module
 from pumalib.training.online.settings import OnlineEpsilonSettings, online_module
 from pumalib.training.run_settings import RunSettings
 from pumalib.training.settings import method_module
@@ -147,12 +148,14 @@ def selection_code(study: Study, run: str) -> Modules:
 
 
 def model_code(study: Study, run: str) -> Modules:
-    """Return the modules that a training names: method, network, tracked quantities, online policy and start."""
+    """Return the modules that a training names: method, network, tracked quantities, policies and start."""
     resolved = study.trained[run]
     named = [method_module(resolved.training.method), architecture_module(resolved.architecture.name)]
     named += map(quantity_module, passes_of(resolved.track))
     if isinstance(resolved.epsilon, OnlineEpsilonSettings):
         named.append(online_module(resolved.epsilon.policy))
+    if resolved.training.dynamic_pruning is not None:
+        named.append(dynamic_module(resolved.training.dynamic_pruning.method))
     if resolved.start_from is not None:
         named.append(STARTING_WEIGHTS_MODULE)
     return tuple(named)

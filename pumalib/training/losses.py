@@ -41,6 +41,28 @@ class Perturbed:
     targets: Tensor | None = None
 
 
+class DynamicPruning(Protocol):
+    """A way to leave rows out of single epochs; it lives in `training.dynamic.<method>`.
+
+    Attributes:
+        weights: [K] float32, what each selected row counts in the epoch under way; 0: it is left out.
+    """
+
+    weights: NDArray[np.float32]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Say what an epoch, counted from 0, leaves out."""
+
+    def remember(self, step: Step, losses: Tensor) -> None:
+        """Take in the losses, [B], of the rows of a batch that are this rank's."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what an epoch under way and the next ones depend on."""
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave."""
+
+
 class OnlinePolicy(Protocol):
     """A policy that finds the epsilons of a batch during training; it lives in `training.online.<policy>`."""
 
@@ -73,6 +95,7 @@ class Step:
         positions: [N] int64, places of the whole batch's rows among the selected rows; N is B where one process trains.
         ranks: the processes that share the batch.
         some_are_negative: whether one of the epsilons is below 0; None: not known.
+        weights: [B] float, what each row counts in the loss; None: all count alike.
     """
 
     model: nn.Module
@@ -89,6 +112,7 @@ class Step:
     positions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     ranks: Ranks = ALONE
     some_are_negative: bool | None = None
+    weights: Tensor | None = None
 
     @property
     def num_rows(self) -> int:
@@ -138,6 +162,7 @@ class BatchLoss:
         wrong: [B] bool, misclassified at the perturbed image (`natural`: at the image), in train mode.
         epsilons: [B] float, signed radius each row was given; None: nothing was perturbed.
         kept: [B] bool, rows that count; None: all.
+        of_rows: [B] float, the loss of each row before its weight; None: rows have no weights.
     """
 
     total: Tensor
@@ -146,6 +171,7 @@ class BatchLoss:
     wrong: Tensor
     epsilons: Tensor | None = None
     kept: Tensor | None = None
+    of_rows: Tensor | None = None
 
 
 def smoothed_cross_entropy(logits: Tensor, step: Step, kept: Tensor | None, targets: Tensor | None = None) -> Tensor:
@@ -159,18 +185,25 @@ def smoothed_cross_entropy(logits: Tensor, step: Step, kept: Tensor | None, targ
     """
     if targets is not None:
         return mean_over(F.cross_entropy(logits, targets, reduction="none"), step, kept)
-    if kept is None and step.ranks.is_alone:
+    if kept is None and step.weights is None and step.ranks.is_alone:
         return F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing)
-    rows = F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing, reduction="none")
-    return mean_over(rows, step, kept)
+    return mean_over(cross_entropy_of_rows(logits, step), step, kept)
+
+
+def cross_entropy_of_rows(logits: Tensor, step: Step) -> Tensor:
+    """Return the cross-entropy of each row, [B], toward its smoothed label."""
+    return F.cross_entropy(logits, step.labels, label_smoothing=step.label_smoothing, reduction="none")
 
 
 def mean_over(values: Tensor, step: Step, kept: Tensor | None) -> Tensor:
     """Return the mean of [B] values over the rows that are kept, or the share's part of it; 0 where none is kept.
 
+    A row that has a weight counts so often in the sum, and once in the number that it is divided by.
     Dropped rows leave the loss but not the forwards: BatchNorm's statistics stay those of a whole batch (a choice of
     ours; a single row that is left would have none).
     """
+    if step.weights is not None:
+        values = values * step.weights
     if kept is not None:
         return torch.where(kept, values, 0).sum() / step.ranks.total(kept.sum()).clamp(min=1)
     return values.mean() if step.ranks.is_alone else values.sum() / step.num_rows

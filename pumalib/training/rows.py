@@ -65,6 +65,11 @@ def check_rows(data: TrainingRows, recipe: Recipe) -> None:
         raise DataError(
             "expected the default epsilon with natural training, which does not perturb; use another method"
         )
+    if recipe.online is not None and recipe.training.dynamic_pruning is not None:
+        raise DataError(
+            f"expected no online policy beside dynamic_pruning, got {recipe.online.policy}, which does not know the "
+            "weights of rows; leave one of them out"
+        )
     if recipe.online is not None:
         _check_online(data, recipe.training, recipe.online)
 

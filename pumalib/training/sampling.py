@@ -74,6 +74,31 @@ def draw_batches(
         )
 
 
+def without_rows(
+    batches: Iterator[NDArray[np.int64]], is_left_out: NDArray[np.bool_], batch_size: int
+) -> list[NDArray[np.int64]]:
+    """Return the batches of an epoch without some rows: their draws are skipped, and the others fill whole batches.
+
+    What does not fill one is left out too, unless it is all that there is.
+
+    Args:
+        batches: as `draw_batches` yields them.
+        is_left_out: [N] bool, of the whole pool.
+        batch_size: rows a batch.
+
+    Raises:
+        DataError: no draw is left.
+    """
+    drawn = np.concatenate(list(batches))
+    left = drawn[~is_left_out[drawn]]
+    if len(left) == 0:
+        raise DataError(
+            f"expected rows to train on, got none: all {len(drawn)} draws of an epoch were of rows that it leaves out; "
+            "lower dynamic_pruning.fraction or raise samples_per_epoch"
+        )
+    return [left[start : start + batch_size] for start in range(0, max(1, len(left) - batch_size + 1), batch_size)]
+
+
 def synthetic_rows_per_batch(plan: BatchPlan, source: NDArray[np.uint8]) -> int:
     """Return how many rows of a batch are synthetic: none or all where the pool has one source only."""
     if not (source == SYNTHETIC).any():

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
 from pumalib.settings import PixelAmount, Settings, by_kind
+from pumalib.training.dynamic.settings import DynamicPruningSettings
 
 
 def _is_one(value: int) -> bool:
@@ -87,6 +88,9 @@ class RecipeSettings(Settings):
     random_resized_crop: ResizedCropSettings | None = Field(default=None, exclude_if=_is_none)
     """Random crops of random size, resized to the whole image, as is usual for photographs of 224 pixels; none: no such
     crops. Not with `crop_padding`."""
+    dynamic_pruning: DynamicPruningSettings | None = Field(default=None, exclude_if=_is_none)
+    """Leave rows out of single epochs, which are shorter then; none: each epoch has `samples_per_epoch` draws. Not
+    beside a policy that finds epsilons during training."""
     history_images: int = Field(default=500, gt=0)
     """Images for the accuracies in the history (validation rows where the dataset has them, else train rows)."""
     history_every: int = Field(default=1, gt=0)

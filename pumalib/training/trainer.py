@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, cast
 
@@ -19,16 +19,17 @@ from pumalib.randomness import derive_seed
 from pumalib.ranks import ALONE, Ranks
 from pumalib.training.averaging import WeightAverage
 from pumalib.training.batch_norm import set_momentum
+from pumalib.training.dynamic.settings import dynamic_module
 from pumalib.training.images import Batch, SelectedImages, augment
 from pumalib.training.inner_attack import make_attack
 from pumalib.training.length import num_steps, steps_per_epoch
-from pumalib.training.losses import BatchLoss, OnlinePolicy, Step, whole_loss
+from pumalib.training.losses import BatchLoss, DynamicPruning, OnlinePolicy, Step, whole_loss
 from pumalib.training.online.settings import OnlineEpsilonSettings, online_module
 from pumalib.training.online.start import Start
 from pumalib.training.optimisation import make_optimizer, make_schedule
 from pumalib.training.recipe import Recipe
 from pumalib.training.rows import TrainingRows
-from pumalib.training.sampling import BatchPlan, draw_batches
+from pumalib.training.sampling import BatchPlan, draw_batches, without_rows
 from pumalib.training.settings import RecipeSettings, method_module
 from pumalib.training.summary import EpochSummary, check_finite, rows_trained, summarise_epoch
 
@@ -41,6 +42,7 @@ class Trainer:
         average: of its weights.
         learning_rate: of the last step.
         epoch: epochs done, and so the number of the one under way, counted from 0.
+        images_seen: draws so far.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class Trainer:
         self.optimizer = make_optimizer(model, settings)
         self.schedule = make_schedule(self.optimizer, settings)
         self.learning_rate = float("nan")
-        self.epoch = 0
+        self.epoch, self.images_seen = 0, 0
         self.average = WeightAverage(model, settings.averaging, int(settings.averaging_warmup * num_steps(settings)))
         self._settings, self._data, self._seed, self._device, self._ranks = settings, data, seed, device, ranks
         self._goes_on = recipe.goes_on
@@ -72,6 +74,9 @@ class Trainer:
         draws = settings.batch_size * steps_per_epoch(settings)
         start = Start(data.epsilons, recipe.threat.epsilon, draws, device)
         self._online: OnlinePolicy | None = None if recipe.online is None else _make_policy(recipe.online, start)
+        self._dynamic = (
+            None if settings.dynamic_pruning is None else _make_pruning(settings, len(data.rows), seed, device)
+        )
 
     def run_epoch(
         self,
@@ -90,19 +95,21 @@ class Trainer:
             DataError: a loss or a weight that is not finite, or no row that was kept; found at the end of the epoch.
         """
         self.model.train()
-        for batch in self._images.ahead(self._batches_left()):
+        batches = self._batches_of_epoch()
+        for batch in self._images.ahead(islice(batches, self._batch, None)):
             rows = batch.rows
             before_step()
             loss = self._step(self.epoch * self._plan.num_batches + self._batch, self.epoch, batch)
             self._losses[self._batch] = torch.stack([loss.total.detach(), loss.natural, loss.robust])
             self._trained[self._batch] = rows_trained(loss, len(rows))
             self._batch += 1
+            self.images_seen += len(rows)
             on_images(len(rows))
             on_visit(rows, loss.wrong)
-            if self._settings.schedule_unit == "step":
-                self.schedule.step()
+            self._step_schedule(len(batches))
         if self._settings.schedule_unit == "epoch":
             self.schedule.step()
+        self._losses[self._batch :], self._trained[self._batch :] = 0, 0  # an epoch that leaves rows out is shorter
         steps: NDArray[np.float64] = self._losses.cpu().double().numpy()
         trained: NDArray[np.float64] = self._trained.cpu().double().numpy()
         summary = summarise_epoch(steps, trained, self._plan.batch_size, self.epoch)
@@ -110,13 +117,22 @@ class Trainer:
         self.epoch, self._batch = self.epoch + 1, 0
         return summary
 
-    def _batches_left(self) -> Iterator[NDArray[np.int64]]:
-        return islice(draw_batches(self._plan, self._data.source, self._data.rows, self.epoch), self._batch, None)
+    def _batches_of_epoch(self) -> list[NDArray[np.int64]]:
+        drawn = draw_batches(self._plan, self._data.source, self._data.rows, self.epoch)
+        if self._dynamic is None:
+            return list(drawn)
+        if self._batch == 0:
+            self._dynamic.begin_epoch(self.epoch)
+        is_left_out = np.zeros(len(self._data.source), bool)
+        is_left_out[self._data.rows[self._dynamic.weights == 0]] = True
+        return without_rows(drawn, is_left_out, self._plan.batch_size)
 
-    @property
-    def images_seen(self) -> int:
-        """Draws so far."""
-        return (self.epoch * self._plan.num_batches + self._batch) * self._plan.batch_size
+    def _step_schedule(self, num_batches: int) -> None:
+        """Step a schedule of steps as far as this batch is in the epoch, so that a shorter one anneals alike."""
+        if self._settings.schedule_unit == "step":
+            done = self._batch * self._plan.num_batches // num_batches
+            for _ in range((self._batch - 1) * self._plan.num_batches // num_batches, done):
+                self.schedule.step()
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the steps to come depend on, but data and settings; random numbers depend on the step alone.
@@ -135,6 +151,8 @@ class Trainer:
             "online": {} if self._online is None else self._online.state_dict(),
             "epoch": self.epoch,
             "batch": self._batch,
+            "images_seen": self.images_seen,
+            "dynamic": {} if self._dynamic is None else self._dynamic.state_dict(),
             "losses": self._losses,
             "trained": self._trained,
         }
@@ -152,7 +170,10 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self._online is not None:
             self._online.load_state_dict(state["online"])
+        if self._dynamic is not None:
+            self._dynamic.load_state_dict(state["dynamic"])
         self.epoch, self._batch = operator.index(state["epoch"]), operator.index(state["batch"])
+        self.images_seen = operator.index(state["images_seen"])
         if self.epoch < 0 or not 0 <= self._batch <= self._plan.num_batches:
             raise ValueError(f"epoch {self.epoch}, step {self._batch} of {self._plan.num_batches}")
         self._losses.copy_(state["losses"])
@@ -183,9 +204,12 @@ class Trainer:
             positions=positions,
             ranks=self._ranks,
             some_are_negative=bool((self._data.epsilons[positions[own]] < 0).any()),
+            weights=self._weights_of(positions[own]),
         )
         with self._ranks.without_random_numbers(self._device):
             part = self._batch_loss(batch, settings)
+        if self._dynamic is not None and part.of_rows is not None:
+            self._dynamic.remember(batch, part.of_rows)
         loss = whole_loss(part, batch)
         self.optimizer.zero_grad(set_to_none=True)
         if loss.kept is None or loss.kept.any():  # else without gradients, the step below leaves the weights alone
@@ -196,8 +220,21 @@ class Trainer:
         self.average.update(self.model, step)
         return loss
 
+    def _weights_of(self, positions: NDArray[np.int64]) -> Tensor | None:
+        if self._dynamic is None:
+            return None
+        return torch.from_numpy(self._dynamic.weights[positions]).to(self._device)
+
     def _generator(self, purpose: str, step: int) -> torch.Generator:
         return torch.Generator(self._device).manual_seed(derive_seed(self._seed, purpose, step))
+
+
+def _make_pruning(settings: RecipeSettings, num_rows: int, seed: int, device: torch.device) -> DynamicPruning:
+    pruning = settings.dynamic_pruning
+    assert pruning is not None
+    module = importlib.import_module(dynamic_module(pruning.method))
+    policy: DynamicPruning = module.Policy(pruning, num_rows, settings.epochs, seed, device)
+    return policy
 
 
 def _make_policy(online: OnlineEpsilonSettings, start: Start) -> OnlinePolicy:

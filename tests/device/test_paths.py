@@ -122,6 +122,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     },
     "mapped images": {"device_images_gib": 0.0},
     "best epoch": {"checkpoint": "best"},
+    "rows left out of epochs": {"dynamic_pruning": {"until": 1.0}},
     "near rows": {"attack_statistics": "running", "selective": {"fraction": 0.4, "warmup_epochs": 1}},
 }
 

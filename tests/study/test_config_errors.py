@@ -201,6 +201,12 @@ IMPOSSIBLE_VALUES = [
     ("runs|trades", {"training": {"selective": {"fraction": 0.5}}},
      "expected attack_statistics running beside selective, got batch: statistics of the rows attacked alone would be "
      "others, at runs.trades.training.attack_statistics"),
+    ("runs|trades", {"training": {"dynamic_pruning": {"until": 0.6}}},
+     "expected until to reach the second epoch, the first that knows losses, got 0.6 of 2 epochs at "
+     "runs.trades.training.dynamic_pruning.until"),
+    ("runs|trades", {"training": {"dynamic_pruning": {"until": 1}}, "epsilon": {"policy": "cat"}},
+     "expected no policy cat beside dynamic_pruning, whose weights it does not know, at "
+     "runs.trades.training.dynamic_pruning; leave one out"),
     ("runs|trades", {"training": {"selective": {"fraction": 1}}}, "expected fraction to be less than 1, got 1"),
     ("runs|trades", {"training": {"selective": {"fraction": 0.5, "warmup_epochs": 2}, "attack_statistics": "running"}},
      "expected warmup_epochs below the 2 epochs of training, got 2 at runs.trades.training.selective.warmup_epochs, "

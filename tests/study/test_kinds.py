@@ -47,6 +47,7 @@ from pumalib.study.study import Study
 from pumalib.synthesis.settings import synthetic_module
 from pumalib.tracks.passes import PASSES, VISITS
 from pumalib.tracks.settings import TrackSettings, quantity_module
+from pumalib.training.dynamic.settings import DynamicPruningSettings, dynamic_module
 from pumalib.training.online.settings import OnlineEpsilonSettings, online_module
 from pumalib.training.settings import METHODS, AttackedRecipeSettings, RecipeSettings, TrainingSettings, method_module
 
@@ -87,6 +88,12 @@ ROOMS = {
     ),
     "training methods": Room(
         TrainingSettings, "method", "pumalib.training.methods", {method_module(name) for name in METHODS}
+    ),
+    "rows left out of epochs": Room(
+        DynamicPruningSettings,
+        "method",
+        "pumalib.training.dynamic",
+        {dynamic_module(name) for name in by_kind(DynamicPruningSettings, "method")},
     ),
     "online policies": Room(
         OnlineEpsilonSettings,

@@ -49,6 +49,7 @@ CASES: dict[str, dict[str, Any]] = {
         "attack_statistics": "running",
     },
     "far rows": {"spared": True, "attack_statistics": "running"},
+    "rows left out of epochs": {"schedule_unit": "step", "dynamic_pruning": {"until": 1.0}},
     "whole batches dropped": {"online": online_margin(prune_above=0.0001), "batch_size": 2},
 }
 """Batches of 15 rows are not divisible by two; synthetic rows are a part of each; rows come twice in a batch."""

@@ -31,6 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "trades, kept epochs and the best": {"keep_every": 1, "checkpoint": "best", "learning_rate": 2.0},
     "natural": {"method": "natural", "attack_steps": None, "schedule": "constant"},
+    "rows left out of epochs": {"schedule_unit": "step", "dynamic_pruning": {"until": 1.0}},
 }
 TRACK = {"loss": {"augmented": True}, "correct": {"weights": "averaged", "inputs": "clean"}, "visits": {}}
 

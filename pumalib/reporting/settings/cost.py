@@ -48,6 +48,7 @@ class CostPart:
         gathered: for a score of tracks, of each run behind it `training`, what it had to `track`, and what it tracks
             for earlier scores `already`: quantities that look at the same images share a pass.
         file: selection file of a training, score file of a score.
+        history: of a training whose epochs differ in length: there its draws stand; None: they are planned.
         pool: pool file of a score.
         benchmarks: seconds of its jobs; none: not asked for.
     """
@@ -61,13 +62,14 @@ class CostPart:
     online: Mapping[str, Any] = field(default_factory=dict)
     gathered: Sequence[Mapping[str, Any]] = ()
     file: str | None = None
+    history: str | None = None
     pool: str | None = None
     benchmarks: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[str]:
         """Every file that it is read from."""
-        return [path for path in (self.file, self.pool, *self.benchmarks) if path is not None]
+        return [path for path in (self.file, self.history, self.pool, *self.benchmarks) if path is not None]
 
 
 class CostSettings(ReportSettings):
@@ -149,6 +151,7 @@ def _training(study: StudyView, files: StudyFiles, run: str, seed: int) -> dict[
         "outer_passes": resolved.training.outer_passes,
         "online": resolved.epsilon.model_dump() if isinstance(resolved.epsilon, OnlineEpsilonSettings) else {},
         "file": files.selection(run, seed),
+        "history": None if resolved.training.dynamic_pruning is None else files.history(run, seed),
         "benchmarks": (files.training_benchmark(run, seed),),
     }
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
-from pumalib.training.losses import BatchLoss, Step, smoothed_cross_entropy
+from pumalib.training.losses import BatchLoss, Step, cross_entropy_of_rows, smoothed_cross_entropy
 from pumalib.training.settings import PgdAtSettings
 
 
@@ -20,7 +20,8 @@ def batch_loss(step: Step, settings: PgdAtSettings) -> BatchLoss:
     robust = smoothed_cross_entropy(logits, step, perturbed.kept, perturbed.targets)
     natural = torch.full_like(robust.detach(), torch.nan)
     wrong = logits.argmax(1) != step.labels
-    return BatchLoss(robust, natural, robust.detach(), wrong, perturbed.epsilons, perturbed.kept)
+    of_rows = None if step.weights is None else cross_entropy_of_rows(logits.detach(), step)
+    return BatchLoss(robust, natural, robust.detach(), wrong, perturbed.epsilons, perturbed.kept, of_rows)
 
 
 def attack_objective(clean_logits: Tensor | None, labels: Tensor) -> Callable[[Tensor], Tensor]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from pumalib.attacks.objectives import divergence, divergence_from
-from pumalib.training.losses import BatchLoss, Step, mean_over, smoothed_cross_entropy
+from pumalib.training.losses import BatchLoss, Step, cross_entropy_of_rows, mean_over, smoothed_cross_entropy
 from pumalib.training.settings import TradesSettings
 
 
@@ -29,10 +29,14 @@ def batch_loss(step: Step, settings: TradesSettings) -> BatchLoss:
     perturbed = step.perturb(attack_objective(fixed, step.labels), fixed if step.attack.in_eval_mode else None)
     natural = smoothed_cross_entropy(clean_logits, step, perturbed.kept, perturbed.targets)
     logits = step.model(perturbed.images)
-    robust = mean_over(divergence(logits, clean_logits), step, perturbed.kept)
+    divergences = divergence(logits, clean_logits)
+    robust = mean_over(divergences, step, perturbed.kept)
     total = natural + settings.beta * robust
     wrong = logits.argmax(1) != step.labels
-    return BatchLoss(total, natural.detach(), robust.detach(), wrong, perturbed.epsilons, perturbed.kept)
+    of_rows = None
+    if step.weights is not None:
+        of_rows = cross_entropy_of_rows(clean_logits.detach(), step) + settings.beta * divergences.detach()
+    return BatchLoss(total, natural.detach(), robust.detach(), wrong, perturbed.epsilons, perturbed.kept, of_rows)
 
 
 def attack_objective(clean_logits: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:

@@ -24,9 +24,10 @@ from torch import Tensor
 
 from pumalib.attacks.objectives import cw_margin
 from pumalib.training.losses import Objective, Perturbed, Step
-from pumalib.training.online.memory import own_epsilons, remember, warn_of_few_visits
+from pumalib.training.online.memory import own_epsilons, warn_of_few_visits
 from pumalib.training.online.settings import CatEpsilon
 from pumalib.training.online.start import Start
+from pumalib.training.row_memory import remember
 
 STEP_SHARE = 0.005 / (8 / 255)
 """The step over the threat's epsilon: 0.005 at 8/255."""

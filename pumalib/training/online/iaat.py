@@ -18,9 +18,10 @@ from torch import Tensor
 
 from pumalib.attacks.objectives import cross_entropy
 from pumalib.training.losses import Objective, Perturbed, Step
-from pumalib.training.online.memory import own_epsilons, remember, warn_of_few_visits
+from pumalib.training.online.memory import own_epsilons, warn_of_few_visits
 from pumalib.training.online.settings import IaatEpsilon
 from pumalib.training.online.start import Start
+from pumalib.training.row_memory import remember
 
 STEP_SHARE = 1.9 / 8
 """The authors' step over their epsilon: 1.9/255 at 8/255."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,20 +20,6 @@ def own_epsilons(epsilons: Tensor, step: Step) -> Tensor:
     """Return the epsilons, [B], of the batch's rows that are this rank's, out of those of all selected rows, [K]."""
     positions = torch.from_numpy(step.positions).to(epsilons.device)
     return epsilons[positions[step.ranks.share(step.num_rows)]]
-
-
-def remember(epsilons: Tensor, step: Step, moved: Tensor) -> None:
-    """Put new epsilons, [B], in the place of the old ones; a row that stands twice in a batch moves once.
-
-    Args:
-        epsilons: [K], of all selected rows; changed in place.
-        step: the batch.
-        moved: of the rows that are this rank's.
-    """
-    positions = torch.from_numpy(step.positions).to(epsilons.device)
-    _, first = np.unique(step.positions, return_index=True)
-    chosen = torch.from_numpy(first).to(epsilons.device)
-    epsilons[positions[chosen]] = step.ranks.whole(moved, step.num_rows)[chosen]
 
 
 def warn_of_few_visits(policy: str, start: Start) -> None:

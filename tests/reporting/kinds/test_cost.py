@@ -69,6 +69,19 @@ def training(folder: Path, run: str, seed: int, num_kept: int) -> dict[str, Any]
     }
 
 
+def test_draws_of_epochs_that_leave_rows_out_are_those_that_were_made(tmp_path: Path) -> None:
+    """150 of 240 draws that were planned: 5/8 of the passes, which are 6 forward and 6 backward a draw."""
+    pd.DataFrame({"epoch": [1, 2], "images_seen": [120, 150]}).to_csv(tmp_path / "history.csv", index=False)
+    about = training(tmp_path, "infobatch", 0, 8)
+    part = CostPart("infobatch", 0, "training", **about, history=str(tmp_path / "history.csv"))
+    assert part.files[:2] == [about["file"], str(tmp_path / "history.csv")]
+    row = cost_table([part]).iloc[0]
+    assert row[["draws", "forward_passes", "backward_passes"]].tolist() == [150, 900, 900]
+    (tmp_path / "history.csv").write_text("epoch\n1\n")
+    with pytest.raises(ArtifactError, match=r"expected the column images_seen, found none in .*history\.csv"):
+        cost_table([part])
+
+
 def margins(folder: Path, pool: Path, seed: int, passes: int) -> dict[str, Any]:
     path = folder / f"margins{seed}.h5"
     table = ScoreTable(

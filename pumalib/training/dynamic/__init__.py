@@ -1,0 +1,1 @@
+"""One module a way to leave rows out of single epochs."""
