@@ -29,6 +29,8 @@ class StoredSelection:
         cuts: label of each cut, and the score of the last row that it removed.
         attack_steps: [K] int64, steps of the inner attack of each row; None: training's, for all.
         mean_attack_steps: over the rows as drawn; None where there are none of each row.
+        labels: [K] int64, what each row is trained under; None: the pool's labels.
+        num_relabelled: of these, how many are other than the pool's; None where there are none of each row.
     """
 
     rows: NDArray[np.int64]
@@ -39,12 +41,15 @@ class StoredSelection:
     cuts: tuple[tuple[str, float], ...]
     attack_steps: NDArray[np.int64] | None = None
     mean_attack_steps: float | None = None
+    labels: NDArray[np.int64] | None = None
+    num_relabelled: int | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the rows, the epsilons, and the attack steps where rows have their own."""
+        """Hash of the rows, the epsilons, and the attack steps and labels where rows have their own."""
         steps = () if self.attack_steps is None else (self.attack_steps,)
-        return content_fingerprint(self.rows, self.epsilons, *steps)
+        labels = () if self.labels is None else (self.labels,)
+        return content_fingerprint(self.rows, self.epsilons, *steps, *labels)
 
     @property
     def pruned_fraction(self) -> float:
@@ -75,6 +80,9 @@ def write_selection(
         if selection.attack_steps is not None:
             file.attrs["mean_attack_steps"] = selection.mean_attack_steps
             file.create_dataset("attack_steps", data=selection.attack_steps)
+        if selection.labels is not None:
+            file.attrs["num_relabelled"] = selection.num_relabelled
+            file.create_dataset("labels", data=selection.labels)
 
 
 def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> StoredSelection:
@@ -95,6 +103,8 @@ def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> Sto
             cuts=_read_cuts(file.attrs["cuts"]),
             attack_steps=read_array(file, "attack_steps", np.int64) if "attack_steps" in file else None,
             mean_attack_steps=float(file.attrs["mean_attack_steps"]) if "attack_steps" in file else None,
+            labels=read_array(file, "labels", np.int64) if "labels" in file else None,
+            num_relabelled=int(file.attrs["num_relabelled"]) if "labels" in file else None,
         )
         recorded = float(file.attrs.get("pruned_fraction", selection.pruned_fraction))
     kept = np.flatnonzero(selection.reason == -1)
@@ -102,6 +112,11 @@ def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> Sto
         raise ArtifactError(f"expected rows, epsilons and reason to agree in {path}; make it again")
     _expect_own_numbers(selection, recorded, path)
     _expect_own_steps(selection, path)
+    if selection.labels is not None and (selection.labels.shape != selection.rows.shape or selection.labels.min() < 0):
+        raise ArtifactError(
+            f"expected {len(selection.rows)} labels, one a row and at least 0, got {len(selection.labels)} in {path}; "
+            "make it again"
+        )
     return selection
 
 

@@ -12,6 +12,7 @@ from pumalib.selection.settings import (
     FromMargin,
     OwnRuleSettings,
     PruneSettings,
+    RelabelSettings,
     policy_module,
     rule_module,
     scores_read,
@@ -21,6 +22,7 @@ SCORES_MODULE = "pumalib.scores.table"
 INSIDE_MODULE = "pumalib.selection.inside"
 PRUNING_MODULE = "pumalib.selection.pruning"
 FAR_MODULE = "pumalib.selection.far"
+RELABEL_MODULE = "pumalib.selection.relabel"
 OWN_RULE_MODULE = "pumalib.selection.own_rule"
 
 
@@ -35,15 +37,19 @@ def prunes(cuts: Sequence[PruneSettings], epsilon: EpsilonSettings) -> bool:
 
 
 def selection_modules(
-    prune: Sequence[PruneSettings], epsilon: EpsilonSettings, far: FarSettings | None = None
+    prune: Sequence[PruneSettings],
+    epsilon: EpsilonSettings,
+    far: FarSettings | None = None,
+    relabel: RelabelSettings | None = None,
 ) -> tuple[str, ...]:
     """Return the names of those modules; a rule of a user's own is one."""
     needed = {
         policy_module(epsilon.policy): True,
-        SCORES_MODULE: bool(scores_read(prune, epsilon, far)),
+        SCORES_MODULE: bool(scores_read(prune, epsilon, far, relabel)),
         INSIDE_MODULE: getattr(epsilon, "where", None) is not None,
         PRUNING_MODULE: prunes(prune, epsilon),
         FAR_MODULE: far is not None,
+        RELABEL_MODULE: relabel is not None,
         OWN_RULE_MODULE: any(isinstance(step, OwnRuleSettings) for step in prune),
     }
     rules = {rule_module(step): True for step in prune if not isinstance(step, CutSettings)}

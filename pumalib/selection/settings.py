@@ -225,6 +225,16 @@ class FarSettings(Settings):
     """Steps of the inner attack of far rows, fewer than those of the others; 0: they are trained at their images."""
 
 
+class RelabelSettings(Settings):
+    """Train rows whose label the margin model denies under the class that it gives them; their epsilons are then the
+    sizes of what the policy gives."""
+
+    score: Name
+    """Margin score under `scores`, in the threat's norm."""
+    beyond: PixelAmount = 0.0
+    """Rows whose margin is below minus this, pixel scale; 0: all rows with a negative margin."""
+
+
 class SelectionSettings(Settings):
     """What a run asks of its selection."""
 
@@ -238,17 +248,17 @@ class SelectionSettings(Settings):
     """Share of synthetic rows in a batch, for means over the rows as drawn."""
     far: FarSettings | None = None
     """Which rows are attacked with fewer steps; none: all with as many."""
+    relabel: RelabelSettings | None = None
+    """Which rows are trained under another label; none: all under their own."""
     attack_steps: int | None = None
     """Steps of the inner attack of the other rows, where some are far."""
 
 
 def scores_read(
-    prune: Iterable[PruneSettings], epsilon: EpsilonSettings, far: FarSettings | None = None
+    prune: Iterable[PruneSettings], epsilon: EpsilonSettings, *others: FarSettings | RelabelSettings | None
 ) -> tuple[str, ...]:
-    """Return the names of the scores that cuts, a policy and fewer attack steps read, sorted."""
-    names = {name for cut in prune for name in cut.scores}
-    if far is not None:
-        names.add(far.score)
+    """Return the names of the scores that cuts, a policy, fewer attack steps and new labels read, sorted."""
+    names = {name for cut in prune for name in cut.scores} | {other.score for other in others if other is not None}
     if not isinstance(epsilon, OnlineEpsilonSettings):
         names.update(epsilon.scores)
     return tuple(sorted(names))

@@ -16,7 +16,14 @@ from pumalib.data.selection import StoredSelection, write_selection
 from pumalib.files.artifacts import content_fingerprint
 from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.selection.drawn import draw_weights, mean_epsilon
-from pumalib.selection.needed import FAR_MODULE, INSIDE_MODULE, PRUNING_MODULE, SCORES_MODULE, prunes
+from pumalib.selection.needed import (
+    FAR_MODULE,
+    INSIDE_MODULE,
+    PRUNING_MODULE,
+    RELABEL_MODULE,
+    SCORES_MODULE,
+    prunes,
+)
 from pumalib.selection.policies.question import EpsilonQuestion, KeptRows
 from pumalib.selection.settings import EpsilonSettings, SelectionSettings, policy_module
 from pumalib.training.online.settings import OnlineEpsilonSettings
@@ -60,6 +67,8 @@ def make_selection(
     tables = _read_scores(scores, rows)
     question = EpsilonQuestion(_inside(settings.epsilon, tables, len(rows.labels)), tables, settings.threat)
     of_pool = epsilons_before_cuts(settings.epsilon, question)
+    labels, is_new = _labels(settings, tables, rows.labels)
+    of_pool[is_new] = np.abs(of_pool[is_new])  # no longer on the wrong side
     kept, reason, cuts, warnings = _prune(settings, question, rows, seed)
     epsilons = _controlled(settings, of_pool[kept], rows, kept, seed)
     steps = _attack_steps(settings, tables, kept)
@@ -71,6 +80,8 @@ def make_selection(
         mean_epsilon=_mean_epsilon(settings, epsilons, rows.source[kept]),
         cuts=cuts,
         attack_steps=steps,
+        labels=None if settings.relabel is None else labels[kept],
+        num_relabelled=None if settings.relabel is None else int(is_new[kept].sum()),
         mean_attack_steps=None if steps is None else _mean_as_drawn(settings, steps, rows.source[kept]),
     )
     origin = maker.origin(settings.model_dump(), _inputs(pool, rows, scores, tables))
@@ -162,6 +173,19 @@ def _attack_steps(
         return None
     of_pool: NDArray[np.int64] = importlib.import_module(FAR_MODULE).steps_of_rows(settings, tables[settings.far.score])
     return of_pool[kept]
+
+
+def _labels(
+    settings: SelectionSettings, tables: Mapping[str, ScoreTable], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the labels that every row of the pool is trained under, [N], and which of them are new, [N] bool."""
+    if settings.relabel is None:
+        return labels, np.zeros(len(labels), bool)
+    labels_of_rows = importlib.import_module(RELABEL_MODULE).labels_of_rows
+    found: tuple[NDArray[np.int64], NDArray[np.bool_]] = labels_of_rows(
+        settings, tables[settings.relabel.score], labels
+    )
+    return found
 
 
 def _mean_as_drawn(settings: SelectionSettings, values: NDArray[np.int64], source: NDArray[np.uint8]) -> float:

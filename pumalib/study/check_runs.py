@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pumalib.errors import ConfigError
 from pumalib.scores.settings import MarginSettings
+from pumalib.selection.needed import drops_negative
 from pumalib.selection.own_rule import load_rule
 from pumalib.selection.settings import (
     RANDOM,
@@ -39,6 +40,7 @@ def check_runs(study: Study) -> None:
         _check_epsilon(study, name)
         _check_attacked_rows(study, name)
         _check_dynamic_pruning(study, name)
+        _check_relabel(study, name)
 
 
 def _check_cut(study: Study, run: str, cut: PruneSettings, where: str) -> None:
@@ -180,6 +182,18 @@ def _check_dynamic_pruning(study: Study, name: str) -> None:
         raise ConfigError(
             f"expected until to reach the second epoch, the first that knows losses, got {pruning.until:g} of "
             f"{run.training.epochs} epochs at {where}.until, which would leave nothing out; raise it"
+        )
+
+
+def _check_relabel(study: Study, name: str) -> None:
+    """Refuse new labels by no margin, or for rows that are pruned because of the old ones."""
+    run, where = study.trained[name], f"runs.{name}.relabel"
+    if run.relabel is None:
+        return
+    _check_margin_score(study, name, run.relabel.score, f"{where}.score")
+    if drops_negative(run.epsilon):
+        raise ConfigError(
+            f"expected no negative: drop beside relabel, which keeps such rows, at {where}; leave one out"
         )
 
 

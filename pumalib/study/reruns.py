@@ -45,6 +45,8 @@ NAMED: Mapping[str, tuple[str, ...]] = {
         "selection.policies.*",
         "selection.rules.*",
         "selection.inside",
+        "selection.far",
+        "selection.relabel",
         "selection.own_rule",
         "selection.pruning",
         "scores.table",

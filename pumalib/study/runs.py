@@ -10,7 +10,14 @@ from pydantic import Field, ValidationError
 from pumalib.errors import ConfigError
 from pumalib.models.imported_settings import ImportedModelSettings
 from pumalib.models.settings import ArchitectureSettings, CheckpointWeights
-from pumalib.selection.settings import EpsilonSettings, FarSettings, FixedEpsilon, PruneSettings, scores_read
+from pumalib.selection.settings import (
+    EpsilonSettings,
+    FarSettings,
+    FixedEpsilon,
+    PruneSettings,
+    RelabelSettings,
+    scores_read,
+)
 from pumalib.setting_errors import describe
 from pumalib.settings import Name, Settings
 from pumalib.tracks.settings import TrackSettings
@@ -33,6 +40,8 @@ class RunOverrides(Settings):
     """Epsilon of each row."""
     far: FarSettings | None = None
     """Rows of a large margin, which training attacks with fewer steps; none: all rows with as many."""
+    relabel: RelabelSettings | None = None
+    """Rows whose label a margin model denies, which are trained under its class; none: all under their own label."""
     track: TrackSettings = TrackSettings()
     """What to gather about every row of the pool on the way, for scores."""
     repetition: int = Field(default=0, ge=0)
@@ -54,6 +63,7 @@ class Run(Settings):
     prune: tuple[PruneSettings, ...] = ()
     epsilon: EpsilonSettings = FixedEpsilon()
     far: FarSettings | None = None
+    relabel: RelabelSettings | None = None
     track: TrackSettings = TrackSettings()
     repetition: int = Field(default=0, ge=0)
     start_from: StartSettings | None = None
@@ -61,7 +71,7 @@ class Run(Settings):
     @property
     def scores(self) -> tuple[str, ...]:
         """Names of the scores its selection reads, sorted."""
-        return scores_read(self.prune, self.epsilon, self.far)
+        return scores_read(self.prune, self.epsilon, self.far, self.relabel)
 
 
 class ImportedRun(ImportedModelSettings):

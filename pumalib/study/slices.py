@@ -63,6 +63,7 @@ def selection_settings(study: Study, run: str) -> SelectionSettings:
         synthetic_fraction=resolved.training.synthetic_fraction,
         far=resolved.far,
         attack_steps=None if resolved.far is None else getattr(resolved.training, "attack_steps", None),
+        relabel=resolved.relabel,
     )
 
 
@@ -144,7 +145,7 @@ def learning_code(study: Study, pool: str) -> Modules:
 def selection_code(study: Study, run: str) -> Modules:
     """Return the modules that the selection of a run names."""
     resolved = study.trained[run]
-    return selection_modules(resolved.prune, resolved.epsilon, resolved.far)
+    return selection_modules(resolved.prune, resolved.epsilon, resolved.far, resolved.relabel)
 
 
 def model_code(study: Study, run: str) -> Modules:

@@ -95,8 +95,12 @@ def _train(task: TrainingTask, pool: Pool, selection: StoredSelection, where: Ex
         load_start = importlib.import_module(STARTING_WEIGHTS_MODULE).load_start
         start = (settings.start_from, task.paths.start, settings.architecture)
         load_start(network, *start, pool.image_shape, pool.class_names)
+    labels = pool.labels
+    if selection.labels is not None:
+        labels = labels.copy()
+        labels[selection.rows] = selection.labels
     chosen = (selection.rows, selection.epsilons, pool.image_shape, selection.attack_steps)
-    data = TrainingRows(pool.images, pool.labels, pool.source, *chosen)
+    data = TrainingRows(pool.images, labels, pool.source, *chosen)
     goes_on = settings.start_from is not None
     recipe = Recipe(settings.training, settings.threat, settings.track, settings.epsilon, seed, goes_on)
     return train_on_rows(network, data, recipe, _validation(task.paths.dataset), where)

@@ -293,6 +293,43 @@ def test_far_rows_need_margins(study: Study, changes: dict[str, Any], error: typ
         study.make(a_plan_with_far_rows())
 
 
+def test_rows_whose_label_the_model_denies_get_its_class_and_a_positive_epsilon(study: Study) -> None:
+    """Rows 0 and 1 are denied, row 1 by less than `beyond`; row 2 is at its own class, as with a tie."""
+    study.margins[:4] = [-0.02, -0.001, -0.02, 0.5]
+    predicted = study.rows.labels.copy()
+    predicted[[0, 1, 3]] = (study.rows.labels[[0, 1, 3]] + 1) % 10
+    study.write(study.table(columns={"prediction": predicted.astype(np.int16)}))
+    plan = {**a_plan(epsilon=PUMA).model_dump(), "relabel": {"score": "margin", "beyond": 0.002}}
+    plain, selection = study.select(a_plan(epsilon=PUMA)), study.select(SelectionSettings.model_validate(plan))
+    assert selection.labels is not None
+    changed = [row for row in range(len(study.rows.labels)) if selection.labels[row] != study.rows.labels[row]]
+    assert 0 in changed
+    assert not {1, 2, 3} & set(changed)
+    assert all(study.margins[row] < -0.002 and selection.labels[row] == predicted[row] for row in changed)
+    assert selection.num_relabelled == len(changed)
+    np.testing.assert_array_equal(selection.epsilons[changed], np.abs(plain.epsilons[changed]))
+    rest = np.setdiff1d(np.arange(len(study.rows.labels)), changed)
+    np.testing.assert_array_equal(selection.epsilons[rest], plain.epsilons[rest])
+    assert plain.labels is None
+    assert selection.fingerprint != plain.fingerprint
+
+
+def test_new_labels_need_predictions_and_must_fit_their_rows(study: Study) -> None:
+    plan = SelectionSettings.model_validate({**a_plan().model_dump(), "relabel": {"score": "margin"}})
+    study.write(study.table(columns={}))
+    with pytest.raises(ArtifactError, match="expected the column prediction in score margin, found none"):
+        study.make(plan)
+    study.write(study.table(columns={"prediction": study.rows.labels.astype(np.int16)}))
+    study.make(plan)
+    path = study.folder / "selection.h5"
+    with h5py.File(path, "r+") as file:
+        del file["labels"]
+        file["labels"] = study.rows.labels[:3]
+    seal(path)
+    with pytest.raises(ArtifactError, match="labels, one a row and at least 0, got 3 in"):
+        read_selection(path)
+
+
 def test_gap_and_cap_bound_the_margins(study: Study) -> None:
     selection = study.select(a_plan(epsilon={**PUMA, "gap": 0.01, "cap": "6/255"}))
     expected = np.clip(study.margins.astype(float) - 0.01, -6 / 255, 6 / 255)

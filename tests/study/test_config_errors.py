@@ -201,6 +201,9 @@ IMPOSSIBLE_VALUES = [
     ("runs|trades", {"training": {"selective": {"fraction": 0.5}}},
      "expected attack_statistics running beside selective, got batch: statistics of the rows attacked alone would be "
      "others, at runs.trades.training.attack_statistics"),
+    ("runs|puma", {"relabel": {"score": "margin"}, "epsilon": {"policy": "margin", "score": "margin", "negative": "drop"}},
+     "expected no negative: drop beside relabel, which keeps such rows, at runs.puma.relabel; leave one out"),
+    ("runs|puma", {"relabel": {"score": "nothing"}}, "at runs.puma.relabel.score"),
     ("runs|trades", {"training": {"dynamic_pruning": {"until": 0.6}}},
      "expected until to reach the second epoch, the first that knows losses, got 0.6 of 2 epochs at "
      "runs.trades.training.dynamic_pruning.until"),

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from numpy.typing import NDArray
 
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.datasets import prepare_dataset
@@ -17,6 +18,7 @@ from pumalib.errors import ArtifactError
 from pumalib.files.artifacts import file_fingerprint
 from pumalib.files.origin import NOBODY
 from pumalib.models.build import build_model
+from pumalib.models.inputs import to_model_input
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.models.trained import load_trained
 from pumalib.selection.settings import SelectionSettings
@@ -131,6 +133,27 @@ def test_attack_steps_of_rows_come_through_the_selection(files: Path, tmp_path: 
         torch.testing.assert_close(same[key], plain[key])
         torch.testing.assert_close(none[key], still[key], atol=1e-4, rtol=1e-3)
     assert any(not torch.allclose(none[key], plain[key], atol=1e-3) for key in plain)
+
+
+def test_labels_of_rows_come_through_the_selection(files: Path, tmp_path: Path) -> None:
+    """The pool's own labels are no change; each class under the number of the next one is learned as the next one."""
+    selected, pool = read_selection(files / "selection.h5"), open_pool(files / "pool.h5")
+    own = pool.labels[selected.rows]
+
+    def predicted(name: str, **changes: Any) -> NDArray[np.int64]:
+        path = tmp_path / f"{name}.h5"
+        write_selection(replace(selected, **changes), {}, path, NOBODY.origin({}, {}))
+        folder = run(files, tmp_path / name, selection=path, method="natural", epochs=30, averaging=0.0)
+        model = load_trained(folder / "model.safetensors", "cpu").model
+        images = to_model_input(torch.from_numpy(pool.images[selected.rows]))
+        with torch.no_grad():
+            return model(images).argmax(1).numpy()
+
+    plain, same = predicted("plain"), predicted("same", labels=own, num_relabelled=0)
+    moved = predicted("moved", labels=(own + 1) % 10, num_relabelled=len(own))
+    np.testing.assert_array_equal(same, plain)
+    assert (plain == own).mean() > 0.5
+    assert (moved == (own + 1) % 10).mean() > 0.5
 
 
 def test_equal_inputs_give_equal_bytes_and_another_seed_does_not(files: Path, tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ def describe(header: Header, count: int) -> Inspection:
     }
     if selection.mean_attack_steps is not None:
         facts["mean_attack_steps"] = selection.mean_attack_steps
+    if selection.num_relabelled is not None:
+        facts["rows_relabelled"] = selection.num_relabelled
     what = f"a selection of {len(selection.rows)} of {len(selection.reason)} rows, with an epsilon each"
     tables: tuple[Table, ...] = (_kept_counts(header), _cut_table(selection))
     spread = (distribution("epsilon (pixel scale)", selection.epsilons),)
