@@ -5,7 +5,7 @@ REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-report bench bench-gpu container docs check format schema reruns keys pictures lock lock-hashes install-hashed clean paper
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-report bench bench-gpu container docs check format schema reruns keys pictures words lock lock-hashes install-hashed clean paper
 
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -119,6 +119,10 @@ keys: $(STAMP)
 # The pictures of docs/architecture.md, drawn off the code.
 pictures: $(STAMP)
 	$(BIN)/python docs/images/draw.py
+
+# How each page reads: the length of its sentences, passives, and words that readers of this field do not know.
+words: $(STAMP)
+	$(BIN)/python .ci/words.py $(ARGS)
 
 # The stamp comes last, so that an interrupted installation is not taken for a finished one.
 $(STAMP): constraints.txt pyproject.toml
