@@ -157,7 +157,19 @@ def test_summary_names_the_page_of_the_study(capsys: Capture) -> None:
     assert "\nPage: results/tiny/README.md\n" in capsys.readouterr().out
 
 
-COMMANDS = ["check", "summary", "errors", "inspect", "show", "compare", "trace", "recheck", "robustbench", "schema"]
+COMMANDS = [
+    "check",
+    "summary",
+    "errors",
+    "inspect",
+    "show",
+    "browse",
+    "compare",
+    "trace",
+    "recheck",
+    "robustbench",
+    "schema",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

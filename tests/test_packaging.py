@@ -33,7 +33,8 @@ def test_wheel_holds_every_module_and_runs_where_it_is_installed(tmp_path: Path)
     (wheel,) = tmp_path.glob("*.whl")
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pumalib").rglob("*.py")}
     names = set(zipfile.ZipFile(wheel).namelist())
-    others = {"pumalib/py.typed", "pumalib/__init__.pyi"}
+    page = {f"pumalib/browsing/browse.{form}" for form in ("html", "css", "js")}
+    others = {"pumalib/py.typed", "pumalib/__init__.pyi", *page}
     assert modules | others == {name for name in names if name.startswith("pumalib/")}
     call(*pip, "install", "--no-deps", "--no-index", "--target", str(installed), str(wheel), cwd=tmp_path)
     path = {"PYTHONPATH": str(installed)}

@@ -25,6 +25,7 @@ _COMMANDS = {
     "node": "let this machine take part in trainings over several",
     "inspect": "say what a file holds: origin, counts, quantiles, a histogram, hardest and easiest rows",
     "show": "draw rows of a file as a contact sheet (PNG)",
+    "browse": "write a page to look at what a selection keeps and prunes (one HTML file)",
     "suspects": "list rows whose label the margin model denies: suspected label errors",
     "compare": "hold two selections, or two score tables, of one pool against each other",
     "trace": "follow a file, or a number of results.csv, back to the dataset and check the way",

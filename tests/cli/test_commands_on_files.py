@@ -16,7 +16,7 @@ from pumalib.cli.main import main
 from pumalib.study.file import load_study
 from pumalib.study.study import Study
 
-LOOKING = ("inspect", "show", "compare", "trace", "recheck")
+LOOKING = ("inspect", "show", "browse", "compare", "trace", "recheck")
 STUDIES = {
     "digits": "config.yaml",
     "tiny": "tests/workflow/tiny.yaml",
@@ -64,7 +64,8 @@ def test_command_works_and_its_names_are_of_the_study_it_tells_of(
     assert captured.out
     assert captured.err == ""
     if "--out" in given:
-        assert Path(given[given.index("--out") + 1]).read_bytes().startswith(b"\x89PNG")
+        written = Path(given[given.index("--out") + 1])
+        assert written.read_bytes().startswith(b"<!doctype html>" if words[0] == "browse" else b"\x89PNG")
 
 
 def run_without_the_library(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

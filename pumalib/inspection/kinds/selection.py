@@ -61,7 +61,7 @@ def samples(header: Header) -> Samples:
     rows = rows_of(pool_of(header))
     epsilons = np.full(len(rows.rows), np.nan, np.float32)
     epsilons[selection.rows] = selection.epsilons
-    labels = np.array([KEPT, *_cut_names(selection)])
+    labels = np.array([KEPT, *cut_names(selection)])
     first = _first_score(header)
     values = {name: table.score for name, table in first} | {"epsilon": epsilons}
     hardness = first[0][1].hardness if first else None
@@ -77,14 +77,15 @@ def _first_score(header: Header) -> list[tuple[str, ScoreTable]]:
     return [(link.role.removeprefix("score "), read_scores(link.path, fingerprint)) for link in links if link.path]
 
 
-def _cut_names(selection: StoredSelection) -> list[str]:
+def cut_names(selection: StoredSelection) -> list[str]:
+    """Return a name for each cut, such as `cut 0: margin easiest 20 %`."""
     return [f"cut {number}: {label}" for number, (label, _) in enumerate(selection.cuts)]
 
 
 def _cut_table(selection: StoredSelection) -> Table:
     rows = [
         (name, value, int((selection.reason == number).sum()))
-        for number, (name, (_, value)) in enumerate(zip(_cut_names(selection), selection.cuts, strict=True))
+        for number, (name, (_, value)) in enumerate(zip(cut_names(selection), selection.cuts, strict=True))
     ]
     return Table("cuts", ("cut", "threshold", "rows removed first by it"), tuple(rows))
 

@@ -1,0 +1,76 @@
+"""Write a page to look at what a selection keeps and prunes: one HTML file that needs no network.
+
+Takes a selection of a study that has run; the pool, its images and the scores are found through the study's folder.
+Attack tables (`--attack`) get a tab each. Open the page in any browser.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pumalib.cli.output import add_json, facts, print_json
+from pumalib.cli.paths import existing
+from pumalib.lineage.headers import read_header
+
+EXAMPLES = (
+    "browse results/digits/selections/puma-20/seed0.h5 --out browse.html",
+    "browse results/digits/selections/random-20/seed0.h5 --score results/digits/scores/margin/seed0.h5 "
+    "--out browse.html",
+    "browse results/digits/selections/puma-20/seed0.h5 --attack results/digits/attacks/puma-20/seed0/cw.h5 "
+    "--out browse.html",
+)
+
+_COUNT = 50_000
+_MOST = 1_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the selection, what is shown beside it, how many rows, and where to write."""
+    parser.add_argument("file", help="a selection, such as results/digits/selections/puma-20/seed0.h5")
+    parser.add_argument("--score", action="append", default=[], help="a score table of the same pool, shown first")
+    parser.add_argument("--attack", action="append", default=[], help="an attack table, shown in a tab of its own")
+    parser.add_argument("--rows", type=_rows, default=_COUNT, help=f"show a sample where there are more ({_COUNT})")
+    parser.add_argument("--seed", type=_seed, default=0, help="of that sample (0)")
+    parser.add_argument("--out", type=_page, required=True, help="HTML file to write")
+    add_json(parser)
+
+
+def _rows(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"expected a number in [1, {_MOST}], got {text}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    return int(text)
+
+
+def _page(text: str) -> Path:
+    path = Path(text)
+    if path.suffix != ".html":
+        raise argparse.ArgumentTypeError(f"expected a file name that ends in .html, got {text}")
+    return path
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page and say what is on it."""
+    from pumalib.browsing.study_page import page_of_selection
+
+    header = read_header(existing(options.file))
+    scores, attacks = ([existing(path) for path in paths] for paths in (options.score, options.attack))
+    page = page_of_selection(header, scores=scores, attacks=attacks, count=options.rows, seed=options.seed)
+    page.write(options.out)
+    shown = {each.name: min(len(each), options.rows) for each in page.collections}
+    if options.json:
+        print_json({"path": header.path, "page": options.out, "shown": shown, "rows": page.totals})
+        return 0
+    told = {
+        name: f"{shown[name]:,} of {total:,} rows" if shown[name] < total else f"{total:,} rows"
+        for name, total in page.totals.items()
+    }
+    print(f"{options.out}: open it in a browser")
+    print("\n".join(facts(told)))
+    return 0
