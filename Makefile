@@ -58,7 +58,7 @@ test-container: $(STAMP)
 test-autoattack: .venv/.installed-autoattack
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/attacks/test_autoattack.py tests/evaluation/test_attack_files.py $(ARGS)
 
-# Opens Snakemake's report of a tiny study in Chromium without a network; apt-get installs Chromium where it is missing, as root.
+# Opens Snakemake's report of a tiny study, and pages of `puma browse`, in Chromium without a network; apt-get installs Chromium where it is missing, as root.
 test-report: .venv/.installed-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser $(ARGS)
 

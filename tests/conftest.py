@@ -1,9 +1,10 @@
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from chromium import Visit, installed_chromium, visiting
 from hypothesis import HealthCheck, settings
 
 _LONG = ("tests/workflow/", "tests/golden/", "tests/study/test_reruns", "tests/jobs/", "tests/perceptron/")
@@ -89,3 +90,16 @@ def put() -> Callable[..., dict[str, Any]]:
         return mapping
 
     return set_value
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A Chromium on this machine."""
+    return installed_chromium()
+
+
+@pytest.fixture
+def visit(chromium: str) -> Iterator[Visit]:
+    """A page without a network, for tests marked `browser`."""
+    with visiting(chromium) as visited:
+        yield visited

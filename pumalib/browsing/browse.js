@@ -669,10 +669,17 @@ function clearQuery() {
   update();
 }
 
+function go(place) {
+  if (state.shown.length) look(Math.min(state.shown.length - 1, Math.max(0, place)));
+}
+
+function firstInSight() {
+  const { line, across } = geometry();
+  return Math.ceil((grid.scrollTop - GAP) / line) * across;
+}
+
 function move(by) {
-  if (!state.shown.length) return;
-  const from = state.active < 0 ? Math.min(...cells.keys()) - (by > 0 ? by : 0) : state.active;
-  look(Math.min(state.shown.length - 1, Math.max(0, from + by)));
+  go(state.active < 0 ? firstInSight() : state.active + by);
 }
 
 const isOnButton = (target) => target.closest?.("button, input, select, a, summary");
@@ -690,8 +697,8 @@ document.addEventListener("keydown", (event) => {
     ArrowDown: () => move(across),
     PageUp: () => move(-across * lines),
     PageDown: () => move(across * lines),
-    Home: () => move(-state.shown.length),
-    End: () => move(state.shown.length),
+    Home: () => go(0),
+    End: () => go(state.shown.length - 1),
     "/": () => find("query").focus(),
     c: () => copyName(),
   };

@@ -1,74 +1,12 @@
 """Snakemake's report of a study, in Chromium without a network: nothing is missing, and every figure is drawn."""
 
-import os
-import re
-import shutil
-import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
+from chromium import DRAWN, Visit
 
 pytestmark = pytest.mark.browser
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-DRAWN = "() => [...document.images].map(image => image.complete && image.naturalWidth > 0)"
-
-
-@dataclass
-class Visit:
-    """A page, and what went wrong on it."""
-
-    page: Any
-    outside: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def open(self, path: Path, section: str) -> None:
-        """Load the report anew and choose a section."""
-        self.page.goto(path.as_uri())
-        self.page.get_by_text(section, exact=True).first.click()
-
-    @property
-    def rows(self) -> list[str]:
-        """The rows of the section, top down."""
-        return [text.strip() for text in self.page.locator("tbody tr").all_inner_texts()]
-
-    def view(self, row: str) -> None:
-        self.page.locator("tbody tr").filter(has_text=row).locator("a").first.click()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """A Chromium on this machine; there is no test without one."""
-    if all(shutil.which(name) is None for name in PROGRAMS):
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            pytest.fail(f"found none of {', '.join(PROGRAMS)}; install Chromium")
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update"], check=True)
-        subprocess.run(["apt-get", "install", "--yes", "chromium"], env=environment, check=True)
-    return next(filter(None, map(shutil.which, PROGRAMS)))
-
-
-@pytest.fixture
-def visit(chromium: str) -> Iterator[Visit]:
-    from playwright.sync_api import sync_playwright
-
-    sandbox = [] if os.geteuid() else ["--no-sandbox"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
-        visited = Visit(browser.new_page(viewport={"width": 1400, "height": 900}))
-
-        def refuse(route: Any) -> None:
-            visited.outside.append(route.request.url)
-            route.abort()
-
-        visited.page.route(re.compile(r"^(?!data:|file:|blob:)"), refuse)
-        visited.page.on("console", lambda line: line.type == "error" and visited.errors.append(line.text))
-        visited.page.on("pageerror", lambda error: visited.errors.append(str(error)))
-        yield visited
-        browser.close()
 
 
 @pytest.fixture(scope="module")
