@@ -34,6 +34,8 @@ def told_verdict(name, unmade):
 REPORTS_BY_SECTION = sections()
 NUMBERS = f"{len(REPORTS_BY_SECTION) + 1} Numbers"
 SETTINGS = f"{len(REPORTS_BY_SECTION) + 2} Settings"
+LARGEST_INSIDE = 1_500_000
+"""Bytes of a web page in the report: Chromium opens no address of more than 2 MiB, and there the page is an address, in base64."""
 
 config["told"] = {  # what the captions say of this study
     "about": describe_study(study).replace("`", "``"),
@@ -77,6 +79,12 @@ def shown_report(path, name, view):
     )
 
 
+def shown_page(path, name):
+    """Mark the web page that a report writes itself, unless it is there and too large to be shown inside another."""
+    is_large = Path(path).is_file() and Path(path).stat().st_size > LARGEST_INSIDE
+    return path if is_large else shown_report(path, name, "explained")
+
+
 def shown_numbers(path, of):
     """Mark a file of numbers."""
     return report(
@@ -99,9 +107,11 @@ def shown_settings(path):
 
 def report_outputs(name):
     """Return the files of a report, by form."""
-    paths = dict(zip(REPORT_SUFFIXES, report_files(name), strict=True))
+    paths = report_paths(name)
+    own = {"html": shown_page(paths["html"], name)} if "html" in paths else {}
     return {
         **paths,
         "csv": shown_numbers(paths["csv"], name),
         "svg": shown_report(paths["svg"], name, "figure alone"),
+        **own,
     }

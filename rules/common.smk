@@ -121,8 +121,17 @@ def seed_of(at, otherwise):
     return int(at.rpartition("seed")[2]) if at else otherwise
 
 
+def report_paths(name):
+    """Return the files of a report, by form; its web page among them if it writes that itself."""
+    own = {"html": "html"} if study.settings.reports[name].writes_page else {}
+    return {
+        form: f"{RESULTS}/reports/{name}.{suffix}"
+        for form, suffix in {**REPORT_SUFFIXES, **own}.items()
+    }
+
+
 def report_files(name):
-    return [f"{RESULTS}/reports/{name}.{suffix}" for suffix in REPORT_SUFFIXES.values()]
+    return list(report_paths(name).values())
 
 
 def with_reports(*files):

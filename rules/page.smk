@@ -14,7 +14,8 @@ rule page:
         settings=shown_settings(f"{RESULTS}/settings.html"),
         web=[
             shown_report(f"{RESULTS}/reports/{name}.html", name, "explained")
-            for name in study.settings.reports
+            for name, settings in study.settings.reports.items()
+            if not settings.writes_page
         ],
     log:
         f"{RESULTS}/logs/page.log",

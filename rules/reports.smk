@@ -1,5 +1,6 @@
 """Reports: tables and figures. Each is a target of its own name and builds only what it needs."""
 
+from pumalib.browsing.assets import asset_digests
 from pumalib.reporting.study_view import StudyFiles
 from pumalib.study.reports import KINDS
 
@@ -65,7 +66,10 @@ for report_name, report_settings in study.settings.reports.items():
         params:
             settings=report_settings.model_dump(),
             arguments=report_needs.arguments,
-            code=code_of("report.py", f"{KINDS}.{report_settings.kind}"),
+            code={
+                **code_of("report.py", f"{KINDS}.{report_settings.kind}"),
+                **(asset_digests() if report_settings.writes_page else {}),
+            },
         message:
             f"report {report_name}"
         script:

@@ -1,7 +1,8 @@
-"""The parts of a report, and the four files that they are written to."""
+"""The parts of a report, and the files that they are written to."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class ReportParts:
         title: of the figure, where the page cannot show it.
         text: of the page, below the figure.
         text_above: of the page, above the figure; empty: none.
+        page: writes a web page of its own to a path; None: the one for browsers is made of the Markdown.
     """
 
     table: pd.DataFrame
@@ -29,21 +31,27 @@ class ReportParts:
     title: str
     text: str
     text_above: str = ""
+    page: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """Where a report goes."""
+    """Where a report goes; `html` where it writes its own web page."""
 
     csv: Path
     markdown: Path
     png: Path
     svg: Path
+    html: Path | None = None
 
 
 def write_parts(parts: ReportParts, files: ReportFiles) -> None:
-    """Write the figure (PNG, SVG), the numbers (CSV) and the page (Markdown)."""
+    """Write the figure (PNG, SVG), the numbers (CSV), the page (Markdown), and the web page where it has its own."""
     save_figure(parts.figure, files.png, files.svg)
     write_csv(files.csv, parts.table)
     image = markdown_image(files.markdown, files.png, parts.title)
-    write_text(files.markdown, "\n\n".join(part for part in (parts.text_above, image, parts.text) if part))
+    link = ""
+    if parts.page is not None and files.html is not None:
+        parts.page(files.html)
+        link = f"[{files.html.name}]({files.html.name}) has every row as a picture. Open it in a browser."
+    write_text(files.markdown, "\n\n".join(part for part in (link, parts.text_above, image, parts.text) if part))

@@ -27,6 +27,8 @@ class SectionSettings(Settings):
 
     kind: str
     section: ClassVar[Section]
+    writes_page: ClassVar[bool] = False
+    """Whether it writes its own web page, rather than leaving that to the job that makes them of Markdown."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -17,6 +17,7 @@ NEW = {
     "classes": {"kind": "margin_classes", "score": "margin"},
     "epsilons": {"kind": "epsilon_distribution", "runs": ["puma", "trades"]},
     "pruned": {"kind": "pruned_rows", "run": "puma", "count": 4},
+    "look": {"kind": "browse", "run": "puma", "score": "margin", "attacks": ["cw"]},
 }
 
 
@@ -75,6 +76,30 @@ def test_a_missing_benchmark_is_made_again_only_for_a_report_that_asks_for_secon
     finally:
         benchmark.write_bytes(content)
         os.utime(benchmark, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.slow
+def test_a_page_of_pictures_is_linked_and_stands_in_the_report_of_snakemake_unless_it_is_large(reported, tmp_path):
+    checkout, study = reported
+    assert checkout.run(study=study).returncode == 0
+    results = checkout.folder / "results/tiny"
+    page = results / "reports/look.html"
+    assert "(reports/look.html) has every row as a picture" in (results / "README.md").read_text()
+    assert (results / "reports/curves.html").read_text().startswith("<!doctype html>")
+    for size, is_inside in ((page.stat().st_size, True), (1_500_001, False)):
+        os.truncate(page, size)
+        assert checkout.run("--report", str(tmp_path / "report.html"), study=study).returncode == 0
+        assert ('"results/tiny/reports/look.html"' in (tmp_path / "report.html").read_text()) == is_inside
+    page.unlink()
+    assert checkout.planned(study) == {"report look", "page of tiny"}
+    result = checkout.run(study=study)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert page.stat().st_size < 1_500_000
+    checkout.edit("pumalib/browsing/browse.js", '"use strict";', '"use strict"; // edited')
+    assert "report look" in checkout.planned(study)
+    checkout.edit("pumalib/browsing/browse.js", '"use strict"; // edited', '"use strict";')
+    assert checkout.planned(study) == set()
+    assert checkout.run().returncode == 0  # the page of the study as it was
 
 
 @pytest.mark.slow
