@@ -231,7 +231,7 @@ class RelabelSettings(Settings):
 
     score: Name
     """Margin score under `scores`, in the threat's norm."""
-    beyond: PixelAmount = 0.0
+    beyond: PixelAmountOrZero = 0.0
     """Rows whose margin is below minus this, pixel scale; 0: all rows with a negative margin."""
 
 
