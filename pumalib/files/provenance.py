@@ -34,6 +34,7 @@ LEFT_OUT = {
     "pumalib.jobs.node_offer": "refuses machines that would compute otherwise",
     "pumalib.jobs.node_watch": "notices machines that are gone; nothing is made by what is left",
     "pumalib.jobs.nodes": "starts and watches the machines of a training; what their processes share is `ranks`",
+    "pumalib.jobs.progress": "tells how far a job is",
     "pumalib.jobs.slurm": "starts the other machines of a job of SLURM",
     "pumalib.jobs.termination": "ends a job at SIGTERM; the state that it leaves is `jobs.states`",
     "pumalib.jobs.torchrun": "starts and watches the processes of a job; what they share is `ranks`",
@@ -51,6 +52,13 @@ def changes_no_number(module: str) -> bool:
     """
     *packages, name = module.split(".")
     return module in LEFT_OUT or name.endswith("settings") or "settings" in packages
+
+
+def workflow_folder() -> Path:
+    """Return where Snakefile, rules, scripts and profiles lie: beside the library, or in it where it is installed."""
+    library = Path(__file__).parents[1]
+    installed = library / "_workflow"
+    return installed if installed.is_dir() else library.parent
 
 
 def code_fingerprint(script: str | Path, *modules: str | None, folder: str | Path = ".") -> dict[str, str]:
@@ -86,7 +94,7 @@ def changed_since(fingerprints: Mapping[str, str], folder: str | Path = ".") -> 
     """
     if fingerprints.get("python") != _python():
         return ["python"]
-    scripts, below = Path(__file__).parents[2] / "workflow_scripts", Path(folder).resolve()
+    scripts, below = workflow_folder() / "workflow_scripts", Path(folder).resolve()
     today = {name: _hash_today(name, scripts, below) for name in fingerprints if name != "python"}
     return sorted(name for name, digest in today.items() if digest not in (None, fingerprints[name]))
 

@@ -20,11 +20,12 @@ from pumalib.files.origin import Maker
 from pumalib.files.plain_text import visible
 from pumalib.files.provenance import loaded_outside
 from pumalib.jobs.driver import join_run
+from pumalib.jobs.progress import is_quiet, log_progress
 from pumalib.jobs.termination import TerminationError, answer_sigterm
 
 ERRORS_FILE = "errors.txt"
-STATUS_OF_SIGTERM = 128 + signal.SIGTERM
-"""What a shell reports of a process that SIGTERM ended."""
+STATUS_OF_SIGTERM, STATUS_OF_SIGINT = 128 + signal.SIGTERM, 128 + signal.SIGINT
+"""What a shell reports of a process that such a signal ended."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class Frame:
         """
         answer_sigterm()
         _open_log(self.log, rank)
+        if not rank:
+            log_progress()
         join_run(Path(self.errors).parent)
         reach_user_modules()
         if self.threads is not None:
@@ -124,6 +127,8 @@ def framed(frame: Frame) -> Iterator[Frame]:
         _fail(str(error), frame)
     except TerminationError as request:
         _fail(str(request), frame, STATUS_OF_SIGTERM)
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again", frame, STATUS_OF_SIGINT)
     except Exception as error:
         logging.error("%s", traceback.format_exc())
         _fail(f"unexpected {type(error).__name__}: {error}", frame)
@@ -170,5 +175,6 @@ def _fail(message: str, frame: Frame, status: int = 1) -> None:
     text = visible(f"{message}\n  log: {frame.log}\n")
     with suppress(OSError), open(frame.errors, "a", encoding="utf-8") as file:  # where the disk is full, stderr has it
         file.write(text)
-    print(f"Error: {text}", file=sys.stderr)
+    if not is_quiet():  # else `puma run` tells it
+        print(f"Error: {text}", file=sys.stderr)
     raise SystemExit(status)
