@@ -9,13 +9,11 @@ STAMP := .venv/.installed
 
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
-	$(BIN)/python -m pumalib check $(STUDY)
-	$(BIN)/snakemake --cores all $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY)) $(ARGS)
-	$(BIN)/python -m pumalib summary $(STUDY)
+	$(BIN)/python -m pumalib run $(STUDY) $(if $(ARGS),-- $(ARGS))
 
 # A study that has run, as one HTML file that needs no network, neither to write it nor to read it.
 report: $(STAMP)
-	$(BIN)/snakemake --report $(REPORT) $(if $(filter config.yaml,$(STUDY)),,--configfile $(STUDY))
+	$(BIN)/python -m pumalib report $(STUDY) --out $(REPORT)
 
 # The paper's tables and figures, on digits; see docs/reproduction.md.
 studies:
@@ -27,8 +25,7 @@ CIFAR10 ?= data/cifar-10-batches-py
 EDM_1M ?= data/edm/1m.npz
 paper: $(STAMP)
 	$(BIN)/python -m pumalib paper --file 'cifar10=$(CIFAR10)' --file '1m=$(EDM_1M)' $(WEIGHTS:%=--file '%') $(SHA256:%=--sha256 '%') $(OVERRIDES:%=--override '%')
-	$(BIN)/snakemake --cores all --configfile results/paper.yaml $(ARGS)
-	$(BIN)/python -m pumalib summary results/paper.yaml
+	$(BIN)/python -m pumalib run results/paper.yaml $(if $(ARGS),-- $(ARGS))
 
 # The perceptron theory in small; the whole of it is STUDY=studies/paper-perceptron.yaml.
 perceptron:

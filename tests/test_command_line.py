@@ -87,11 +87,11 @@ def test_schema_is_printed_as_json(capsys: Capture) -> None:
 def test_summary_before_the_first_run_says_what_to_do(capsys: Capture) -> None:
     write("config.yaml", "study: tiny\n")
     assert main(["summary"]) == 1
-    told = "Error: expected results/tiny/results.csv, found none; run `snakemake --cores all{}` first\n"
+    told = "Error: expected results/tiny/results.csv, found none; run `puma run{}` first\n"
     assert capsys.readouterr().err == told.format("")
     write("mine.yaml", "study: tiny\n")
     assert main(["summary", "mine.yaml"]) == 1
-    assert capsys.readouterr().err == told.format(" --configfile mine.yaml")
+    assert capsys.readouterr().err == told.format(" mine.yaml")
 
 
 def test_summary_prints_the_reports_of_the_study_in_its_order_and_where_files_are(capsys: Capture) -> None:
@@ -158,6 +158,8 @@ def test_summary_names_the_page_of_the_study(capsys: Capture) -> None:
 
 
 COMMANDS = [
+    "run",
+    "report",
     "check",
     "summary",
     "errors",

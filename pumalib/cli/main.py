@@ -14,9 +14,11 @@ from pumalib.cli.usage import UsageError
 from pumalib.errors import PumaError
 from pumalib.files.plain_text import PlainStream
 from pumalib.files.provenance import library_versions
-from pumalib.jobs.frame import reach_user_modules
+from pumalib.jobs.frame import STATUS_OF_SIGINT, reach_user_modules
 
 _COMMANDS = {
+    "run": "check a study, run it, and print its tables",
+    "report": "put a study that has run into one HTML file",
     "check": "check a study file without running anything",
     "paper": "look at the files that the paper's tables need, and write the study that makes them",
     "plan": "say what a study takes before it runs: hours, memory, disk and passes",
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(given: list[str]) -> int:
     try:
-        options = _parser(given).parse_args(given)
+        options = _options(given)
         status = _module(options.command).run(options)
         sys.stdout.flush()
     except UsageError as error:
@@ -57,6 +59,9 @@ def _run(given: list[str]) -> int:
     except PumaError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Error: interrupted; run the same command again", file=sys.stderr)
+        return STATUS_OF_SIGINT
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -75,6 +80,21 @@ def _run(given: list[str]) -> int:
         )
         return 1
     return int(status)
+
+
+def _options(given: list[str]) -> argparse.Namespace:
+    """Read a command line; what stands after `--` is for Snakemake, where the command hands it on."""
+    parser = _parser(given)
+    if given[:1] != ["run"]:
+        return parser.parse_args(given)
+    at = given.index("--") if "--" in given else len(given)
+    options, unknown = parser.parse_known_args(given[:at])
+    if unknown:
+        raise UsageError(
+            f"expected options that `puma run --help` lists, got {unknown[0]}; Snakemake's own come after --"
+        )
+    options.handed_on = given[at + 1 :]
+    return options
 
 
 def _parser(given: list[str]) -> argparse.ArgumentParser:

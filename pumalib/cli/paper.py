@@ -131,7 +131,7 @@ def _print_plan(study: Study, plan: Plan, out: Path) -> None:
     reports = ", ".join(study.settings.reports)
     print(f"\n{out}: {study.extent}, seeds {', '.join(map(str, study.settings.seeds))}, reports {reports}")
     print_plan(plan)  # a prediction of hours belongs there, for `puma check` and here at once
-    print(f"Run it: snakemake --cores all --configfile {out}")
+    print(f"Run it: puma run {out}")
     print(f"Then read results/{study.name}/README.md")
 
 

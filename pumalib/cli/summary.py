@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pumalib.cli.output import print_json
-from pumalib.cli.study import add_study, results_folder
-from pumalib.errors import ConfigError
+from pumalib.cli.study import FOLDERS_OF_THEORIES, add_study, expect_results, results_folder
 from pumalib.files.tables import read_table
 from pumalib.study.file import read_study_file
 from pumalib.study.study import OWN_REPORTS
 
 EXAMPLES = ("summary", "summary studies/mine.yaml", "summary studies/mine.yaml --json")
-
-_FOLDERS = {"perceptron": ("perceptron",), "abstraction": ()}
-"""What the results of a study of a theory hold beside its table, by the section that tells it."""
 
 _FORMS = ("csv", "md", "png", "svg")
 
@@ -31,11 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print every report and the folders."""
     folder, sections = results_folder(options.study), read_study_file(options.study)
-    kind = next((name for name in _FOLDERS if name in sections), "results")
-    results = folder / f"{kind}.csv"
-    if not results.is_file():
-        study = "" if options.study == "config.yaml" else f" --configfile {options.study}"
-        raise ConfigError(f"expected {results}, found none; run `snakemake --cores all{study}` first")
+    results = expect_results(options.study)
     reports = _pages(folder / "reports", sections)
     if options.json:
         print_json({"study": folder.name, "results": _lines(results), "reports": _files(reports)})
@@ -47,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"Page: {page}")
     for suffix in ("csv", "png", "svg") if reports else ():
         print(f"Reports ({suffix}): " + ", ".join(str(path.with_suffix(f".{suffix}")) for path in reports))
-    for name in (*_FOLDERS.get(kind, ("scores", "selections", "models", "attacks")), "logs"):
+    for name in (*FOLDERS_OF_THEORIES.get(results.stem, ("scores", "selections", "models", "attacks")), "logs"):
         print(f"{name.capitalize()}: {folder / name}")
     return 0
 

@@ -61,7 +61,7 @@ def test_good_files_are_told_with_the_plan_and_the_study_is_written(capsys: Capt
     ]
     assert "results/paper.yaml: 10 runs, seeds 0, 1, reports gate, primary, table-1, table-2\n" in out
     assert "20 trainings, 4 score shards, 26 attacks, 4 reports" in out
-    assert out.endswith("all --configfile results/paper.yaml\nThen read results/paper-rehearsal/README.md\n")
+    assert out.endswith("Run it: puma run results/paper.yaml\nThen read results/paper-rehearsal/README.md\n")
     assert load_study("results/paper.yaml").name == "paper-rehearsal"
 
 
