@@ -17,6 +17,7 @@ from pumalib.files.provenance import library_versions
 from pumalib.jobs.frame import STATUS_OF_SIGINT, reach_user_modules
 
 _COMMANDS = {
+    "new": "write a study to begin with, of a folder of images or of digits",
     "run": "check a study, run it, and print its tables",
     "report": "put a study that has run into one HTML file",
     "check": "check a study file without running anything",
