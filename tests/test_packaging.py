@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from pathlib import Path
@@ -21,28 +22,83 @@ def call(*command: str, cwd: Path, **environment: str) -> str:
     return finished.stdout
 
 
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+WORKFLOW = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "profiles", "studies/templates")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a wheel from a copy of what it is made of."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "pumalib", *WORKFLOW):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_file():
+            shutil.copy(ROOT / name, source / name)
+        else:
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    call(*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source), cwd=folder)
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+def installed(wheel: Path, folder: Path) -> Path:
+    """Install the wheel into a new environment, which takes what it needs from the one that runs the tests."""
+    call(sys.executable, "-m", "venv", "--without-pip", str(folder), cwd=folder.parent)
+    python = folder / "bin/python"
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "needed.pth").write_text(sysconfig.get_paths()["purelib"])
+    call(*PIP, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel), cwd=folder.parent)
+    where = call(str(python), "-c", "import pumalib; print(pumalib.__file__)", cwd=folder.parent, PYTHONPATH="")
+    assert Path(where.strip()).is_relative_to(packages)
+    return folder / "bin/puma"
+
+
 @pytest.mark.slow
-def test_wheel_holds_every_module_and_runs_where_it_is_installed(tmp_path: Path) -> None:
-    source, installed = tmp_path / "source", tmp_path / "installed"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "pumalib", source / "pumalib", ignore=shutil.ignore_patterns("__pycache__"))
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
-    call(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source), cwd=tmp_path)
-    (wheel,) = tmp_path.glob("*.whl")
+def test_wheel_holds_every_module_and_every_file_of_the_workflow(wheel: Path) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pumalib").rglob("*.py")}
-    names = set(zipfile.ZipFile(wheel).namelist())
     page = {f"pumalib/browsing/browse.{form}" for form in ("html", "css", "js")}
     others = {"pumalib/py.typed", "pumalib/__init__.pyi", *page}
-    assert modules | others == {name for name in names if name.startswith("pumalib/")}
-    call(*pip, "install", "--no-deps", "--no-index", "--target", str(installed), str(wheel), cwd=tmp_path)
-    path = {"PYTHONPATH": str(installed)}
-    where = call(sys.executable, "-c", "import pumalib; print(pumalib.__file__)", cwd=tmp_path, **path)
-    assert Path(where.strip()).is_relative_to(installed)
-    (tmp_path / "study.yaml").write_text((ROOT / "config.yaml").read_text())
-    assert "no problem found" in call(sys.executable, "-m", "pumalib", "check", "study.yaml", cwd=tmp_path, **path)
-    assert "usage: puma" in call(str(installed / "bin/puma"), "--help", cwd=tmp_path, **path)
+    listed = call("git", "ls-files", *WORKFLOW, cwd=ROOT).split()
+    workflow = {f"pumalib/_workflow/{name}" for name in listed}
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert modules | others | workflow == {name for name in names if name.startswith("pumalib/")}
+
+
+@pytest.mark.slow
+def test_study_runs_from_the_wheel_as_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    """The same bytes; and neither the wheel nor the checkout finds anything to do in what the other made."""
+    puma = installed(wheel, tmp_path / "venv")
+    study = (ROOT / "tests/workflow/tiny.yaml").read_text()
+    tables = []
+    for name, command in {
+        "wheel": (str(puma),),
+        "checkout": (sys.executable, "-m", "pumalib"),
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "study.yaml").write_text(study)
+        path = {"PYTHONPATH": "" if name == "wheel" else str(ROOT)}
+        assert "== table ==" in call(*command, "run", "study.yaml", "--cores", "2", cwd=folder, **path)
+        tables.append((folder / "results/tiny/results.csv").read_bytes())
+    assert tables[0] == tables[1]
+    for folder in (tmp_path / "wheel", tmp_path / "checkout"):
+        again = call(str(puma), "run", "study.yaml", "--dry-run", cwd=folder, PYTHONPATH="")
+        assert "nothing to do: every file is there and up to date" in again
+    by_snakemake = (
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(ROOT / "Snakefile"),
+        "--configfile",
+        "study.yaml",
+        "-n",
+    )
+    assert "Nothing to be done" in call(*by_snakemake, cwd=tmp_path / "wheel", PYTHONPATH=str(ROOT))
+    number = ("results/tiny/results.csv", "--run", "puma", "--attack", "cw")
+    traced = call(str(puma), "trace", *number, cwd=tmp_path / "wheel", PYTHONPATH="")
+    assert "The code that made the 12 files is today's." in traced
 
 
 def test_citation_names_this_version_and_licence() -> None:
