@@ -15,7 +15,7 @@ import pytest
 import yaml
 from document_blocks import PAGES, ROOT, blocks_of, commands_of
 
-from pumalib.cli.main import _COMMANDS
+from pumalib.cli.main import _COMMANDS, _options
 from pumalib.study.study import OWN_REPORTS, json_schema
 
 NEEDS_A_CLUSTER = {"squeue", "scancel", "sbatch"}
@@ -89,6 +89,19 @@ def expect_puma(words: list[str]) -> None:
     assert name in (*_COMMANDS, "<command>", "--version")
     if name in ("check", "summary", "errors"):
         expect_study(*rest)
+    if name in ("run", "report"):
+        options = _options(words)
+        targets = expect_study(options.study)
+        if name == "run":
+            expect_handed_on(options, targets)
+
+
+def expect_handed_on(options: argparse.Namespace, targets: set[str]) -> None:
+    """Expect options and targets that Snakemake knows, and a profile that is there."""
+    from snakemake.cli import get_argument_parser
+
+    assert set(get_argument_parser().parse_args(options.handed_on).targets) <= targets
+    assert options.profile is None or options.profile == "my/profile" or (ROOT / "profiles" / options.profile).is_dir()
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
@@ -137,5 +150,5 @@ def test_every_piece_of_a_study_on_a_page_is_understood(text: str) -> None:
 def test_templates_say_the_commands_that_the_pages_say() -> None:
     for template in (ROOT / "studies/templates").glob("*.yaml"):
         comments = [line.removeprefix("#").strip() for line in template.read_text().splitlines()]
-        for command in ("cp studies/templates/", "python -m pumalib check studies/mine.yaml"):
+        for command in ("cp studies/templates/", "puma check studies/mine.yaml"):
             assert any(line.startswith(command) for line in comments), f"{command} in {template.name}"

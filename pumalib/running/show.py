@@ -17,7 +17,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from pumalib.running.screen import Screen
 from pumalib.running.tally import Job, Tally
-from pumalib.running.words import counted, ended_line, failed_line, spelled, state_of_jobs, state_of_run
+from pumalib.running.words import counted, end_of_run, ended_line, failed_line, state_of_jobs, state_of_run
 
 _SECONDS_OF_SILENCE = 25.0
 _NOTHING_TO_DO = "Nothing to be done"
@@ -90,7 +90,7 @@ class LogHandler(LogHandlerBase):
             with self.lock or threading.RLock():
                 self._screen.end()
                 if self._tally.ended:
-                    self._screen.line(f"{counted(len(self._tally.ended))} in {spelled(time.time() - self._began)}")
+                    self._screen.line(end_of_run(self._tally, time.time() - self._began))
         super().close()
 
     def _say(self, record: logging.LogRecord) -> None:

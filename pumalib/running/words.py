@@ -30,6 +30,13 @@ def ended_line(tally: Tally, job: Job, seconds: float) -> str:
     return f"[{len(tally.ended):>{width}} of {tally.num_planned}] {job.what:<{_WIDEST}} {spelled(seconds):>8}"
 
 
+def end_of_run(tally: Tally, seconds: float) -> str:
+    """Return the last line of a run: how many jobs ended well, and what all took."""
+    number, planned = len(tally.ended), tally.num_planned
+    done = counted(number) if number == planned else f"{number} of {counted(planned)}"
+    return f"{done} in {spelled(seconds)}"
+
+
 def failed_line(job: Job, seconds: float, reason: str | None, logs: tuple[str, ...]) -> str:
     """Return the line of a job that failed."""
     why = f": {' '.join(reason.split())}" if reason else ""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pumalib.running.tally import Job, Tally
-from pumalib.running.words import counted, ended_line, failed_line, spelled, state_of_jobs, state_of_run
+from pumalib.running.words import counted, end_of_run, ended_line, failed_line, spelled, state_of_jobs, state_of_run
 
 
 def job(rule: str, began: float = 0.0, logs: tuple[str, ...] = ()) -> Job:
@@ -70,6 +70,7 @@ def test_words_of_jobs(tally: Tally) -> None:
         failed_line(job("model"), 1.0, "job '11'\n failed", ()) == "failed: model of puma, after 1.0 s: job '11' failed"
     )
     assert counted(1) == "1 job"
+    assert end_of_run(tally, 12.0) == "1 of 4 jobs in 12 s"
 
 
 @pytest.mark.parametrize(
