@@ -24,7 +24,15 @@ const collections = page.collections.map((told, number) => ({
   facets: told.facets.map((facet) => ({ ...facet, codes: column(Uint16Array, facet.codes) })),
   predictions: told.predictions.map((each) => ({ ...each, codes: column(Uint16Array, each.codes) })),
   values: told.values.map((each) => ({ ...each, numbers: column(Float32Array, each.numbers) })),
+  moved: told.moved && movedOf(told.moved, number),
 }));
+
+// Rows with a perturbed image: two tiles each, the image and its magnified difference.
+function movedOf({ positions, predictions }, number) {
+  const places = new Map([...column(Uint32Array, positions)].map((at, place) => [at, place]));
+  const largest = column(Float32Array, find(`changes-${number}`).textContent);
+  return { places, predictions: column(Uint16Array, predictions), largest };
+}
 
 const sheets = new Map(); // the last ones used; a Map keeps the order of insertion
 
@@ -209,7 +217,7 @@ function swatch(code) {
   return make("i", { className: `swatch c${code % 6}`, "aria-hidden": "true" });
 }
 
-const plural = { fate: "Kept or pruned", source: "Source", outcome: "Under attack" };
+const headings = { fate: "Kept or pruned", source: "Source", outcome: "Outcome", perturbed: "Perturbed image" };
 
 function facetSection(facet, index) {
   const counts = countsBy(facet.codes, facet.names.length, 1 << (FIRST_FACET + index));
@@ -225,7 +233,7 @@ function facetSection(facet, index) {
     const mark = index ? [] : [swatch(code)];
     return make("label", { className: "chip" }, box, ...mark, make("span", {}, name), make("b", {}, count(counts[code])));
   });
-  const name = plural[facet.name] ?? facet.name;
+  const name = headings[facet.name] ?? facet.name;
   return make("section", { "aria-label": name }, make("h3", {}, name), make("div", { className: "chips" }, ...chips));
 }
 
@@ -561,9 +569,10 @@ function drawDetail() {
   const name = make("bdi", { id: "copied-name" }, toCopy(at));
   const copy = make("button", { type: "button", id: "copy" }, rows.files ? "Copy file name" : "Copy row number");
   copy.addEventListener("click", () => copyName());
+  const pictures = picturesOf(at);
   detail.replaceChildren(
     make("div", { className: "bar" }, make("h2", {}, `Row ${rows.rows[at]}`), ...buttons),
-    make("div", { className: "pictures" }, ...picturesOf(at)),
+    make("div", { className: pictures.length > 1 ? "pictures several" : "pictures" }, ...pictures),
     factsOf(at),
     make("p", { className: "file" }, name, copy),
   );
@@ -589,7 +598,15 @@ function largePicture(rows, tile, kind, caption) {
 
 function picturesOf(at) {
   const { rows } = state;
-  return [largePicture(rows, at, "sheet", rows.classes[rows.labels[at]])];
+  const place = rows.moved?.places.get(at);
+  if (place === undefined) return [largePicture(rows, at, "sheet", rows.classes[rows.labels[at]])];
+  const largest = rows.moved.largest[place];
+  const magnified = largest ? `difference × ${short(0.5 / largest)}` : "no difference";
+  return [
+    largePicture(rows, at, "sheet", `clean: ${rows.classes[rows.labels[at]]}`),
+    largePicture(rows, 2 * place, "moved", `perturbed: ${rows.classes[rows.moved.predictions[place]]}`),
+    largePicture(rows, 2 * place + 1, "moved", magnified),
+  ];
 }
 
 function factsOf(at) {
@@ -598,6 +615,8 @@ function factsOf(at) {
   for (const each of rows.predictions) facts.push([each.name, rows.classes[each.codes[at]], each.codes[at] !== rows.labels[at]]);
   for (const facet of rows.facets) if (facet.names.length > 1) facts.push([facet.name, facet.names[facet.codes[at]]]);
   for (const each of rows.values) facts.push([each.name, Number.isNaN(each.numbers[at]) ? "none" : spelled(each.numbers[at], 6)]);
+  const place = rows.moved?.places.get(at);
+  if (place !== undefined) facts.push(["largest change", spelled(rows.moved.largest[place], 4)]);
   const lines = facts.map(([name, text, isWrong]) =>
     make("tr", {}, make("th", { scope: "row" }, name), make("td", { className: isWrong ? "wrong" : "" }, isWrong ? `${text} ≠` : text)),
   );

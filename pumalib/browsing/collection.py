@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pumalib.browsing.moved import Moved
 from pumalib.data.images import stratified_rows
 from pumalib.randomness import numpy_generator
 
@@ -40,6 +41,7 @@ class Collection:
         images: gives uint8 [K, H, W, C] for positions [K] in [0, M).
         files: [M] names of the files that images were; None: they were none of their own.
         cuts: thresholds by the name of the value, where one separates the rows that a cut removed.
+        moved: perturbed images of some rows; None: of none.
         notes: sentences for the reader.
     """
 
@@ -53,6 +55,7 @@ class Collection:
     images: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
     files: NDArray[np.object_] | None = None
     cuts: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    moved: Moved | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -70,6 +73,7 @@ class Collection:
             values={name: column[positions] for name, column in self.values.items()},
             images=lambda taken: images(positions[taken]),
             files=None if self.files is None else self.files[positions],
+            moved=None if self.moved is None else self.moved.take(positions, len(self)),
         )
 
     def counts(self) -> NDArray[np.int64]:

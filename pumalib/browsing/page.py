@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,11 +18,34 @@ from numpy.typing import NDArray
 
 from pumalib.browsing.assets import asset
 from pumalib.browsing.collection import Collection, in_order, sampled
-from pumalib.browsing.sheets import COLUMNS, Layout, layout_of, sheets_of
+from pumalib.browsing.sheets import COLUMNS, Layout, layout_of, moved_sheets, sheets_of
 from pumalib.files.artifacts import writing
 from pumalib.files.plain_text import visible
 
 _DATA = "<!-- @data@ -->"
+
+
+@dataclass(frozen=True)
+class Tab:
+    """Rows of a page.
+
+    Attributes:
+        whole: all of them.
+        shown: those on the page, in the order of the first value; where they are fewer, the page says so.
+        seed: of that sample.
+    """
+
+    whole: Collection
+    shown: Collection
+    seed: int = 0
+
+    @classmethod
+    def of(
+        cls, whole: Collection, count: int, seed: int = 0, prepare: Callable[[Collection], Collection] | None = None
+    ) -> Tab:
+        """Return a tab of at most `count` rows; `prepare` may add to those that are shown."""
+        shown = sampled(whole, count, seed)
+        return cls(whole, in_order(shown if prepare is None else prepare(shown)), seed)
 
 
 @dataclass(frozen=True)
@@ -31,42 +55,42 @@ class Page:
     Attributes:
         title: above all.
         facts: what stands below it, one after another.
-        collections: all rows, a tab each.
-        count: how many rows of each at most; of more, a sample is shown, and the page says so.
-        seed: of the sample.
+        tabs: its rows.
     """
 
     title: str
     facts: tuple[str, ...]
-    collections: tuple[Collection, ...]
-    count: int
-    seed: int = 0
-
-    @property
-    def totals(self) -> dict[str, int]:
-        """How many rows each collection has, shown or not, by its name."""
-        return {each.name: len(each) for each in self.collections}
+    tabs: tuple[Tab, ...]
 
     def write(self, path: Path) -> None:
         """Write the page; equal content gives equal bytes."""
-        shown = [in_order(sampled(each, self.count, self.seed)) for each in self.collections]
-        layouts = [layout_of(each.images(np.zeros(1, np.int64)).shape[1:]) for each in shown]
+        layouts = [layout_of(tab.shown.images(np.zeros(1, np.int64)).shape[1:]) for tab in self.tabs]
         described = {
             "title": visible(self.title),
             "facts": [visible(fact) for fact in self.facts],
             "collections": [
-                describe(rows, layout) | _extent(whole, rows, self.seed)
-                for whole, rows, layout in zip(self.collections, shown, layouts, strict=True)
+                describe(tab.shown, layout) | _extent(tab) for tab, layout in zip(self.tabs, layouts, strict=True)
             ],
         }
         before, after = _filled(asset("browse.html"), self.title).split(_DATA)
         with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.write(before)
             _write_data(file, "page-data", _json(described))
-            for number, (rows, layout) in enumerate(zip(shown, layouts, strict=True)):
-                for place, sheet in enumerate(sheets_of(rows, layout)):
-                    _write_data(file, f"sheet-{number}-{place}", base64.b64encode(sheet).decode())
+            for number, (tab, layout) in enumerate(zip(self.tabs, layouts, strict=True)):
+                _write_sheets(file, number, tab.shown, layout)
             file.write(after)
+
+
+def _write_sheets(file: TextIO, number: int, rows: Collection, layout: Layout) -> None:
+    for place, sheet in enumerate(sheets_of(rows, layout)):
+        _write_data(file, f"sheet-{number}-{place}", base64.b64encode(sheet).decode())
+    if rows.moved is None:
+        return
+    largest = []
+    for place, (sheet, changes) in enumerate(moved_sheets(rows.moved, rows, layout)):
+        _write_data(file, f"moved-{number}-{place}", base64.b64encode(sheet).decode())
+        largest.append(changes)
+    _write_data(file, f"changes-{number}", _packed(np.concatenate([np.empty(0, np.float32), *largest]), "<f4"))
 
 
 def describe(rows: Collection, layout: Layout) -> dict[str, Any]:
@@ -85,6 +109,12 @@ def describe(rows: Collection, layout: Layout) -> dict[str, Any]:
             {"name": name, "numbers": _packed(column, "<f4"), "cuts": list(rows.cuts.get(name, ()))}
             for name, column in rows.values.items()
         ],
+        "moved": None
+        if rows.moved is None
+        else {
+            "positions": _packed(rows.moved.positions, "<u4"),
+            "predictions": _packed(rows.moved.predictions, "<u2"),
+        },
         "files": None if rows.files is None else [str(name) for name in rows.files],
         "layout": {
             "height": layout.height,
@@ -105,16 +135,15 @@ def _notes_on(layout: Layout) -> list[str]:
     return [] if layout.is_exact else ["Pictures are compressed (JPEG): single pixels may differ a little."]
 
 
-def _extent(whole: Collection, shown: Collection, seed: int) -> dict[str, Any]:
+def _extent(tab: Tab) -> dict[str, Any]:
     """Return how many rows there are, by class and first facet, and whether the page shows them all."""
+    whole, shown = tab.whole, tab.shown
+    strata = " and ".join(("class", *whole.facets))
     sample = (
-        ""
-        if len(whole) == len(shown)
-        else f"A sample: {len(shown):,} of {len(whole):,} rows, drawn in proportion to class"
-        f"{''.join(f' and {name}' for name in whole.facets)} (seed {seed}). Numbers of rows below are of the sample; "
-        "shares of a class are of all rows."
+        f"A sample: {len(shown):,} of {len(whole):,} rows, drawn in proportion to {strata} (seed {tab.seed}). Numbers "
+        "of rows below are of the sample; shares of a class are of all rows."
     )
-    return {"total": len(whole), "sample": sample, "whole": whole.counts().tolist()}
+    return {"total": len(whole), "sample": sample if len(shown) < len(whole) else "", "whole": whole.counts().tolist()}
 
 
 def _packed(column: NDArray[Any], dtype: str) -> str:

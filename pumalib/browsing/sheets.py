@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pumalib.browsing.collection import Collection
+from pumalib.browsing.moved import Moved, as_pictures, differences
 
 LONGEST_SIDE = 64
 """Pixels of a thumbnail's longer side; larger images are made smaller. A choice of ours."""
@@ -70,15 +71,30 @@ def sheets_of(collection: Collection, layout: Layout) -> Iterator[bytes]:
         yield encoded_sheet(thumbnails(collection.images(positions), layout), layout)
 
 
-def thumbnails(images: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
-    """Return images [B, H, W, C] as thumbnails [B, h, w, C]."""
+def moved_sheets(moved: Moved, collection: Collection, layout: Layout) -> Iterator[tuple[bytes, NDArray[np.float32]]]:
+    """Yield sheets of 128 perturbed rows, two tiles a row: the perturbed image, and its magnified difference.
+
+    With each sheet come the largest changes of its rows.
+    """
+    size = COLUMNS * COLUMNS // 2
+    for start in range(0, len(moved), size):
+        points = moved.points[start : start + size]
+        images = collection.images(moved.positions[start : start + size])
+        changes, largest = differences(points, images)
+        pair = (thumbnails(as_pictures(points), layout), thumbnails(changes, layout, is_averaged=False))
+        tiles = np.stack(pair, 1).reshape(-1, layout.height, layout.width, layout.channels)
+        yield encoded_sheet(tiles, layout), largest
+
+
+def thumbnails(images: NDArray[np.uint8], layout: Layout, is_averaged: bool = True) -> NDArray[np.uint8]:
+    """Return images [B, H, W, C] as thumbnails [B, h, w, C]; without averaging, of some of their pixels."""
     if not layout.is_smaller:
         return images
     from PIL import Image
 
-    size = (layout.width, layout.height)
+    size, how = (layout.width, layout.height), Image.Resampling.BOX if is_averaged else Image.Resampling.NEAREST
     flat = [Image.fromarray(each[..., 0] if layout.channels == 1 else each) for each in images]
-    small = [np.asarray(each.resize(size, Image.Resampling.BOX)) for each in flat]
+    small = [np.asarray(each.resize(size, how)) for each in flat]
     return np.stack(small).reshape(len(images), layout.height, layout.width, layout.channels)
 
 

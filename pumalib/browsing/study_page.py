@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pumalib.browsing.attacks import attacked_images
-from pumalib.browsing.page import Page
+from pumalib.browsing.collection import Collection
+from pumalib.browsing.page import Page, Tab
 from pumalib.browsing.selections import selection_rows
 from pumalib.data.selection import read_selection
 from pumalib.errors import ArtifactError
@@ -15,7 +16,13 @@ from pumalib.lineage.places import place_of
 
 
 def page_of_selection(
-    header: Header, *, scores: Sequence[Path] = (), attacks: Sequence[Path] = (), count: int, seed: int = 0
+    header: Header,
+    *,
+    scores: Sequence[Path] = (),
+    attacks: Sequence[Path] = (),
+    count: int,
+    seed: int = 0,
+    prepare: Callable[[Collection], Collection] | None = None,
 ) -> Page:
     """Put together the page of a selection.
 
@@ -25,6 +32,7 @@ def page_of_selection(
         attacks: attack tables.
         count: how many rows of each at most.
         seed: of the sample that is shown of more.
+        prepare: adds to the rows of the pool that are shown, such as perturbed images; None: adds nothing.
 
     Raises:
         ArtifactError: another kind of file; or a file is missing, damaged or of another pool.
@@ -34,9 +42,10 @@ def page_of_selection(
             f"expected a selection, such as results/digits/selections/puma-20/seed0.h5, got {header.noun} at "
             f"{header.path}"
         )
-    tabs = [selection_rows(header, scores), *(attacked_images(read_header(path)) for path in attacks)]
+    pool = Tab.of(selection_rows(header, scores), count, seed, prepare)
+    attacked = [Tab.of(attacked_images(read_header(path)), count, seed) for path in attacks]
     place = place_of(header.path)
-    return Page(f"{place.name}, seed {place.seed}", _facts(header, place.study), tuple(tabs), count, seed)
+    return Page(f"{place.name}, seed {place.seed}", _facts(header, place.study), (pool, *attacked))
 
 
 def _facts(header: Header, study: str) -> tuple[str, ...]:

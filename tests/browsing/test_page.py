@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pumalib.browsing.assets import NAMES, asset, asset_digests
 from pumalib.browsing.collection import Collection, Facet, in_order, sampled
-from pumalib.browsing.page import Page
+from pumalib.browsing.page import Page, Tab
 
 NAN = float("nan")
 
@@ -37,7 +37,7 @@ def rows_of(count: int, classes: tuple[str, ...] = ("cat", "dog"), **others: obj
 
 def write(folder: Path, *collections: Collection, count: int = 1000, title: str = "puma-20", seed: int = 0) -> Path:
     path = folder / "page.html"
-    Page(title, ("one fact",), collections, count, seed).write(path)
+    Page(title, ("one fact",), tuple(Tab.of(each, count, seed) for each in collections)).write(path)
     return path
 
 

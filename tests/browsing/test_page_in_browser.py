@@ -3,7 +3,6 @@
 What should be left is counted here, from the HDF5 files.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from chromium import Visit
 from numpy.typing import NDArray
+from small_study import SmallStudy
 
 from pumalib.cli.main import main
 
@@ -100,14 +100,20 @@ def tick(page: Any, name: str, value: str) -> None:
     page.locator(f'input[name="{name}"][value="{value}"]').check()
 
 
-def test_ten_thousand_rows_open_at_once(page: Any, large: Browsed) -> None:
-    seconds = []
-    for _ in range(3):  # the first one starts the browser's processes
-        start = time.perf_counter()
-        go(page, large)
-        seconds.append(time.perf_counter() - start)
+def test_ten_thousand_rows_open_within_two_seconds_of_a_processor(page: Any, large: Browsed) -> None:
+    """Of the page's process, all threads together: what a clock says depends on what else the machine does."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def seconds() -> float:
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return float(next(each["value"] for each in metrics if each["name"] == "ProcessTime"))
+
+    go(page, large)  # the first one starts the browser's processes
+    start = seconds()
+    go(page, large)
     assert left(page) == 10_000
-    assert min(seconds) < OPENS_WITHIN_SECONDS, seconds
+    assert seconds() - start < OPENS_WITHIN_SECONDS
 
 
 def test_only_cells_that_can_be_seen_exist_and_all_rows_can_be_reached(page: Any, large: Browsed) -> None:
@@ -280,6 +286,58 @@ def test_rows_that_are_left_are_saved(page: Any, of_files: Browsed) -> None:
     assert lines[0] == "row,file"
     assert sorted(int(line.split(",")[0]) for line in lines[1:]) == np.flatnonzero(of_files.labels == 1).tolist()
     assert all("dog & co" in line for line in lines[1:])
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of 120 digits, 20 of which are perturbed, and of 50 under an attack that kept its points."""
+    folder = tmp_path_factory.mktemp("attacked")
+    results = folder / "results/small"
+    SmallStudy(results).make()
+    command = ["browse", f"{results}/selections/puma/seed0.h5", "--attack", f"{results}/attacks/puma/seed0/cw.h5"]
+    assert main([*command, "--adversarial", "20", "--device", "cpu", "--out", str(folder / "browse.html")]) == 0
+    return folder / "browse.html"
+
+
+PIXELS = """(picture) => {
+  const { width, height } = picture;
+  return [...picture.getContext("2d").getImageData(0, 0, width, height).data].filter((_, index) => index % 4 === 0);
+}"""
+
+
+@pytest.mark.parametrize("size", WIDTHS)
+def test_clean_and_perturbed_image_stand_beside_their_difference(
+    page: Any, attacked: Path, size: tuple[int, int]
+) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.goto(attacked.as_uri())
+    page.get_by_role("tab", name="cw on puma").click()
+    page.evaluate("state.facets[0].add(1); update(); look(0, true)")  # the first that was fooled
+    pictures = page.locator("#detail canvas[data-painted]")
+    pictures.nth(2).wait_for()
+    row, place = page.evaluate("[state.rows.rows[state.shown[0]], state.rows.moved.places.get(state.shown[0])]")
+    with h5py.File(attacked.parent / "results/small/attacks/puma/seed0/cw.h5") as file:
+        at = int(np.flatnonzero(file["row"][...] == row)[0])
+        point, predicted = file["points"][at], int(file["adversarial_prediction"][at])
+    with h5py.File(attacked.parent / "results/small/datasets/digits/seed0.h5") as file:
+        image = file["test/images"][row]
+    assert pictures.nth(0).evaluate(PIXELS) == image.ravel().tolist()
+    assert pictures.nth(1).evaluate(PIXELS) == np.rint(255 * point).ravel().tolist()
+    largest = np.abs(point - image / 255).max()
+    captions = page.locator("#detail figcaption").all_inner_texts()
+    assert captions[1:] == [f"perturbed: {predicted}", f"difference \N{MULTIPLICATION SIGN} {0.5 / largest:.3g}"]
+    boxes = [pictures.nth(index).bounding_box() for index in range(3)]
+    assert len({box["y"] for box in boxes}) == 1
+    assert page.evaluate(SPILLED) == []
+    assert place >= 0
+
+
+def test_perturbed_rows_of_the_pool_are_a_filter(page: Any, attacked: Path) -> None:
+    page.goto(attacked.as_uri())
+    tick(page, "perturbed", "yes")
+    assert left(page) == 20
+    page.locator("#cell-0").click()
+    assert page.locator("#detail figure").count() == 3
 
 
 SPILLED = """() => [...document.querySelectorAll('body *')].filter((element) => {

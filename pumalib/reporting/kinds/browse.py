@@ -79,6 +79,6 @@ def make(settings: BrowseSettings, *, selection: Path, scores: Sequence[Path], a
         ArtifactError: a file is missing, damaged, or of another pool.
     """
     page = page_of_selection(read_header(selection), scores=scores, attacks=attacks, count=settings.count)
-    lost = lost_by_class(page.collections[0])
+    lost = lost_by_class(page.tabs[0].whole)
     classes = by_class(lost)
     return ReportParts(lost, draw(classes), "Share of each class pruned", told(classes, settings), page=page.write)
