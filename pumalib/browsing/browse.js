@@ -170,20 +170,24 @@ function sortKeys() {
   return Array.from(numbers, (one) => (Number.isNaN(one) ? Infinity : key(one)));
 }
 
-function sort() {
+// All rows in the order that is asked for: sorting 50,000 takes too long for every move of a handle.
+function order() {
+  const key = `${state.rows.number} ${state.sort}`;
+  if (state.orderedBy === key) return state.order;
   const keys = sortKeys();
   const { rows } = state.rows;
-  const kept = [];
-  for (let at = 0; at < failed.length; at++) if (!failed[at]) kept.push(at);
   const difference = (one, other) => (keys[one] === keys[other] ? 0 : keys[one] < keys[other] ? -1 : 1);
-  state.shown = kept.sort((one, other) => difference(one, other) || rows[one] - rows[other]);
+  const all = Array.from(rows, (_, at) => at);
+  state.order = all.sort((one, other) => difference(one, other) || rows[one] - rows[other]);
+  state.orderedBy = key;
+  return state.order;
 }
 
 // Filter, sort, and draw all that depends on it; the row that was looked at stays, if it is still there.
 function update() {
   const looked = state.shown[state.active];
   filter();
-  sort();
+  state.shown = order().filter((at) => !failed[at]);
   state.active = looked === undefined ? -1 : state.shown.indexOf(looked);
   if (state.active < 0) state.isOpen = false;
   drawStatus();
@@ -472,7 +476,7 @@ function drawGrid(isNew = false) {
   if (isNew) {
     grid.querySelectorAll(".cell").forEach((cell) => cell.remove());
     cells = new Map();
-    find("sizer").style.height = `${Math.ceil(state.shown.length / shape.across) * shape.line + GAP}px`;
+    find("sizer").style.height = `${Math.ceil(state.shown.length / shape.across) * shape.line + GAP + covered()}px`;
   }
   const first = Math.max(0, Math.floor(grid.scrollTop / shape.line) - 2) * shape.across;
   const lines = Math.ceil(grid.clientHeight / shape.line) + 4;
@@ -544,12 +548,21 @@ function look(place, isOpen = state.isOpen) {
   drawGrid();
 }
 
+// On a narrow screen the row that is open lies over the lower part of the grid.
+function covered() {
+  const detail = find("detail");
+  if (detail.hidden || getComputedStyle(detail).position !== "fixed") return 0;
+  return Math.max(0, grid.getBoundingClientRect().bottom - detail.getBoundingClientRect().top);
+}
+
 function scrollTo(place) {
   if (place < 0) return;
-  const shape = geometry();
-  const top = Math.floor(place / shape.across) * shape.line;
-  if (top < grid.scrollTop) grid.scrollTop = top;
-  else if (top + shape.line + GAP > grid.scrollTop + grid.clientHeight) grid.scrollTop = top + shape.line + GAP - grid.clientHeight;
+  const { across, line } = geometry();
+  const top = Math.floor(place / across) * line;
+  const bottom = top + line + GAP;
+  const height = grid.clientHeight - covered();
+  if (top < grid.scrollTop || height < line) grid.scrollTop = top;
+  else if (bottom > grid.scrollTop + height) grid.scrollTop = bottom - height;
 }
 
 // ---- one row

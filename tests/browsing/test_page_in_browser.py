@@ -361,6 +361,10 @@ def test_nothing_is_cut_off(page: Any, of_files: Browsed, size: tuple[int, int])
     expect_whole()
     detail = page.locator("#detail").bounding_box()
     assert 0 <= detail["y"] < detail["y"] + detail["height"] <= size[1] + 1
+    page.evaluate("look(50, true)")
+    cell = page.locator("#cell-50").bounding_box()
+    bottom = page.locator("#detail").bounding_box()["y"] if size[0] < 700 else size[1]
+    assert cell["y"] + cell["height"] <= bottom + 1  # the row that is open is not covered
     page.keyboard.press("Escape")
     if size[0] < 700:
         page.click("#open-filters")

@@ -32,12 +32,15 @@ from pumalib import (
 )
 from pumalib.attacks.deepfool_published import published_deepfool_margins
 from pumalib.attacks.settings import AttackSettings, AutoattackSettings, CwPgdSettings
+from pumalib.browsing.perturbing import perturbed
+from pumalib.browsing.selections import score_paths, selection_rows
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.evaluation.recheck import recheck
 from pumalib.evaluation.stage import attack_model
 from pumalib.files.artifacts import create_artifact
 from pumalib.jobs.states import StateFile, StatePlace
+from pumalib.lineage.headers import read_header
 from pumalib.models.imported import load_imported
 from pumalib.models.trained import save_trained
 from pumalib.training.online.settings import CatEpsilon, IaatEpsilon, OnlineMarginEpsilon
@@ -46,6 +49,7 @@ from tests.device.device_functions import device_functions, noting_calls
 from tests.golden.numbers import OTHER, compare, read_numbers
 from tests.golden.record import NUMBERS, measure
 from tests.pretend_device import Device, pretend_device
+from tests.small_study import SmallStudy
 
 pytestmark = pytest.mark.slow
 THREAT, L2 = ThreatSettings(epsilon=8 / 255), ThreatSettings(epsilon=0.5, norm="l2")
@@ -209,6 +213,17 @@ def _(folder: Path) -> None:
     model = load_imported(folder / "theirs.pt", architecture, (8, 8, 3), tuple("abcd"), None, "cuda").model
     assert next(model.parameters()).device.type == "cuda"
     evaluate(model, points(), labels(), threat=THREAT)
+
+
+@path("rows perturbed for a page")
+def _(folder: Path) -> None:
+    study = SmallStudy(folder / "results/small")
+    study.make_pools()
+    study.train("trades", {})
+    study.score_margins()
+    study.select("puma", {"margin": study.folder / "scores/margin/seed0.h5"})
+    header = read_header(study.selection("puma"))
+    perturbed(selection_rows(header), 20, header, score_paths(header), "cuda")
 
 
 @path("a state")
