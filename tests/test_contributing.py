@@ -84,7 +84,7 @@ MESSAGES = {
     "pumalib/data/settings.py": "got 'blobs' at datasets.images.source",
     "pumalib/selection/policies/half_synthetic.py": "with row_epsilons, got none, at runs.pruned.epsilon.policy",
     "pumalib/selection/settings.py": "got 'half_synthetic' at runs.pruned.epsilon.policy",
-    "pumalib/reporting/settings/rows_kept.py": "got 'rows_kept' at reports.kept.kind",
+    "pumalib/reporting/settings/rows_kept.py": "got 'rows_kept'",
     "pumalib/reporting/kinds/rows_kept.py": "expected a module pumalib.reporting.kinds.rows_kept",
 }
 """What a reader of the study is told where a file of an example is missing."""
