@@ -5,7 +5,7 @@ REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-report bench bench-gpu container docs check format schema reruns keys pictures words lock lock-hashes install-hashed clean paper
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-export test-report bench bench-gpu container docs check format schema reruns keys pictures words lock lock-hashes install-hashed clean paper
 
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -54,6 +54,10 @@ test-container: $(STAMP)
 # AutoAttack for real; its package is 40 MB of download and optional, so `make test` skips these.
 test-autoattack: .venv/.installed-autoattack
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/attacks/test_autoattack.py tests/evaluation/test_attack_files.py $(ARGS)
+
+# Exports, read by Hugging Face's datasets and pyarrow, which are optional: `make test` skips these.
+test-export: .venv/.installed-huggingface
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export $(ARGS)
 
 # Opens Snakemake's report of a tiny study, and pages of `puma browse`, in Chromium without a network; apt-get installs Chromium where it is missing, as root.
 test-report: .venv/.installed-browser
@@ -137,7 +141,7 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks adv-lib
 	touch .venv/.bench
 
-lock: .venv/.installed-slurm .venv/.installed-autoattack .venv/.installed-browser .venv/.bench
+lock: .venv/.installed-slurm .venv/.installed-autoattack .venv/.installed-huggingface .venv/.installed-browser .venv/.bench
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 

@@ -157,21 +157,8 @@ def test_summary_names_the_page_of_the_study(capsys: Capture) -> None:
     assert "\nPage: results/tiny/README.md\n" in capsys.readouterr().out
 
 
-COMMANDS = [
-    "run",
-    "report",
-    "check",
-    "summary",
-    "errors",
-    "inspect",
-    "show",
-    "browse",
-    "compare",
-    "trace",
-    "recheck",
-    "robustbench",
-    "schema",
-]
+ABOUT_FILES = ["inspect", "show", "browse", "export", "compare", "trace", "recheck", "robustbench"]
+COMMANDS = ["run", "report", "check", "summary", "errors", *ABOUT_FILES, "schema"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -30,6 +30,7 @@ _COMMANDS = {
     "show": "draw rows of a file as a contact sheet (PNG)",
     "browse": "write a page to look at what a selection keeps and prunes (one HTML file)",
     "suspects": "list rows whose label the margin model denies: suspected label errors",
+    "export": "write what a selection keeps for use outside PUMA: npz, class folders, CSV or Parquet",
     "compare": "hold two selections, or two score tables, of one pool against each other",
     "trace": "follow a file, or a number of results.csv, back to the dataset and check the way",
     "recheck": "ask a model again at the points that an attack kept",

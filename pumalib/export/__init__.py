@@ -1,0 +1,1 @@
+"""What a selection keeps, written for use outside this project."""

@@ -1,0 +1,1 @@
+"""The forms that it is written in, a module each."""
