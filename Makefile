@@ -5,7 +5,7 @@ REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-export test-report bench bench-gpu container docs check format schema reruns keys pictures words lock lock-hashes install-hashed clean paper
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-export test-tensorboard test-report bench bench-gpu container docs check format schema reruns keys pictures words lock lock-hashes install-hashed clean paper
 
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -58,6 +58,10 @@ test-autoattack: .venv/.installed-autoattack
 # Exports, read by Hugging Face's datasets and pyarrow, which are optional: `make test` skips these.
 test-export: .venv/.installed-huggingface
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export $(ARGS)
+
+# Event files of trainings, read by tensorboard, which is optional: `make test` skips these.
+test-tensorboard: .venv/.installed-tensorboard
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/trackers $(ARGS)
 
 # Opens Snakemake's report of a tiny study, and pages of `puma browse`, in Chromium without a network; apt-get installs Chromium where it is missing, as root.
 test-report: .venv/.installed-browser
@@ -141,7 +145,7 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --no-deps --constraint constraints.txt torchattacks adv-lib
 	touch .venv/.bench
 
-lock: .venv/.installed-slurm .venv/.installed-autoattack .venv/.installed-huggingface .venv/.installed-browser .venv/.bench
+lock: .venv/.installed-slurm .venv/.installed-autoattack .venv/.installed-huggingface .venv/.installed-tensorboard .venv/.installed-browser .venv/.bench
 	{ head -n 1 constraints.txt; $(BIN)/pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 

@@ -41,7 +41,7 @@ config["job"] = {  # what every job reads of the study
     "errors": ERRORS,
     **{
         key: getattr(study.settings, key)
-        for key in ("device", "data_dir", "save_every_seconds")
+        for key in ("device", "data_dir", "save_every_seconds", "tracker")
         if hasattr(study.settings, key)
     },
 }

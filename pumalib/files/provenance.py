@@ -41,6 +41,9 @@ LEFT_OUT = {
     "pumalib.reporting.checks": "refuses reports of a study; nothing is made from what is refused",
     "pumalib.reporting.needs": "lists what a report reads, which stands in the input and params of its rule",
     "pumalib.reporting.study_view": "types of a study and its files, without behaviour",
+    "pumalib.trackers.listener": "tells a tracker what a training logs; the training does not know of it",
+    "pumalib.trackers.tensorboard": "writes event files that no job reads",
+    "pumalib.trackers.tracker": "finds the tracker that a study names, which makes no file of a result",
 }
 """Modules that change no number, each with the reason; an edit reruns nothing."""
 

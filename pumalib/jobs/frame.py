@@ -11,9 +11,11 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from pumalib.errors import PumaError, ResourceError
 from pumalib.files.origin import Maker
@@ -22,6 +24,7 @@ from pumalib.files.provenance import loaded_outside
 from pumalib.jobs.driver import join_run
 from pumalib.jobs.progress import is_quiet, log_progress
 from pumalib.jobs.termination import TerminationError, answer_sigterm
+from pumalib.trackers.listener import epochs_tracked
 
 ERRORS_FILE = "errors.txt"
 STATUS_OF_SIGTERM, STATUS_OF_SIGINT = 128 + signal.SIGTERM, 128 + signal.SIGINT
@@ -43,6 +46,8 @@ class Frame:
         device: where to compute: `auto`, `cpu` or `cuda`.
         data_dir: folder of downloaded data sets.
         save_every_seconds: time between saves of a state.
+        tracker: who is told of the epochs of trainings, see `trackers.tracker`; None: nobody.
+        tracked: the training that it is told of, see `epochs_tracked`; None: the job is none.
     """
 
     log: str
@@ -53,6 +58,8 @@ class Frame:
     device: str = "auto"
     data_dir: str = "data"
     save_every_seconds: float = 300.0
+    tracker: str | None = None
+    tracked: Mapping[str, Any] | None = None
 
     @property
     def results(self) -> Path:
@@ -103,8 +110,22 @@ def job(snakemake: Any) -> Iterator[Frame]:
     params = snakemake.params
     torch = {"threads": params.get("threads"), "tf32": params.get("tf32")}
     frame = Frame(snakemake.log[0], code=params.code, **torch, **snakemake.config["job"])
-    with framed(frame):
+    with framed(frame if frame.tracker is None else replace(frame, tracked=_tracked(frame, snakemake))):
         yield frame
+
+
+def _tracked(frame: Frame, snakemake: Any) -> dict[str, Any] | None:
+    """Return what a tracker is told of a job that trains a run, as JSON holds it; None: it trains none."""
+    if "history" not in snakemake.output.keys():  # noqa: SIM118  (what Snakemake gives is a list with names)
+        return None
+    return {
+        "tracker": frame.tracker,
+        "study": frame.results.name,
+        "name": snakemake.wildcards.run,
+        "seed": int(snakemake.wildcards.seed),
+        "folder": str(Path(snakemake.output.history).parent),
+        "settings": to_jsonable_python(snakemake.params.settings),
+    }
 
 
 @contextmanager
@@ -118,7 +139,8 @@ def framed(frame: Frame) -> Iterator[Frame]:
         frame.enter()
         started = time.monotonic()
         logging.info("begin: process %d on %s", os.getpid(), platform.node())
-        yield frame
+        with epochs_tracked(frame.tracked):
+            yield frame
         frame.leave()
         logging.info("end, after %.1f s", time.monotonic() - started)
     except PumaError as error:

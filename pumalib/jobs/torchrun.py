@@ -25,6 +25,7 @@ from pumalib import errors
 from pumalib.errors import PumaError, ResourceError
 from pumalib.jobs.frame import Frame
 from pumalib.jobs.termination import TerminationError
+from pumalib.trackers.listener import epochs_tracked
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SAME_MOMENT = 2
@@ -213,8 +214,10 @@ def be_a_rank(work: Callable[[str, Frame, Mapping[str, Any]], None]) -> None:
         task = json.loads(Path(sys.argv[1]).read_text())
         _end_with(task["job"])
         frame = Frame(**task["frame"])
-        frame.enter(int(os.environ["RANK"]))
-        work(task["devices"][int(os.environ["LOCAL_RANK"])], frame, task["arguments"])
+        rank, device = int(os.environ["RANK"]), task["devices"][int(os.environ["LOCAL_RANK"])]
+        frame.enter(rank)
+        with epochs_tracked(None if rank else frame.tracked):
+            work(device, frame, task["arguments"])
         frame.leave()
     except (Exception, TerminationError) as error:
         handler.record_exception(error)

@@ -20,6 +20,7 @@ from pumalib.study.check_worst_cases import check_worst_cases
 from pumalib.study.names import expect_name
 from pumalib.study.reports import check_reports
 from pumalib.study.study import Study
+from pumalib.trackers.tracker import expect_tracker
 
 TARGETS = frozenset(
     {
@@ -84,6 +85,8 @@ def check_study(study: Study, origin: str = "config") -> None:
         _check_gate(study)
         _check_primary(study)
         check_reports(study, study.settings.reports)
+        if study.settings.tracker is not None:
+            expect_tracker(study.settings.tracker, "tracker")
     except ConfigError as error:
         raise ConfigError(f"{error} ({origin})") from None
 

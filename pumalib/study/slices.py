@@ -78,9 +78,11 @@ def imported_settings(study: Study, run: str) -> ImportedModelSettings:
 def settings_used(study: Study | PerceptronStudy | AbstractionStudy) -> dict[str, Any]:
     """Return what a study used, as JSON holds it: runs merged with their defaults, and nothing that is not set.
 
-    What a run, score or attack leaves to the threat or to the defaults is spelled out.
+    What a run, score or attack leaves to the threat or to the defaults is spelled out. A tracker is left out, so that
+    naming one makes no page again.
     """
     used: dict[str, Any] = study.settings.model_dump(mode="json", exclude_none=True)
+    used.pop("tracker", None)
     if not isinstance(study, Study):
         return used
     used.pop("defaults")

@@ -67,6 +67,9 @@ class StudySettings(Settings):
     Margins then count a crossing only beyond that rounding. Changes nothing on a CPU."""
     save_every_seconds: float = Field(default=300, ge=0)
     """Seconds between saves of the state that a killed job goes on from; 0: at each step. No part of the result."""
+    tracker: str | None = None
+    """Who is told of each epoch of a training while it runs: `tensorboard` writes event files beside `history.csv`,
+    `<module>:<class>` is one of yours; none: nobody. No part of the result."""
     data_dir: str = "data"
     """Folder of downloaded data sets."""
     threat: ThreatSettings

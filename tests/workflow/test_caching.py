@@ -33,6 +33,13 @@ def test_changing_attack_steps_reruns_that_evaluation_only(finished):
     assert finished.planned(study) == {"attack trades", "attack puma"} | REPORTS
 
 
+def test_naming_a_tracker_reruns_nothing(finished):
+    own = finished.folder / "mine.py"
+    own.write_text("class Mine:\n    begin = log = finish = print\n")
+    assert finished.planned(finished.study("tracked.yaml", lambda s: s.update(tracker="mine:Mine"))) == set()
+    own.unlink()
+
+
 def test_leaving_runs_out_of_an_attack_attacks_none_again(finished):
     def add(raw):
         raw["attacks"]["pgd"] = {"method": "pgd", "steps": 2, "runs": ["puma"]}
