@@ -110,7 +110,8 @@ def job(snakemake: Any) -> Iterator[Frame]:
     params = snakemake.params
     torch = {"threads": params.get("threads"), "tf32": params.get("tf32")}
     frame = Frame(snakemake.log[0], code=params.code, **torch, **snakemake.config["job"])
-    with framed(frame if frame.tracker is None else replace(frame, tracked=_tracked(frame, snakemake))):
+    frame = frame if frame.tracker is None else replace(frame, tracked=_tracked(frame, snakemake))
+    with framed(frame):
         yield frame
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pumalib.trackers.tracker import TrackedRun, Tracker, make_tracker
+from pumalib.trackers.tracker import TrackedRun, Tracker, expect_tracker, make_tracker
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ def epochs_tracked(tracked: Mapping[str, Any] | None) -> Iterator[None]:
     if tracked is None:
         yield
         return
-    listener = _EpochListener(make_tracker(tracked["tracker"]), tracked)
+    expect_tracker(tracked["tracker"], "tracker")
+    listener = _EpochListener(tracked)
     logging.getLogger(_OF_TRAININGS).addHandler(listener)
     try:
         yield
@@ -51,10 +52,11 @@ def epochs_tracked(tracked: Mapping[str, Any] | None) -> Iterator[None]:
 class _EpochListener(logging.Handler):
     """Hands the records of epochs on; a tracker that fails is left out from then on, and the training goes on."""
 
-    def __init__(self, tracker: Tracker, tracked: Mapping[str, Any]) -> None:
+    def __init__(self, tracked: Mapping[str, Any]) -> None:
         super().__init__(logging.INFO)
-        self._tracker, self._tracked = tracker, tracked
-        self._has_begun = self._has_failed = False
+        self._tracked = tracked
+        self._tracker: Tracker | None = None
+        self._has_failed = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell of the epoch that a line of the log is about, if it is about one."""
@@ -64,21 +66,24 @@ class _EpochListener(logging.Handler):
 
     def finish(self) -> None:
         """End the tracker, if it has begun."""
-        if self._has_begun:
+        if self._tracker is not None:
             self._try(self._tracker.finish)
 
     def _tell(self, line: dict[str, Any]) -> None:
         epoch = int(line.pop("epoch"))
-        if not self._has_begun:
-            self._begin(epoch)
+        if self._tracker is None:
+            self._tracker = self._begun(epoch)
         numbers = {name: float(value) for name, value in line.items() if isinstance(value, int | float)}
         self._tracker.log(epoch, {name: value for name, value in numbers.items() if not math.isnan(value)})
 
-    def _begin(self, epoch: int) -> None:
+    def _begun(self, epoch: int) -> Tracker:
+        """Make the tracker: of all processes of a training, this one alone has something to tell."""
         about = self._tracked
-        run = TrackedRun(about["study"], about["name"], about["seed"], Path(about["folder"]), epoch)
-        self._tracker.begin(run, about["settings"])
-        self._has_begun = True
+        tracker = make_tracker(about["tracker"])
+        tracker.begin(
+            TrackedRun(about["study"], about["name"], about["seed"], Path(about["folder"]), epoch), about["settings"]
+        )
+        return tracker
 
     def _try(self, call: Callable[[], None]) -> None:
         if self._has_failed:

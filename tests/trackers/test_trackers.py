@@ -132,18 +132,22 @@ def test_a_training_that_dies_and_goes_on_logs_on_from_the_epoch_that_it_lost(
     assert outputs_of(run) == outputs_of(train(folder, "untold", None))
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("Failing", "RuntimeError: no network"), ("WithArguments", "TypeError: WithArguments.__init__() missing 1")],
+)
 def test_a_tracker_that_fails_is_told_in_the_log_once_and_the_training_goes_on(
-    folder: Path, caplog: pytest.LogCaptureFixture
+    folder: Path, caplog: pytest.LogCaptureFixture, name: str, reason: str
 ) -> None:
-    run = train(folder, "run", "own_trackers:Failing")
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told == ["tracker own_trackers:Failing is left out from here on: RuntimeError: no network"]
+    run = train(folder, "run", f"own_trackers:{name}")
+    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert told.startswith(f"tracker own_trackers:{name} is left out from here on: {reason}")
     assert outputs_of(run) == outputs_of(train(folder, "untold", None))
 
 
-def test_a_tracker_that_takes_arguments_ends_the_job_before_the_training(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"expected to make the tracker own_trackers:WithArguments, got TypeError"):
-        train(folder, "run", "own_trackers:WithArguments")
+def test_a_tracker_that_is_gone_ends_the_job_before_the_training(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a tracker Gone in module own_trackers, got none"):
+        train(folder, "run", "own_trackers:Gone")
     assert not list((folder / "run").iterdir())
 
 
