@@ -278,7 +278,7 @@ def test_another_score_than_the_selection_read_is_refused(
 
 
 @pytest.mark.parametrize(("form", "name"), [("npz", "kept.npz"), ("folder", "kept")])
-def test_a_damaged_image_leaves_nothing_behind(
+def test_a_missing_source_of_the_pool_is_told_and_nothing_is_written(
     photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, name: str
 ) -> None:
     shutil.copytree(photographs, tmp_path / "results/photographs")
