@@ -54,17 +54,29 @@ class Exported:
         """[R] of the pool, ascending, those to write."""
         return self.selection.rows if self.kept_only else np.arange(len(self.pool), dtype=np.int64)
 
+    @functools.cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """[N] what each row of the pool is trained under: its own label, or that of a run with `relabel`."""
+        if self.selection.labels is None:
+            return self.pool.labels
+        labels = self.pool.labels.copy()
+        labels[self.selection.rows] = self.selection.labels
+        return labels
+
     def table(self, block: slice) -> pd.DataFrame:
         """Return what is known of a block of the rows to write, but for their images.
 
-        Of all rows of a pool, `kept` says which are kept, and `pruned_by` which cut removed each of the others.
+        Where a run gave rows other labels, `pool_label` says the pool's. Of all rows of a pool, `kept` says which are
+        kept, and `pruned_by` which cut removed each of the others.
         """
         rows = self.rows[block]
-        labels = self.pool.labels[rows]
+        labels = self.labels[rows]
         columns: dict[str, Any] = {"row": rows}
         if self.files is not None:
             columns["file"] = self.files[rows]
         columns |= {"label": labels, "class": _named(self.pool.class_names, labels)}
+        if self.selection.labels is not None:
+            columns["pool_label"] = self.pool.labels[rows]
         columns["source"] = _named(SOURCE_NAMES, self.pool.source[rows])
         columns |= {name: column[rows] for name, column in self.scores.items()}
         columns |= self._of_kept(rows)

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ from pumalib.export.forms import csv as csv_form
 from pumalib.export.forms import folder as folder_form
 from pumalib.export.forms import npz as npz_form
 from pumalib.export.image_files import blocks_of, class_folders, file_name, safe_name
+from pumalib.files.origin import Input, Maker
+from pumalib.scores.table import read_scores, write_scores
+from pumalib.selection.settings import SelectionSettings
+from pumalib.selection.stage import make_selection
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
+from tests.export.conftest import RUN
 
 Export = Callable[..., dict[str, Any]]
 
@@ -53,6 +59,34 @@ def of_digits(digits: Path) -> Truth:
 @pytest.fixture
 def of_photographs(photographs: Path) -> Truth:
     return Truth(photographs, "mine", "mine")
+
+
+def test_labels_are_those_that_the_run_trains_under(photographs: Path, export: Export, tmp_path: Path) -> None:
+    """Every row of negative margin is given class 1; the pool's own labels stand beside it."""
+    maker, pool_file = Maker({}, photographs), photographs / "pools/mine/seed0.h5"
+    pool = open_pool(pool_file)
+    table = read_scores(photographs / "scores/margin/seed0.h5", pool.fingerprint)
+    judged = photographs / "scores/judged/seed0.h5"
+    made_from = maker.origin({}, {"pool": Input(pool_file, pool.fingerprint)})
+    write_scores(replace(table, columns={"prediction": np.ones(len(pool), np.int16)}), judged, made_from)
+    settings = {**RUN, "prune": [], "relabel": {"score": "judged"}, "far": None, "attack_steps": None}
+    selection = photographs / "selections/relabelled/seed0.h5"
+    scores = {"margin": photographs / "scores/margin/seed0.h5", "judged": judged}
+    plan = SelectionSettings.model_validate(settings)
+    make_selection(plan, seed=0, pool=pool_file, scores=scores, output=selection, maker=maker)
+
+    expected = np.where(table.score < 0, 1, pool.labels)
+    assert 0 < (expected != pool.labels).sum() < len(pool)
+    export(selection, "npz", tmp_path / "kept.npz")
+    with np.load(tmp_path / "kept.npz") as stored:
+        np.testing.assert_array_equal(stored["label"], expected)
+        np.testing.assert_array_equal(stored["pool_label"], pool.labels)
+    export(selection, "folder", tmp_path / "kept")
+    told = pd.read_csv(tmp_path / "kept/metadata.csv")
+    assert told["label"].tolist() == expected.tolist()
+    folders = {Path(name).parts[0] for name in told["file_name"][told["label"] == 1]}
+    assert len(folders) == 1
+    assert (told["file_name"].map(lambda name: Path(name).parts[0]).isin(folders) == (expected == 1)).all()
 
 
 def test_npz_has_the_rows_kept_with_images_labels_margins_and_epsilons(

@@ -25,7 +25,7 @@ def write(exported: Exported, out: Path) -> None:
     classes = class_folders(exported.pool.class_names, (METADATA, ORIGIN))
     sizes = file_sizes(exported.pool.images, exported.rows)
     with writing_folder(out) as temporary:
-        for label in np.unique(exported.pool.labels[exported.rows]).tolist():
+        for label in np.unique(exported.labels[exported.rows]).tolist():
             (temporary / classes[label]).mkdir()
         with (temporary / METADATA).open("w", encoding="utf-8", newline="") as file:
             for block in blocks_of(sizes):
