@@ -842,9 +842,9 @@ listen("class-order", "click", () => {
   drawClasses();
 });
 listen("reset", "click", () => {
-  const { sort: order, classesByShare } = state;
+  const { sort, classesByShare } = state; // how rows are ordered is no filter
   startState();
-  Object.assign(state, { sort: order, classesByShare, shown: [] });
+  Object.assign(state, { sort, classesByShare, shown: [] });
   find("query").value = "";
   find("value").value = "0";
   drawCuts();

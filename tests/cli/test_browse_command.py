@@ -132,7 +132,13 @@ def test_a_missing_score_is_named(copied_study: Path, tmp_path: Path, capsys: Ca
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--out", "b.png"], ["--out", "b.html", "--rows", "0"], ["--out", "b.html", "--seed", "-1"]]
+    "wrong",
+    [
+        ["--out", "b.png"],
+        ["--out", "b.html", "--rows", "0"],
+        ["--out", "b.html", "--adversarial", "0"],
+        ["--out", "b.html", "--seed", "-1"],
+    ],
 )
 def test_wrong_options_show_the_usage(in_study: Path, capsys: Capture, wrong: list[str]) -> None:
     with pytest.raises(SystemExit) as error:
