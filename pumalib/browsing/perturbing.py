@@ -15,8 +15,9 @@ from pumalib.attacks.objectives import log_odds_against
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.browsing.collection import Collection, Facet
 from pumalib.browsing.moved import Moved
-from pumalib.errors import DataError
+from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import expect_fingerprint
+from pumalib.lineage.chain import chain_links
 from pumalib.lineage.headers import Header, read_header
 from pumalib.models.inputs import to_model_input
 from pumalib.models.trained import TrainedModel, expect_images, load_trained
@@ -78,12 +79,14 @@ def nearest_to_the_cut(rows: Collection, name: str, count: int) -> NDArray[np.in
 def _margin_model(scores: Mapping[str, Path], device: str) -> tuple[str, TrainedModel]:
     """Load the model that the first score looked through."""
     for name, path in scores.items():
-        header = read_header(path)
-        model = header.inputs.get("model")
-        if model is not None and model.path is not None:
-            trained = load_trained(model.path, device)
-            expect_fingerprint(trained.fingerprint, model.fingerprint, "model", model.path)
-            return name, trained
+        link = next((link for link in chain_links(read_header(path)) if link.role == "model"), None)
+        if link is None:
+            continue
+        if link.path is None:
+            raise ArtifactError(link.problem)
+        trained = load_trained(link.path, device)
+        expect_fingerprint(trained.fingerprint, link.recorded, "model", link.path)
+        return name, trained
     raise DataError(
         "expected a score through a model that the study trained, to perturb rows through it, got "
         f"{', '.join(scores) or 'no score'}; name one with --score, or leave --adversarial out"

@@ -140,6 +140,15 @@ def test_perturbing_is_the_same_each_time_and_the_command_says_what_was_done(stu
     )
 
 
+@pytest.mark.parametrize("perturb", [[], ["--adversarial", "10"]])
+def test_files_of_the_first_version_are_browsed_as_well(tmp_path: Path, perturb: list[str]) -> None:
+    selection = Path(__file__).parents[1] / "files/version_1/results/before/selections/puma/seed0.h5"
+    assert main(["browse", str(selection), *perturb, "--out", str(tmp_path / "b.html")]) == 0
+    told = told_by(tmp_path / "b.html")["collections"][0]
+    assert told["total"] == 60
+    assert (told["moved"] is not None) == bool(perturb)
+
+
 def test_a_selection_without_a_score_through_a_model_cannot_be_perturbed(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
