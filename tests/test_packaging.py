@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pumalib.browsing.assets import NAMES
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -57,7 +59,7 @@ def installed(wheel: Path, folder: Path) -> Path:
 @pytest.mark.slow
 def test_wheel_holds_every_module_and_every_file_of_the_workflow(wheel: Path) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pumalib").rglob("*.py")}
-    page = {f"pumalib/browsing/browse.{form}" for form in ("html", "css", "js")}
+    page = {f"pumalib/browsing/{name}" for name in NAMES}
     others = {"pumalib/py.typed", "pumalib/__init__.pyi", *page}
     listed = call("git", "ls-files", *WORKFLOW, cwd=ROOT).split()
     workflow = {f"pumalib/_workflow/{name}" for name in listed}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from importlib.resources import files
 
-NAMES = ("browse.html", "browse.css", "browse.js")
+SCRIPTS = ("data.js", "filters.js", "value.js", "grid.js", "row.js", "controls.js")
+"""In the order in which they make one script."""
+NAMES = ("browse.html", "browse.css", *SCRIPTS)
 
 
 def asset(name: str) -> str:

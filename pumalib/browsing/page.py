@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pumalib.browsing.assets import asset
+from pumalib.browsing.assets import SCRIPTS, asset
 from pumalib.browsing.collection import Collection, in_order, sampled
 from pumalib.browsing.sheets import COLUMNS, Layout, layout_of, moved_sheets, sheets_of
 from pumalib.files.artifacts import writing
@@ -163,7 +163,7 @@ def _filled(template: str, title: str) -> str:
     """Put style, script and title into the template; the title last, because it is a user's own words."""
     parts = {
         "/* @style@ */": asset("browse.css"),
-        "/* @script@ */": asset("browse.js"),
+        "/* @script@ */": "\n".join(map(asset, SCRIPTS)),
         "@title@": html.escape(visible(title)),
     }
     for mark, text in parts.items():

@@ -130,5 +130,5 @@ def test_what_pictures_lose_is_told(tmp_path: Path) -> None:
 
 def test_files_of_the_page_are_read_and_digested() -> None:
     assert set(asset_digests()) == set(NAMES)
-    assert "use strict" in asset("browse.js")
+    assert "use strict" in asset("data.js")
     assert len(set(asset_digests().values())) == len(NAMES)

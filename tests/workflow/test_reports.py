@@ -96,9 +96,9 @@ def test_a_page_of_pictures_is_linked_and_stands_in_the_report_of_snakemake_unle
     result = checkout.run(study=study)
     assert result.returncode == 0, result.stdout + result.stderr
     assert page.stat().st_size < 1_500_000
-    checkout.edit("pumalib/browsing/browse.js", '"use strict";', '"use strict"; // edited')
+    checkout.edit("pumalib/browsing/data.js", '"use strict";', '"use strict"; // edited')
     assert "report look" in checkout.planned(study)
-    checkout.edit("pumalib/browsing/browse.js", '"use strict"; // edited', '"use strict";')
+    checkout.edit("pumalib/browsing/data.js", '"use strict"; // edited', '"use strict";')
     assert checkout.planned(study) == set()
     assert checkout.run().returncode == 0  # the page of the study as it was
 
