@@ -57,7 +57,7 @@ class StudySettings(Settings):
     study: Name
     """Name of the study and of its results folder."""
     seeds: Seeds
-    """Independent repetitions of the whole corridor: split, generator, margin model, initial weights and order."""
+    """Independent repetitions of the whole pipeline: split, generator, margin model, initial weights and order."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where jobs compute; `auto` takes CUDA where there is one."""
     threads: int = Field(default=1, gt=0)
