@@ -46,6 +46,12 @@ def generator_file(wildcards):
     )
 
 
+def generator_score(generator, seed):
+    """Return the table of the margins that a generator learns, if any."""
+    margin = study.settings.generators[generator].margin
+    return score_file(margin.score, seed) if margin else []
+
+
 def robust_model(pool, seed):
     """Return the weights that a pool is learned through, if any."""
     run = getattr(study.settings.pools[pool].learned, "model", None)

@@ -8,6 +8,7 @@ rule generator:
         dataset=lambda w: dataset_file(
             study.settings.generators[w.generator].dataset, int(w.seed)
         ),
+        score=lambda w: generator_score(w.generator, int(w.seed)),
     output:
         f"{RESULTS}/generators/{{generator}}/seed{{seed}}/model.safetensors",
     log:

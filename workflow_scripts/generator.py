@@ -9,6 +9,7 @@ from pumalib.synthesis.generator import train_stage
 from pumalib.synthesis.settings import EdmSettings
 
 with job(snakemake) as work:
+    score = snakemake.input.get("score")
     train_stage(
         EdmSettings.model_validate(snakemake.params.settings),
         Path(snakemake.input.dataset),
@@ -16,6 +17,7 @@ with job(snakemake) as work:
         name=snakemake.wildcards.generator,
         seed=int(snakemake.wildcards.seed),
         device=resolve_device(work.device),
+        score=Path(score) if score else None,
         state_place=StatePlace.of_job(work),
         maker=work.maker,
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pumalib.settings import Name, Settings
+from pumalib.settings import Amount, Name, Settings
 
 TORCHVISION_SHAPES: dict[str, tuple[tuple[int, int, int], int]] = {
     "mnist": ((28, 28, 1), 10),
@@ -247,6 +247,36 @@ class HeldOutSyntheticSettings(_SyntheticSettings):
     """Seed of the subset."""
 
 
+class AskedMarginSettings(Settings):
+    """The margins that samples of a generator are asked to have; the generator must have been trained with margins."""
+
+    above: Amount | None = None
+    """Smallest margin that is asked for, pixel scale; none: no bound."""
+    below: Amount | None = None
+    """Margin below which all that are asked for lie, pixel scale; none: no bound."""
+    weight: float = Field(default=1.0, ge=0)
+    """Weight w of classifier-free guidance (Ho & Salimans 2022): the denoiser is `D_none + w (D_margin - D_none)`. 1:
+    the one that knows the margin; above 1: exaggerated, for twice the time; 0: the one that does not know it."""
+
+    @model_validator(mode="after")
+    def _check_range(self) -> AskedMarginSettings:
+        if self.above is not None and self.below is not None and self.above >= self.below:
+            raise ValueError(f"expected above to be less than below ({self.below:g}), got {self.above:g}")
+        return self
+
+    @property
+    def spelled(self) -> str:
+        """The range in words."""
+        bounds = [f"at least {self.above:g}"] if self.above is not None else []
+        bounds += [f"below {self.below:g}"] if self.below is not None else []
+        return " and ".join(bounds) or "any"
+
+
+def _is_none(value: object) -> bool:
+    """Leave a value out of params and files, which are then those of before there was such a setting."""
+    return value is None
+
+
 class GeneratedSyntheticSettings(_SyntheticSettings):
     """Samples of a generator of this study, one seed a sample, classes in equal numbers."""
 
@@ -255,6 +285,8 @@ class GeneratedSyntheticSettings(_SyntheticSettings):
     """Name under `generators`."""
     count: int = Field(gt=0)
     """Rows to sample."""
+    margin: AskedMarginSettings | None = Field(default=None, exclude_if=_is_none)
+    """Margins to ask for, of a generator with `margin`; none: samples as if it knew no margin."""
 
 
 SyntheticSettings = Annotated[

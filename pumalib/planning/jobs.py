@@ -87,8 +87,10 @@ class _Jobs:
         return self._add(f"datasets/{dataset}{at}", PlannedJob("dataset", dataset, seed if at else None))
 
     def generator(self, generator: str, seed: int) -> str:
-        needs = (self.dataset(self._settings.generators[generator].dataset, seed),)
-        return self._add(f"generators/{generator}/seed{seed}", PlannedJob("generator", generator, seed, needs))
+        settings = self._settings.generators[generator]
+        needs = [self.dataset(settings.dataset, seed)]
+        needs += [] if settings.margin is None else [self.score(settings.margin.score, seed)]
+        return self._add(f"generators/{generator}/seed{seed}", PlannedJob("generator", generator, seed, tuple(needs)))
 
     def synthetic(self, pool: str, seed: int) -> str:
         settings, at = self._settings.pools[pool], self._study.pool_at(pool, seed)

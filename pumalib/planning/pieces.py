@@ -34,7 +34,8 @@ from pumalib.planning.typical import WRONG_SHARE, attack_passes, steps_tried
 from pumalib.scores.estimates import Question
 from pumalib.scores.features import look
 from pumalib.scores.settings import FeatureScoreSettings, LookingScoreSettings, score_module
-from pumalib.synthesis.edm import build_denoiser, sample_images, train_generator
+from pumalib.synthesis.edm import build_denoiser, train_generator
+from pumalib.synthesis.sampling import sample_images
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.tracks.passes import epochs_of, passes_of
 from pumalib.training.history import make_probe
@@ -198,11 +199,11 @@ def _predicted(network: nn.Module, pixels: torch.Tensor) -> NDArray[np.int64]:
 
 
 def generator_step(settings: EdmSettings, images: Images) -> Piece:
-    """Return a step of the training of a generator."""
+    """Return a step of the training of a generator; what a margin takes beside it is next to nothing."""
 
     def do(rows: int, meter: Meter, repetitions: int) -> None:
         drawn = images.draw(max(_FEWEST_ROWS, rows))
-        few = settings.model_copy(update={"steps": max(repetitions, 1) + 2, "batch_size": rows})
+        few = settings.model_copy(update={"steps": max(repetitions, 1) + 2, "batch_size": rows, "margin": None})
         train_generator(
             read_all(drawn.images), drawn.labels, images.num_classes, few, 0, on_step=lambda step, loss: meter.lap()
         )

@@ -9,6 +9,7 @@ from pumalib.errors import ConfigError
 from pumalib.selection.settings import RANDOM
 from pumalib.study.check_amounts import check_amounts
 from pumalib.study.check_bounds import check_bounds
+from pumalib.study.check_generators import check_generators
 from pumalib.study.check_kept_epochs import check_kept_epochs
 from pumalib.study.check_modules import check_modules
 from pumalib.study.check_networks import check_networks
@@ -71,6 +72,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         check_amounts(study, shapes)
         check_pools(study, shapes)
         check_score_pools(study)
+        check_generators(study)
         expect_pools(study)
         check_networks(study, shapes)
         check_runs(study)
@@ -120,6 +122,9 @@ def _check_cycles(study: Study) -> None:
             graph[f"runs.{name}"].append(f"runs.{run.start_from.run}")
     for name in study.settings.pools:
         graph[f"pools.{name}"] = [f"runs.{run}" for run in study.models_behind_pool(name)]
+        graph[f"pools.{name}"] += [f"generators.{generator}" for generator in study.generators_behind_pool(name)]
+    for name, generator in study.settings.generators.items():
+        graph[f"generators.{name}"] = [] if generator.margin is None else [f"scores.{generator.margin.score}"]
     for name in study.settings.scores:
         graph[f"scores.{name}"] = [f"runs.{run}" for run, _ in study.runs_behind(name, study.settings.seeds[0])]
     try:
@@ -127,7 +132,7 @@ def _check_cycles(study: Study) -> None:
     except CycleError as error:
         cycle = " -> ".join(reversed(error.args[1]))
         raise ConfigError(
-            f"expected runs, scores and pools without a cycle, got {cycle}; "
+            f"expected runs, scores, pools and generators without a cycle, got {cycle}; "
             "train the model they look through, or start from, first"
         ) from None
 

@@ -83,13 +83,16 @@ def _needed(study: Study, reports: Sequence[str]) -> _Needed:
     of_parts = [settings.reports[name] for name in reports]
     mentioned = {text for report in of_parts for text in _texts(report.model_dump())}
     scores = {name for name in settings.scores if name in mentioned}
+    default = [] if settings.defaults.pool is None else [settings.defaults.pool]
+    scores |= {each for pool in [*default, *map(study.score_pool, scores)] for each in study.scores_behind_pool(pool)}
     runs = {run for report in of_parts for run in report.runs_needed(study)}
     runs |= {run for score in scores for run in _models_of(study, score)}
+    runs |= {run for pool in default for run in study.models_behind_pool(pool)}
     for models, behind in [study.behind_run(run, seed) for run in sorted(runs)]:
         runs |= {run for run, _ in models}
         scores |= {score for score, _ in behind}
     named = [study.runs[run].pool for run in runs] + [study.score_pool(score) for score in scores]
-    named += [] if settings.defaults.pool is None else [settings.defaults.pool]
+    named += default
     pools = {behind for pool in named for behind in study.pools_behind(pool)}
     attacks = {name for run in runs for name in study.attacks_of(run)} | (mentioned & settings.attacks.keys())
     attacks |= {each for name in attacks for each in study.worst_of.get(name, ())}

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from pumalib.abstraction.study import AbstractionStudySettings
 from pumalib.attacks.settings import NamedAttackSettings, WorstOfSettings, like_their_attacks
 from pumalib.attacks.threat_settings import ThreatSettings
-from pumalib.data.settings import DatasetSettings, SyntheticSettings
+from pumalib.data.settings import DatasetSettings, GeneratedSyntheticSettings, SyntheticSettings
 from pumalib.errors import ConfigError
 from pumalib.learning.settings import LearnedSettings
 from pumalib.perceptron.study import PerceptronStudySettings
@@ -235,7 +235,7 @@ class Study:
             return [], []
         models: dict[tuple[str, int], None] = {}
         resolved = self.trained[run]
-        scores = dict.fromkeys((score, seed) for score in resolved.scores)
+        scores = dict.fromkeys((score, seed) for score in (*resolved.scores, *self.scores_behind_pool(resolved.pool)))
         deeper: dict[tuple[str, int], None] = {}
         needed = [model for score, at in scores for model in self.runs_behind(score, at)]
         needed += [(model, seed) for model in self.models_behind_pool(resolved.pool)]
@@ -252,6 +252,16 @@ class Study:
         learned = [self.settings.pools[name].learned for name in self.pools_behind(pool)]
         models = [getattr(settings, "model", None) for settings in learned]
         return [model for model in models if model is not None]
+
+    def generators_behind_pool(self, pool: str) -> list[str]:
+        """Return the generator that a pool, or one it is learned from, samples from; none: it samples from none."""
+        synthetic = [self.settings.pools[name].synthetic for name in self.pools_behind(pool)]
+        return [each.generator for each in synthetic if isinstance(each, GeneratedSyntheticSettings)]
+
+    def scores_behind_pool(self, pool: str) -> list[str]:
+        """Return the margins that a generator behind a pool learns."""
+        generators = [self.settings.generators[name] for name in self.generators_behind_pool(pool)]
+        return [generator.margin.score for generator in generators if generator.margin is not None]
 
     def learned_behind(self, run: str, seed: int) -> list[tuple[str, int]]:
         """Return the (pool, seed) of each learned pool that a run, or a model it depends on, was trained on."""

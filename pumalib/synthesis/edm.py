@@ -1,7 +1,8 @@
-"""Train and sample a class-conditional EDM diffusion model (Karras et al. 2022).
+"""Train an EDM diffusion model, conditioned on the class and, where asked for, on the margin (Karras et al. 2022).
 
-Source: Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models" (Table 1 for
-preconditioning and loss, Algorithm 1 for the sampler). Inside, pixels lie in [-1, 1].
+Sources: Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative Models" (Table 1 for
+preconditioning and loss); Ho & Salimans 2022, "Classifier-Free Diffusion Guidance", for a condition that is left out
+now and then. Inside, pixels lie in [-1, 1].
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import deepcopy
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from pumalib.errors import DataError
 from pumalib.jobs.states import NO_STATE, StateFile
 from pumalib.models.checks import check_finite_weights
-from pumalib.randomness import derive_seed, normal_per_row
+from pumalib.randomness import derive_seed
+from pumalib.synthesis.margins import quantiles_of, sorted_margins
 from pumalib.synthesis.networks import build_network
 from pumalib.synthesis.settings import EdmSettings
 
@@ -30,30 +31,42 @@ WARMUP_FRACTION = 0.05
 
 
 class Denoiser(nn.Module):
-    """The denoiser D(x, sigma, label): a raw network, preconditioned (Karras et al. 2022, eq. 7)."""
+    """The denoiser D(x, sigma, label): a raw network, preconditioned (Karras et al. 2022, eq. 7).
+
+    Of a generator that learns margins, `margins` [K] holds those of its train rows, sorted: quantiles are read off it.
+    """
+
+    margins: Tensor | None
 
     def __init__(
-        self, network: nn.Module, image_shape: tuple[int, int, int], num_classes: int, sigma_data: float
+        self,
+        network: nn.Module,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        sigma_data: float,
+        margins: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.image_shape = image_shape
         self.num_classes = num_classes
         self.sigma_data = sigma_data
+        self.register_buffer("margins", margins)
 
-    def forward(self, noisy: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, noisy: Tensor, sigma: Tensor, labels: Tensor, quantiles: Tensor | None = None) -> Tensor:
         """Estimate the clean images.
 
         Args:
             noisy: [B, C, H, W] float32, clean images on the scale [-1, 1] plus noise.
             sigma: [B] float32, standard deviation of that noise.
             labels: [B] int64.
+            quantiles: [B] float32 in [0, 1], of the images' margins; nan: not told. None: of none.
 
         Returns:
             [B, C, H, W] float32.
         """
         c_skip, c_out, c_in, c_noise = precondition(sigma, self.sigma_data)  # [B] each
-        raw: Tensor = self.network(_per_image(c_in) * noisy, c_noise, labels)  # [B, C, H, W]
+        raw: Tensor = self.network(_per_image(c_in) * noisy, c_noise, labels, quantiles)  # [B, C, H, W]
         # Eq. 7: D(x; sigma) = c_skip x + c_out F(c_in x; c_noise).
         return _per_image(c_skip) * noisy + _per_image(c_out) * raw
 
@@ -64,19 +77,26 @@ def precondition(sigma: Tensor, sigma_data: float) -> tuple[Tensor, Tensor, Tens
     return sigma_data**2 / total, sigma * sigma_data * total.rsqrt(), total.rsqrt(), sigma.log() / 4
 
 
-def build_denoiser(settings: EdmSettings, image_shape: tuple[int, int, int], num_classes: int, seed: int) -> Denoiser:
+def build_denoiser(
+    settings: EdmSettings,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    seed: int,
+    margins: Tensor | None = None,
+) -> Denoiser:
     """Build an untrained denoiser on the CPU; load a checkpoint into it with `load_state_dict`.
 
     Args:
-        settings: network and `sigma_data`.
+        settings: network, `sigma_data` and whether it takes a margin.
         image_shape: (H, W, C).
         num_classes: number of labels.
         seed: determines the weights; torch's global random state is left as it was.
+        margins: [K] float32 from `sorted_margins`; for a checkpoint any numbers, as many as it holds.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, "edm", "weights"))
         network = build_network(settings, image_shape, num_classes)
-    return Denoiser(network, image_shape, num_classes, settings.sigma_data)
+    return Denoiser(network, image_shape, num_classes, settings.sigma_data, margins)
 
 
 def train_generator(
@@ -88,6 +108,7 @@ def train_generator(
     device: str = "cpu",
     on_step: Callable[[int, Tensor], None] | None = None,
     state_file: StateFile = NO_STATE,
+    margins: NDArray[np.float32] | None = None,
 ) -> Denoiser:
     """Train a denoiser and return its averaged weights in evaluation mode.
 
@@ -104,12 +125,14 @@ def train_generator(
         device: where to train, e.g. "cpu" or "cuda".
         on_step: called with the number of finished steps and the loss of the last, which the device may not know yet.
         state_file: where the state is kept that a killed training goes on from.
+        margins: [N] float32, of the images, nan where not known; for settings with `margin`, and for no others.
 
     Raises:
-        DataError: images and labels that do not fit together, or a loss or a weight that is not finite.
+        DataError: images, labels and margins that do not fit together, or a loss or a weight that is not finite.
     """
     _check_training_set(images, labels, num_classes)
-    training = _Training(images, labels, num_classes, settings, seed, device)
+    _check_margins(margins, settings, len(labels))
+    training = _Training(images, labels, num_classes, settings, seed, device, margins)
     saved = state_file.load()
     if saved is not None:
         with state_file.putting_back():
@@ -135,14 +158,17 @@ class _Training:
         settings: EdmSettings,
         seed: int,
         device: str,
+        margins: NDArray[np.float32] | None = None,
     ) -> None:
         height, width, channels = images.shape[1:]
         self.step = 0
         self._losses: list[Tensor] = []  # of the steps since the last look
-        self.denoiser = build_denoiser(settings, (height, width, channels), num_classes, seed).to(device)
+        table = None if margins is None else torch.from_numpy(sorted_margins(margins))
+        self.denoiser = build_denoiser(settings, (height, width, channels), num_classes, seed, table).to(device)
         self.average = deepcopy(self.denoiser).eval().requires_grad_(False)
         self._settings = settings
         self._images, self._labels = torch.tensor(images, device=device), torch.tensor(labels, device=device)
+        self._quantiles = None if margins is None else _read_quantiles(margins).to(device)  # [N]
         self._optimizer = torch.optim.Adam(self.denoiser.parameters(), lr=settings.learning_rate, fused=True)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._optimizer, lambda step: rate_factor(step, settings.steps)
@@ -151,8 +177,11 @@ class _Training:
 
     def advance(self) -> Tensor:
         """Take one step and return its loss; whether it was finite is asked of the device now and then."""
-        clean, labels = _draw_batch(self._images, self._labels, self._settings.batch_size, self._generator)
-        loss = denoising_loss(self.denoiser, clean, labels, self._settings, self._generator)
+        size, settings = (self._settings.batch_size,), self._settings
+        rows = torch.randint(len(self._images), size, generator=self._generator, device=self._images.device)
+        quantiles = self._draw_quantiles(rows)
+        clean, labels = _to_network(self._images[rows]), self._labels[rows]
+        loss = denoising_loss(self.denoiser, clean, labels, settings, self._generator, quantiles)
         self.step += 1
         self._losses.append(loss.detach())
         if len(self._losses) == _STEPS_A_LOOK:
@@ -165,6 +194,13 @@ class _Training:
         decay = min(self._settings.averaging, (1 + self.step) / (10 + self.step))
         _update_average(self.average, self.denoiser, decay)
         return loss.detach()
+
+    def _draw_quantiles(self, rows: Tensor) -> Tensor | None:
+        """Return the quantiles of the rows' margins [B], nan where one is not known or left out; None: all are."""
+        if self._quantiles is None or self._settings.margin is None:
+            return None
+        draws = torch.rand(len(rows), generator=self._generator, device=rows.device)  # [B]
+        return self._quantiles[rows].masked_fill(draws < self._settings.margin.drop, math.nan)
 
     def check(self) -> None:
         """Refuse losses and weights that are not finite: a loss shows the weights of the step before it alone."""
@@ -209,22 +245,28 @@ class _Training:
 
 
 def denoising_loss(
-    denoiser: nn.Module, clean: Tensor, labels: Tensor, settings: EdmSettings, generator: torch.Generator
+    denoiser: nn.Module,
+    clean: Tensor,
+    labels: Tensor,
+    settings: EdmSettings,
+    generator: torch.Generator,
+    quantiles: Tensor | None = None,
 ) -> Tensor:
     """Return the mean weighted squared error at log-normal noise levels (Karras et al. 2022, Table 1).
 
     Args:
-        denoiser: called with noisy images, sigma and labels.
+        denoiser: called with noisy images, sigma, labels and quantiles.
         clean: [B, C, H, W] float32 on the scale [-1, 1].
         labels: [B] int64.
         settings: `p_mean`, `p_std` and `sigma_data` are used.
         generator: source of the noise, on the device of `clean`.
+        quantiles: [B] float32, of the images' margins, nan where not told; None: of none.
     """
     device = clean.device
     normal = torch.randn(len(clean), generator=generator, device=device)  # [B]
     sigma = (settings.p_mean + settings.p_std * normal).exp()  # [B]; ln sigma ~ N(P_mean, P_std^2)
     noise = torch.randn(clean.shape, generator=generator, device=device)  # [B, C, H, W]
-    estimate: Tensor = denoiser(clean + _per_image(sigma) * noise, sigma, labels)  # [B, C, H, W]
+    estimate: Tensor = denoiser(clean + _per_image(sigma) * noise, sigma, labels, quantiles)  # [B, C, H, W]
     # lambda(sigma) = 1 / c_out^2: the network output is fitted with weight 1 at every noise level.
     weight = (sigma**2 + settings.sigma_data**2) / (sigma * settings.sigma_data) ** 2  # [B]
     return (_per_image(weight) * (estimate - clean) ** 2).mean()
@@ -236,85 +278,6 @@ def rate_factor(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / warmup_steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def balanced_labels(count: int, num_classes: int) -> NDArray[np.int64]:
-    """Return the labels of a synthetic set: 0, 1, ..., K - 1, 0, 1, ... [count] int64."""
-    return np.arange(count, dtype=np.int64) % num_classes
-
-
-@torch.no_grad()
-def sample_images(
-    denoiser: Denoiser,
-    labels: NDArray[np.int64],
-    settings: EdmSettings,
-    seed: int,
-    *,
-    first_index: int = 0,
-    device: str = "cpu",
-    on_batch: Callable[[int], None] | None = None,
-) -> NDArray[np.uint8]:
-    """Draw one image per label; sample i of a seed is the same whatever the count and the batch size.
-
-    Each sample's noise is a stream of its own. The last batch is filled up, so that matrix products have one
-    shape: a count never changes bits; another batch size may change rare pixels by one level (rounding).
-
-    Args:
-        denoiser: a trained denoiser in evaluation mode, on `device`.
-        labels: [N] int64, e.g. `balanced_labels(...)`.
-        settings: sampling settings; those of training are not used.
-        seed: determines the noise, together with the sample's index.
-        first_index: index of the first sample, to draw a set in parts.
-        device: where to sample.
-        on_batch: called with the number of images done.
-
-    Returns:
-        [N, H, W, C] uint8.
-    """
-    height, width, channels = denoiser.image_shape
-    images = np.empty((len(labels), height, width, channels), np.uint8)
-    noise_seed, size = derive_seed(seed, "edm", "sampling"), settings.sampling_batch_size
-    # Invariant: images before `start` are done. A turn draws one batch of `size` samples. The last one is filled up
-    # with samples of the next indices and label 0, which are thrown away.
-    for start in range(0, len(labels), size):
-        stop = min(start + size, len(labels))
-        indices = first_index + np.arange(start, start + size, dtype=np.int64)  # [size]
-        noise = torch.from_numpy(normal_per_row(noise_seed, indices, (channels, height, width))).to(device)
-        batch_labels = np.pad(labels[start:stop], (0, start + size - stop))  # [size]
-        denoise = _fix_labels(denoiser, torch.from_numpy(batch_labels).to(device))
-        scaled = heun_sampler(denoise, noise.double(), noise_levels(settings))  # [size, C, H, W]
-        images[start:stop] = _to_pixels(scaled[: stop - start])  # [stop - start, H, W, C]
-        if on_batch is not None:
-            on_batch(stop)
-    return images
-
-
-def heun_sampler(denoise: Callable[[Tensor, float], Tensor], noise: Tensor, levels: list[float]) -> Tensor:
-    """Solve the probability flow ODE by Heun's method without churn (Karras et al. 2022, Algorithm 1).
-
-    Args:
-        denoise: maps noisy images and sigma to estimates of the clean images.
-        noise: standard normal, any shape; float64 keeps rounding out of the differences.
-        levels: falling noise levels, the last 0.
-    """
-    images = noise * levels[0]  # x_0 ~ N(0, t_0^2 I)
-    # Invariant: `images` is x_i, the solution of dx/dt = (x - D(x; t)) / t at t = sigma. A turn takes an Euler step to
-    # next_sigma and corrects it by the trapezoid rule. At 0 the slope is undefined, so the last step stays Euler.
-    for sigma, next_sigma in pairwise(levels):
-        slope = (images - denoise(images, sigma)) / sigma  # d_i
-        moved = images + (next_sigma - sigma) * slope
-        if next_sigma > 0:
-            next_slope = (moved - denoise(moved, next_sigma)) / next_sigma  # d'_i
-            moved = images + (next_sigma - sigma) * (slope + next_slope) / 2
-        images = moved
-    return images
-
-
-def noise_levels(settings: EdmSettings) -> list[float]:
-    """Return the falling noise levels from sigma_max to sigma_min, then 0 (Karras et al. 2022, eq. 5)."""
-    first, last = settings.sigma_max ** (1 / settings.rho), settings.sigma_min ** (1 / settings.rho)
-    levels = np.linspace(first, last, settings.sampling_steps) ** settings.rho  # the last one is sigma_min
-    return [*levels.tolist(), 0.0]
-
-
 def _check_training_set(images: NDArray[np.uint8], labels: NDArray[np.int64], num_classes: int) -> None:
     if images.ndim != 4 or images.dtype != np.uint8:
         raise DataError(f"expected images uint8 [N, H, W, C], got {images.dtype} {list(images.shape)}")
@@ -324,34 +287,29 @@ def _check_training_set(images: NDArray[np.uint8], labels: NDArray[np.int64], nu
         raise DataError(f"expected one or more labels in [0, {num_classes}), got {np.unique(labels).tolist()}")
 
 
+def _check_margins(margins: NDArray[np.float32] | None, settings: EdmSettings, count: int) -> None:
+    if (margins is None) != (settings.margin is None):
+        wanted, found = ("none", "some") if settings.margin is None else ("one for each image", "none")
+        raise DataError(f"expected margins for settings with margin alone, here {wanted}, got {found}")
+    if margins is not None and (margins.shape != (count,) or np.isnan(margins).all()):
+        raise DataError(
+            f"expected margins [{count}] of which some are known, got {list(margins.shape)} with "
+            f"{int((~np.isnan(margins)).sum())} known ones"
+        )
+
+
 @torch.no_grad()
 def _update_average(average: nn.Module, current: nn.Module, decay: float) -> None:
     for averaged, parameter in zip(average.parameters(), current.parameters(), strict=True):
         averaged.lerp_(parameter, 1 - decay)
 
 
-def _draw_batch(images: Tensor, labels: Tensor, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    rows = torch.randint(len(images), (batch_size,), generator=generator, device=images.device)
-    return _to_network(images[rows]), labels[rows]
+def _read_quantiles(margins: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(quantiles_of(margins, sorted_margins(margins)))
 
 
 def _to_network(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1  # [B, H, W, C] to [B, C, H, W]
-
-
-def _to_pixels(scaled: Tensor) -> NDArray[np.uint8]:
-    # Clamped before `byte`, where values out of range would wrap around.
-    pixels: NDArray[np.uint8] = ((scaled + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
-    return pixels.transpose(0, 2, 3, 1)  # [B, C, H, W] to [B, H, W, C]
-
-
-def _fix_labels(denoiser: nn.Module, labels: Tensor) -> Callable[[Tensor, float], Tensor]:
-    def denoise(noisy: Tensor, sigma: float) -> Tensor:
-        # The network runs in float32; the solver keeps float64.
-        estimate: Tensor = denoiser(noisy.float(), torch.full(labels.shape, sigma, device=labels.device), labels)
-        return estimate.double()
-
-    return denoise
 
 
 def _per_image(values: Tensor) -> Tensor:

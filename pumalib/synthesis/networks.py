@@ -17,6 +17,7 @@ from torch.nn import functional
 from pumalib.synthesis.settings import EdmSettings
 
 NUM_FREQUENCIES = 16
+NUM_MARGIN_WAVES = 8
 CHANNELS_PER_GROUP = 8
 MAX_HALVINGS = 3
 SMALLEST_HALVED_SIDE = 8
@@ -31,32 +32,59 @@ def build_network(settings: EdmSettings, image_shape: tuple[int, int, int], num_
         num_classes: number of labels.
 
     Returns:
-        A module called with images [B, C, H, W], noise conditions [B] and labels [B] int64.
+        A module called with images [B, C, H, W], noise conditions [B], labels [B] int64 and, with `margin`, quantiles
+        of margins [B].
     """
-    if settings.network == "mlp":
-        return MlpNetwork(image_shape, num_classes, settings.width, settings.num_blocks)
-    return UnetNetwork(image_shape, num_classes, settings.width, settings.num_blocks)
+    build = MlpNetwork if settings.network == "mlp" else UnetNetwork
+    network = build(image_shape, num_classes, settings.width, settings.num_blocks)
+    if settings.margin is not None:  # last, so that all other weights are those of a network without it
+        network.conditioning.margin = MarginEmbedding(network.conditioning.output.in_features)
+    return network
+
+
+class MarginEmbedding(nn.Module):
+    """Embed the quantile of a margin: a linear layer on cosines that are orthogonal on [0, 1].
+
+    No margin adds nothing to the other conditions. What a learned vector for "none" could add, their biases can. The
+    layer starts at zero, so that a fresh network is that without margins.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = _start_at_zero(nn.Linear(NUM_MARGIN_WAVES, width))
+
+    def forward(self, quantiles: Tensor) -> Tensor:
+        """Return the embedding [B, width] of quantiles [B] in [0, 1]; 0 where one is nan: no margin."""
+        halves = math.pi * torch.arange(1, NUM_MARGIN_WAVES + 1, device=quantiles.device)  # [NUM_MARGIN_WAVES]
+        waves = (quantiles.nan_to_num()[:, None] * halves).cos()  # [B, NUM_MARGIN_WAVES]
+        is_asked = ~quantiles.isnan()[:, None]  # [B, 1]
+        embedding: Tensor = self.linear(waves) * is_asked
+        return embedding
 
 
 class Conditioning(nn.Module):
-    """Embed noise condition and label into one vector [B, width] that every block sees."""
+    """Embed noise condition, label and, of some generators, a margin into one vector that every block sees."""
 
     frequencies: Tensor
+    margin: MarginEmbedding | None
 
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
+        self.margin = None
         frequencies = 2 * math.pi * 2 ** torch.linspace(-3, 3, NUM_FREQUENCIES)
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.noise = nn.Linear(2 * NUM_FREQUENCIES, width)
         self.label = nn.Embedding(num_classes, width)
         self.output = nn.Linear(width, width)
 
-    def forward(self, noise_condition: Tensor, labels: Tensor) -> Tensor:
-        """Return the embedding of noise conditions [B] and labels [B]."""
+    def forward(self, noise_condition: Tensor, labels: Tensor, quantiles: Tensor | None = None) -> Tensor:
+        """Return the embedding of noise conditions [B], labels [B] and quantiles of margins [B]; nan or None: none."""
         phases = noise_condition[:, None] * self.frequencies  # [B, NUM_FREQUENCIES]
         waves = torch.cat([phases.cos(), phases.sin()], dim=1)  # [B, 2 * NUM_FREQUENCIES]
-        hidden = functional.silu(self.noise(waves) + self.label(labels))  # [B, width]
-        return functional.silu(self.output(hidden))
+        conditions = self.noise(waves) + self.label(labels)  # [B, width]
+        if self.margin is not None and quantiles is not None:
+            conditions = conditions + self.margin(quantiles)
+        return functional.silu(self.output(functional.silu(conditions)))
 
 
 class MlpBlock(nn.Module):
@@ -90,9 +118,11 @@ class MlpNetwork(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.output = _start_at_zero(nn.Linear(width, num_pixels))
 
-    def forward(self, images: Tensor, noise_condition: Tensor, labels: Tensor) -> Tensor:
+    def forward(
+        self, images: Tensor, noise_condition: Tensor, labels: Tensor, quantiles: Tensor | None = None
+    ) -> Tensor:
         """Return the raw output [B, C, H, W]."""
-        embedding = self.conditioning(noise_condition, labels)
+        embedding = self.conditioning(noise_condition, labels, quantiles)
         hidden = self.input(images.flatten(1))  # [B, width]
         # Each block adds its change to the hidden state.
         for block in self.blocks:
@@ -172,9 +202,11 @@ class UnetNetwork(nn.Module):
         self.norm = _group_norm(width)
         self.output = _start_at_zero(nn.Conv2d(width, image_channels, 3, padding=1))
 
-    def forward(self, images: Tensor, noise_condition: Tensor, labels: Tensor) -> Tensor:
+    def forward(
+        self, images: Tensor, noise_condition: Tensor, labels: Tensor, quantiles: Tensor | None = None
+    ) -> Tensor:
         """Return the raw output [B, C, H, W]."""
-        embedding = self.conditioning(noise_condition, labels)
+        embedding = self.conditioning(noise_condition, labels, quantiles)
         hidden, skips = self._descend(self.input(images), embedding)
         hidden = self.middle(self.attention(hidden), embedding)
         hidden = self._ascend(hidden, skips, embedding)

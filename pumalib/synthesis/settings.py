@@ -11,6 +11,22 @@ from pumalib.settings import Name, Settings
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+class GeneratorMarginSettings(Settings):
+    """The margin of each train row, as a condition that the generator learns beside the class."""
+
+    score: Name
+    """Name under `scores`: a margin of the train rows, in a pool of the generator's dataset without synthetic rows."""
+
+    drop: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Probability that a training step leaves a row's margin out, so that the generator also samples without one
+    (Ho & Salimans 2022, who find 0.1 and 0.2 equally good)."""
+
+
+def _is_none(value: object) -> bool:
+    """Leave a value out of params and files, which are then those of before there was such a setting."""
+    return value is None
+
+
 class EdmSettings(Settings):
     """Architecture, training and sampling of an EDM generator (Karras et al. 2022)."""
 
@@ -64,6 +80,9 @@ class EdmSettings(Settings):
 
     sampling_batch_size: PositiveInt = 500
     """Images sampled at once; memory and speed only, the images stay the same up to rounding."""
+
+    margin: GeneratorMarginSettings | None = Field(default=None, exclude_if=_is_none)
+    """What makes the generator learn the margins of its train rows; none: it knows their classes alone."""
 
     @model_validator(mode="after")
     def _check_noise_range(self) -> Self:

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,17 @@ from pumalib.files.origin import NOBODY, Input, Maker
 from pumalib.randomness import numpy_generator
 from pumalib.synthesis.label_noise import with_wrong_labels
 from pumalib.synthesis.settings import EdmSettings, synthetic_module
+
+
+@dataclass(frozen=True)
+class SyntheticImages(LabelledImages):
+    """Synthetic images, and what else is known of each.
+
+    Attributes:
+        columns: by name, [M] each; stored beside the labels.
+    """
+
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,8 @@ def make_synthetic(settings: SyntheticSettings, inputs: SyntheticInputs, output:
         write_images(file, replace(images, labels=_given_labels(settings, inputs, images.labels)))
         if settings.label_noise:
             file.create_dataset("true_labels", data=images.labels.astype(np.int64))
+        for name, column in getattr(images, "columns", {}).items():
+            file.create_dataset(name, data=column)
 
 
 def _given_labels(settings: SyntheticSettings, inputs: SyntheticInputs, labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,23 +7,29 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
 
 from pumalib.data.datasets import read_class_names, read_image_shape, read_split, split_fingerprint
 from pumalib.data.images import LabelledImages, stratified_rows
 from pumalib.data.pool import build_pool, open_pool
 from pumalib.data.settings import (
+    AskedMarginSettings,
     FolderSyntheticSettings,
     GeneratedSyntheticSettings,
     HeldOutSyntheticSettings,
     NpzSyntheticSettings,
 )
 from pumalib.errors import ArtifactError, DataError
-from pumalib.files.artifacts import file_fingerprint
+from pumalib.files.artifacts import content_fingerprint, file_fingerprint
 from pumalib.files.origin import Maker
+from pumalib.inspection.files import inspect_file
+from pumalib.lineage.fingerprints import scores_fingerprint
+from pumalib.models.checkpoint import read_metadata, save_weights
 from pumalib.randomness import numpy_generator
+from pumalib.scores.table import ScoreTable, write_scores
 from pumalib.synthesis.generator import load_generator, train_stage
 from pumalib.synthesis.label_noise import with_wrong_labels
-from pumalib.synthesis.settings import EdmSettings
+from pumalib.synthesis.settings import EdmSettings, GeneratorMarginSettings
 from pumalib.synthesis.synthetic import SyntheticInputs, make_synthetic
 
 EDM = EdmSettings(
@@ -167,6 +173,85 @@ def test_generator_and_its_samples_are_byte_equal_for_a_seed_and_differ_between_
     assert not np.array_equal(*samples)
 
 
+KNOWING = EDM.model_copy(update={"margin": GeneratorMarginSettings(score="margin")})
+NEAR = GENERATED.model_copy(update={"margin": AskedMarginSettings(above=0.0, below=0.2)})
+
+
+def margins_of(dataset: Path, path: Path, values: Any = None, pool: str | None = None) -> Path:
+    """Write a score table of the train rows of a dataset, from -0.1 up in steps of 0.01; the last row is not scored."""
+    score = np.arange(-10, 30, dtype=np.float32) / 100 if values is None else values
+    fingerprint = content_fingerprint(split_fingerprint(dataset, "train")) if pool is None else pool
+    write_scores(ScoreTable(score, np.arange(40) < 39, "easier", "pixels", "deepfool", fingerprint, norm="linf"), path)
+    return path
+
+
+def train_knowing(dataset: Path, score: Path, path: Path) -> Path:
+    train_stage(KNOWING, dataset, path, name="edm", seed=0, device="cpu", score=score)
+    return path
+
+
+def test_generator_learns_margins_and_a_pool_keeps_what_was_asked_of_each_sample(dataset: Path, tmp_path: Path) -> None:
+    build_pool(dataset, None, tmp_path / "real.h5", settings={})  # whose fingerprint the score table must have
+    score = margins_of(dataset, tmp_path / "margin.h5", pool=open_pool(tmp_path / "real.h5").fingerprint)
+    generator = train_knowing(dataset, score, tmp_path / "edm.safetensors")
+    metadata = read_metadata(generator)
+    assert metadata["num_margins"] == 39
+    assert metadata["settings"]["margin"] == {"score": "margin", "drop": 0.1}
+    assert metadata["inputs"]["score margin"] == {"fingerprint": scores_fingerprint(score), "path": "margin.h5"}
+    inputs = SyntheticInputs(dataset, generator, KNOWING, seed=0, device="cpu")
+    images = make(NEAR, inputs, tmp_path / "near.h5")
+    with h5py.File(tmp_path / "near.h5") as file:
+        asked = file["asked_margin"][...]
+    assert (asked.dtype, asked.shape) == (np.float32, (10,))
+    assert set(asked.tolist()) <= {np.float32(step / 100).item() for step in range(20)}
+    assert len(set(asked.tolist())) > 3
+    plain = make(GENERATED, inputs, tmp_path / "plain.h5")
+    assert images.labels.tolist() == plain.labels.tolist()
+    with h5py.File(tmp_path / "plain.h5") as file:
+        assert "asked_margin" not in file
+    text = inspect_file(tmp_path / "near.h5")
+    assert "asked margin" in {each.name for each in text.distributions}
+
+
+def test_margins_of_other_rows_are_refused(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="pool"):
+        train_knowing(
+            dataset, margins_of(dataset, tmp_path / "margin.h5", pool="another"), tmp_path / "edm.safetensors"
+        )
+    assert not (tmp_path / "edm.safetensors").exists()
+
+
+def test_generator_without_margins_is_refused_where_they_are_needed(
+    dataset: Path, generator: Path, tmp_path: Path
+) -> None:
+    inputs = SyntheticInputs(dataset, generator, EDM, seed=0, device="cpu")
+    with pytest.raises(
+        DataError, match="expected a generator that was trained with margin, to ask for margins, got one"
+    ):
+        make(NEAR, inputs, tmp_path / "near.h5")
+    with pytest.raises(ArtifactError, match=r"does not fit the model: missing: network\.conditioning\.margin"):
+        make(NEAR, replace(inputs, generator_settings=KNOWING), tmp_path / "near.h5")
+    assert not (tmp_path / "near.h5").exists()
+
+
+def test_range_in_which_no_train_row_is_leaves_no_file(dataset: Path, tmp_path: Path) -> None:
+    generator = train_knowing(dataset, margins_of(dataset, tmp_path / "margin.h5"), tmp_path / "edm.safetensors")
+    far = GENERATED.model_copy(update={"margin": AskedMarginSettings(above=0.5)})
+    with pytest.raises(DataError, match=r"which go from -0\.1 to 0\.28, got at least 0\.5; ask for another range"):
+        make(far, SyntheticInputs(dataset, generator, KNOWING, seed=0, device="cpu"), tmp_path / "far.h5")
+    assert not (tmp_path / "far.h5").exists()
+
+
+@pytest.mark.parametrize("count", [0, -1, "3", 1 << 40, None])
+def test_forged_number_of_margins_is_refused(dataset: Path, tmp_path: Path, count: Any) -> None:
+    generator = train_knowing(dataset, margins_of(dataset, tmp_path / "margin.h5"), tmp_path / "edm.safetensors")
+    tensors = load_file(generator)
+    forged = {**read_metadata(generator), "num_margins": count}
+    save_weights(tensors, generator, forged)
+    with pytest.raises(ArtifactError, match=r"num_margins|does not fit"):
+        load_generator(generator, KNOWING, dataset, "cpu")
+
+
 def test_generator_that_saw_other_rows_is_refused(
     generator: Path, tmp_path: Path, labelled: Any, write_dataset: Any
 ) -> None:
@@ -180,8 +265,6 @@ def test_generator_that_saw_other_rows_is_refused(
 
 
 def test_generator_knows_only_the_train_split(dataset: Path, generator: Path, tmp_path: Path, labelled: Any) -> None:
-    from pumalib.models.checkpoint import read_metadata
-
     metadata = read_metadata(generator)
     assert metadata["inputs"] == {
         "dataset": {"fingerprint": split_fingerprint(dataset, "train"), "path": "../dataset.h5", "part": "train"}
@@ -204,8 +287,6 @@ def test_weights_of_another_network_or_kind_are_refused(dataset: Path, generator
 
 def test_classifier_weights_are_no_generator(dataset: Path, tmp_path: Path) -> None:
     from torch import nn
-
-    from pumalib.models.checkpoint import save_weights
 
     save_weights(nn.Linear(2, 2), tmp_path / "m.safetensors", {"schema": "puma.model", "schema_version": 1})
     with pytest.raises(

@@ -122,7 +122,7 @@ MUTATIONS = {
         "synthesis/edm.py", "sigma.log() / 4", "sigma.log() / 5", "golden/generator/edm"
     ),
     "Heun's second step": Mutation(
-        "synthesis/edm.py", "(slope + next_slope) / 2", "(slope + next_slope) / 2.1", "golden/synthetic/generated"
+        "synthesis/sampling.py", "(slope + next_slope) / 2", "(slope + next_slope) / 2.1", "golden/synthetic/generated"
     ),
     "label noise": Mutation(
         "synthesis/label_noise.py",

@@ -86,7 +86,15 @@ class Workflow:
     @makes("generators/{}/seed{seed}/model.safetensors")
     def generator(self, name: str, output: Path) -> None:
         settings = self.settings.generators[name]
-        train_stage(settings, self.dataset(settings.dataset), output, name=name, seed=self.seed, device=self.device)
+        train_stage(
+            settings,
+            self.dataset(settings.dataset),
+            output,
+            name=name,
+            seed=self.seed,
+            device=self.device,
+            score=self.score(settings.margin.score) if settings.margin else None,
+        )
 
     @makes("synthetic/{}/seed{seed}.h5")
     def synthetic(self, pool: str, output: Path) -> None:

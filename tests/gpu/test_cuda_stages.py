@@ -25,7 +25,8 @@ from pumalib.jobs.states import NO_STATE, StateFile, StatePlace
 from pumalib.learning.inputs import LearningInputs
 from pumalib.learning.methods.tri_level import learn
 from pumalib.learning.settings import TriLevelSettings
-from pumalib.synthesis.edm import balanced_labels, sample_images, train_generator
+from pumalib.synthesis.edm import train_generator
+from pumalib.synthesis.sampling import balanced_labels, sample_images
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.training.recipe import Execution, Recipe
 from pumalib.training.rows import TrainingRows

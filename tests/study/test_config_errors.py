@@ -102,7 +102,7 @@ IMPOSSIBLE_VALUES = [
     ("runs|puma|start_from", {"checkpoint": "no.pt"},
      "expected a file, found none at no.pt, named at runs.puma.start_from.checkpoint"),
     ("runs|puma|start_from", "puma",
-     "expected runs, scores and pools without a cycle, got runs.puma -> runs.puma; train the model they look through, "
+     "expected runs, scores, pools and generators without a cycle, got runs.puma -> runs.puma; train the model they look through, "
      "or start from, first"),
     ("runs|trades|start_from", "puma",
      "without a cycle, got runs.trades -> runs.puma -> scores.margin -> runs.trades; train"),

@@ -6,17 +6,8 @@ from torch import nn
 
 from pumalib.errors import DataError
 from pumalib.jobs.states import StateFile, StatePlace
-from pumalib.synthesis.edm import (
-    balanced_labels,
-    build_denoiser,
-    denoising_loss,
-    heun_sampler,
-    noise_levels,
-    precondition,
-    rate_factor,
-    sample_images,
-    train_generator,
-)
+from pumalib.synthesis.edm import build_denoiser, denoising_loss, precondition, rate_factor, train_generator
+from pumalib.synthesis.sampling import balanced_labels, heun_sampler, noise_levels, sample_images
 from pumalib.synthesis.settings import EdmSettings
 
 SETTINGS = EdmSettings(
@@ -119,7 +110,7 @@ class PointDenoiser(nn.Module):
         self.image_shape = image.shape
         self.point = torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1
 
-    def forward(self, noisy, sigma, labels):
+    def forward(self, noisy, sigma, labels, quantiles=None):
         return self.point.expand_as(noisy)
 
 
