@@ -93,7 +93,9 @@ class Storage:
             settings = study.settings.generators[name]
             images = shapes.images_of_dataset(settings.dataset)
             denoiser = build_denoiser(settings, images.shape, images.num_classes, 0)
-            margins: int = 0 if settings.margin is None else shapes.rows(study.score_pool(settings.margin.score)) * _FLOAT
+            margins: int = (
+                0 if settings.margin is None else shapes.rows(study.score_pool(settings.margin.score)) * _FLOAT
+            )
             return margins + sum(int(tensor.nbytes) for tensor in denoiser.state_dict().values())
         if rule == "selection":
             return shapes.rows(study.runs[name].pool) * _SELECTED

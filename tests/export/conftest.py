@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from import_paths import import_paths
 from small_study import SmallStudy
 
 from pumalib.cli.main import main
@@ -97,7 +98,7 @@ def export(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
 def run_without_the_library(code: str, folder: Path, **variables: str) -> str:
     """Run a script for which `import pumalib` fails; return what it prints."""
     script = f"import sys\nsys.modules['pumalib'] = None\n{code}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    environment = {**os.environ, "PYTHONPATH": import_paths(), **variables}
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from document_blocks import ROOT, blocks_of
+from import_paths import import_paths
 from small_pool import write_small_pool
 
 from pumalib.errors import ConfigError
@@ -223,7 +224,7 @@ with job(snakemake) as frame:
 def run_job(folder: Path, devices: int, tracker: str) -> Path:
     (folder / "job.py").write_text(JOB)
     (folder / "results/tiny/models/run/seed0").mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    path = import_paths(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": path, "PUMA_CHECK_CLOSURE": "1"}
     command = [sys.executable, "job.py", str(devices), tracker]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -252,7 +253,7 @@ print(json.dumps({{"scalars": scalars, "tensors": events.Tags()["tensors"]}}))
 def events_of(run: Path) -> dict[str, dict[int, float]]:
     """Return what TensorBoard reads: numbers by tag and epoch, each once."""
     command = [sys.executable, "-W", "ignore", "-c", READ.format(folder=run)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": import_paths()}
     told = json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
     assert told["tensors"] == ["settings/text_summary"]
     assert all(len(dict(pairs)) == len(pairs) for pairs in told["scalars"].values())
