@@ -52,6 +52,12 @@ def generator_score(generator, seed):
     return score_file(margin.score, seed) if margin else []
 
 
+def guiding_model(pool, seed):
+    """Return the weights of the model that guides the sampling of a pool, if any."""
+    run = study.settings.pools[pool].guide
+    return model_file(run, seed) if run else []
+
+
 def robust_model(pool, seed):
     """Return the weights that a pool is learned through, if any."""
     run = getattr(study.settings.pools[pool].learned, "model", None)

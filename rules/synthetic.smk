@@ -37,6 +37,7 @@ rule synthetic:
             study.settings.pools[w.pool].dataset, seed_of(w.at, 0)
         ),
         generator=generator_file,
+        model=lambda w: guiding_model(w.pool, seed_of(w.at, 0)),
         files=lambda w: list(map(ancient, synthetic_files(w.pool))),
     output:
         f"{RESULTS}/synthetic/{{pool}}{{at}}.h5",
@@ -53,6 +54,9 @@ rule synthetic:
             study.settings.generators[generator_of(w.pool)].model_dump()
             if generator_of(w.pool)
             else None
+        ),
+        architecture=lambda w: slices.architecture_of(
+            study, study.settings.pools[w.pool].guide
         ),
         seed=lambda w: seed_of(w.at, 0),
         threads=THREADS,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pumalib.data.guidance_settings import GuidanceSettings
 from pumalib.settings import Amount, Name, Settings
 
 TORCHVISION_SHAPES: dict[str, tuple[tuple[int, int, int], int]] = {
@@ -287,6 +288,8 @@ class GeneratedSyntheticSettings(_SyntheticSettings):
     """Rows to sample."""
     margin: AskedMarginSettings | None = Field(default=None, exclude_if=_is_none)
     """Margins to ask for, of a generator with `margin`; none: samples as if it knew no margin."""
+    guidance: GuidanceSettings | None = Field(default=None, exclude_if=_is_none)
+    """A model that guides the sampling; none: the generator samples alone."""
 
 
 SyntheticSettings = Annotated[

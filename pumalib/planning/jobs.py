@@ -97,6 +97,7 @@ class _Jobs:
         generator = getattr(settings.synthetic, "generator", None)
         needs = [self.dataset(str(settings.dataset), seed)]
         needs += [] if generator is None else [self.generator(generator, seed)]
+        needs += [] if settings.guide is None else [self.model(settings.guide, seed)]
         return self._add(f"synthetic/{pool}{at}", PlannedJob("synthetic", pool, seed if at else None, tuple(needs)))
 
     def learned(self, pool: str, seed: int) -> str:

@@ -18,6 +18,7 @@ from pumalib.attacks.inputs import check_inputs, images_a_batch
 from pumalib.attacks.settings import WITHOUT_GRADIENTS, AttackSettings
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.image_readers import read_all
+from pumalib.data.settings import GeneratedSyntheticSettings
 from pumalib.evaluation.evaluate import evaluate_blocks
 from pumalib.learning.inputs import LearningInputs
 from pumalib.learning.methods.robust_features import feature_reader, match_features
@@ -35,6 +36,7 @@ from pumalib.scores.estimates import Question
 from pumalib.scores.features import look
 from pumalib.scores.settings import FeatureScoreSettings, LookingScoreSettings, score_module
 from pumalib.synthesis.edm import build_denoiser, train_generator
+from pumalib.synthesis.guided import energy_of, guided_by
 from pumalib.synthesis.sampling import sample_images
 from pumalib.synthesis.settings import EdmSettings
 from pumalib.tracks.passes import epochs_of, passes_of
@@ -211,16 +213,27 @@ def generator_step(settings: EdmSettings, images: Images) -> Piece:
     return Piece(settings.batch_size, do)
 
 
-def sampled_batch(settings: EdmSettings, images: Images) -> Piece:
-    """Return a batch of samples of a generator."""
+def sampled_batch(
+    settings: EdmSettings,
+    images: Images,
+    synthetic: GeneratedSyntheticSettings,
+    architecture: ArchitectureSettings | None = None,
+) -> Piece:
+    """Return a batch of samples of a generator; where a model guides it, `architecture` is of that model."""
 
     def do(rows: int, meter: Meter, repetitions: int) -> None:
-        denoiser = build_denoiser(settings, images.shape, images.num_classes, 0).eval()
+        denoiser = build_denoiser(settings, images.shape, images.num_classes, 0).eval().requires_grad_(False)
         few = settings.model_copy(update={"sampling_batch_size": rows})
         labels = np.arange(rows, dtype=np.int64) % images.num_classes
+        quantiles, weight, guide = None, 1.0, None
+        if synthetic.margin is not None:
+            quantiles, weight = np.full(rows, 0.5, np.float32), synthetic.margin.weight
+        if synthetic.guidance is not None and architecture is not None:
+            energy = energy_of(synthetic.guidance.method)
+            guide = guided_by(network_for(images, architecture), energy, synthetic.guidance.weight)
         for _ in range(repetitions + 1):
             meter.lap()
-            sample_images(denoiser, labels, few, 0)
+            sample_images(denoiser, labels, few, 0, quantiles=quantiles, weight=weight, guide=guide)
         meter.lap()
 
     return Piece(settings.sampling_batch_size, do)

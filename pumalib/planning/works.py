@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pumalib.attacks.inputs import images_a_batch
 from pumalib.attacks.settings import WorstOfSettings
+from pumalib.data.settings import GeneratedSyntheticSettings
 from pumalib.errors import ConfigError
 from pumalib.learning.population import starting_ages
 from pumalib.learning.settings import RobustFeaturesSettings, TriLevelSettings
@@ -171,16 +172,21 @@ class Works:
 
     def _of_samples(self, job: PlannedJob) -> JobWork:
         synthetic = self._study.settings.pools[job.name].synthetic
-        name, count = getattr(synthetic, "generator", None), getattr(synthetic, "count", None)
-        if name is None or count is None:
+        if not isinstance(synthetic, GeneratedSyntheticSettings):
             return JobWork()
-        settings = self._study.settings.generators[name]
+        settings, count = self._study.settings.generators[synthetic.generator], synthetic.count
         images = self._shapes.images_of_dataset(settings.dataset)
         described = settings.model_dump(
             include={"network", "width", "num_blocks", "sampling_steps", "sampling_batch_size"}
         )
-        line = self._measure(f"samples {described} {images}", lambda: pieces.sampled_batch(settings, images))
+        guide = self._study.settings.pools[job.name].guide
+        architecture = None if guide is None else self._study.runs[guide].architecture
+        line = self._measure(
+            f"samples {described} {synthetic.margin} {synthetic.guidance} {architecture} {images}",
+            lambda: pieces.sampled_batch(settings, images, synthetic, architecture),
+        )
         batches, calls = math.ceil(count / settings.sampling_batch_size), 2 * settings.sampling_steps - 1
+        calls *= passes_of_an_estimate(synthetic)
         parts = (Repeated(batches, line.at(settings.sampling_batch_size)),)
         return JobWork(parts, float(batches * settings.sampling_batch_size * calls))
 
@@ -239,6 +245,12 @@ _NO_PART_OF_A_STEP = {"runs", "split", "num_images", "epsilon", "keep_points", "
 def num_probes(settings: TriLevelSettings) -> int:
     """Return how often a learned pool is measured by a fresh network: before the first step, on the way, at the end."""
     return 1 + math.ceil(settings.steps / settings.probe_every)
+
+
+def passes_of_an_estimate(synthetic: GeneratedSyntheticSettings) -> int:
+    """Return the passes forward and backward, of both networks, for an estimate of the clean image of a sample."""
+    forwards = 1 if synthetic.margin is None or synthetic.margin.weight in (0, 1) else 2
+    return forwards if synthetic.guidance is None else 2 * forwards + 2
 
 
 def _batches(count: int, size: int) -> list[tuple[int, int]]:

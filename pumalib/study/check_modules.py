@@ -22,7 +22,7 @@ from pumalib.selection.settings import CutSettings, OwnRuleSettings, policy_modu
 from pumalib.study.reports import KINDS
 from pumalib.study.runs import Run
 from pumalib.study.study import Study
-from pumalib.synthesis.settings import synthetic_module
+from pumalib.synthesis.settings import guidance_module, synthetic_module
 from pumalib.tracks.passes import passes_of
 from pumalib.tracks.settings import quantity_module
 from pumalib.training.dynamic.settings import dynamic_module
@@ -32,6 +32,7 @@ from pumalib.training.settings import method_module
 CALLED: Mapping[str, tuple[str, ...]] = {
     "pumalib.data.sources": ("look", "files", "load"),
     "pumalib.synthesis.methods": ("make",),
+    "pumalib.synthesis.guidance": ("energy",),
     "pumalib.learning.methods": ("learn",),
     "pumalib.training.methods": ("batch_loss",),
     "pumalib.training.dynamic": ("Policy",),
@@ -79,6 +80,9 @@ def modules_of(study: Study) -> Iterator[Named]:
     for name, pool in settings.pools.items():
         if pool.synthetic is not None:
             yield Named(synthetic_module(pool.synthetic.method), f"pools.{name}.synthetic.method")
+        guidance = getattr(pool.synthetic, "guidance", None)
+        if guidance is not None:
+            yield Named(guidance_module(guidance.method), f"pools.{name}.synthetic.guidance.method")
         if pool.learned is not None:
             yield Named(learning_module(pool.learned.method), f"pools.{name}.learned.method")
     for name, run in study.trained.items():

@@ -182,7 +182,7 @@ def check_starts(study: Study) -> None:
 
 
 def check_learned_pools(study: Study) -> None:
-    """Refuse models of other images than those to learn.
+    """Refuse models of other images than those to learn or to guide.
 
     Raises:
         ConfigError: the first problem found.
@@ -190,6 +190,8 @@ def check_learned_pools(study: Study) -> None:
     for name, pool in study.settings.pools.items():
         if pool.learned is not None and not isinstance(pool.learned, TriLevelSettings):
             _check_model(study, name, pool.learned.model, f"pools.{name}.learned.model")
+        if pool.guide is not None:
+            _check_model(study, name, pool.guide, f"pools.{name}.synthetic.guidance.model")
 
 
 def _check_model(study: Study, pool: str, run: str, where: str) -> None:

@@ -14,6 +14,7 @@ from pumalib.files.provenance import LEFT_OUT, changes_no_number, code_fingerpri
 from pumalib.scores.settings import EXTRAPOLATED_MODULE, LookingScoreSettings, TrackedScoreSettings
 from pumalib.settings import by_kind
 from pumalib.study.reports import report_kinds
+from pumalib.synthesis.settings import GUIDED_MODULE
 from pumalib.training.online.settings import OnlineEpsilonSettings
 
 LIBRARY = Path(__file__).parents[1]
@@ -38,7 +39,12 @@ _TRAINING = (
 NAMED: Mapping[str, tuple[str, ...]] = {
     "dataset": (*_SOURCES, CLASS_GROUPS_MODULE.removeprefix("pumalib.")),
     "generator": (),
-    "synthetic": ("synthesis.methods.*",),
+    "synthetic": (
+        "synthesis.methods.*",
+        "synthesis.guidance.*",
+        GUIDED_MODULE.removeprefix("pumalib."),
+        *[f"models.{name}" for name in _NETWORKS],
+    ),
     "learn_dataset": ("learning.methods.*", *[f"models.{name}" for name in _NETWORKS]),
     "pool": (),
     "selection": (

@@ -10,7 +10,7 @@ from typing import Any
 
 from pumalib.abstraction.study import AbstractionStudy
 from pumalib.attacks.settings import NOT_THE_ATTACK, attack_module
-from pumalib.data.settings import CLASS_GROUPS_MODULE, class_tree_of, source_module
+from pumalib.data.settings import CLASS_GROUPS_MODULE, GeneratedSyntheticSettings, class_tree_of, source_module
 from pumalib.learning.settings import TriLevelSettings, learning_module
 from pumalib.models.imported_settings import ImportedModelSettings
 from pumalib.models.settings import architecture_module
@@ -27,7 +27,7 @@ from pumalib.selection.needed import selection_modules
 from pumalib.selection.settings import SelectionSettings
 from pumalib.study.runs import ImportedRun, Run
 from pumalib.study.study import OWN_REPORTS, Study
-from pumalib.synthesis.settings import synthetic_module
+from pumalib.synthesis.settings import GUIDED_MODULE, guidance_module, synthetic_module
 from pumalib.tracks.passes import passes_of
 from pumalib.tracks.settings import quantity_module
 from pumalib.training.dynamic.settings import dynamic_module
@@ -127,9 +127,13 @@ def dataset_code(study: Study, dataset: str) -> Modules:
 
 
 def synthetic_code(study: Study, pool: str) -> Modules:
-    """Return the modules that the synthetic set of a pool names."""
-    synthetic = study.settings.pools[pool].synthetic
-    return () if synthetic is None else (synthetic_module(synthetic.method),)
+    """Return the modules that the synthetic set of a pool names: its method, how it is guided and by which network."""
+    synthetic, guide = study.settings.pools[pool].synthetic, study.settings.pools[pool].guide
+    named = () if synthetic is None else (synthetic_module(synthetic.method),)
+    if guide is None or not isinstance(synthetic, GeneratedSyntheticSettings) or synthetic.guidance is None:
+        return named
+    network = architecture_module(study.runs[guide].architecture.name)
+    return (*named, GUIDED_MODULE, guidance_module(synthetic.guidance.method), network)
 
 
 def learning_code(study: Study, pool: str) -> Modules:

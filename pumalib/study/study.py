@@ -46,6 +46,12 @@ class PoolSettings(Settings):
             raise ValueError("expected no synthetic beside learned; give it to the pool that learning starts from")
         return self
 
+    @property
+    def guide(self) -> str | None:
+        """The run whose model guides the sampling of the synthetic rows; None: none does."""
+        guidance = getattr(self.synthetic, "guidance", None)
+        return None if guidance is None else str(guidance.model)
+
 
 OWN_REPORTS = {"gate": "question", "primary": "contrast"}
 """Keys of a study that make a report of their name, and the key of the report that holds their settings."""
@@ -248,9 +254,9 @@ class Study:
         return list(models), list(scores | deeper)
 
     def models_behind_pool(self, pool: str) -> list[str]:
-        """Return the runs whose models a pool, or one it is learned from, is learned through."""
-        learned = [self.settings.pools[name].learned for name in self.pools_behind(pool)]
-        models = [getattr(settings, "model", None) for settings in learned]
+        """Return the runs whose models a pool, or one it is learned from, is learned through or guided by."""
+        pools = [self.settings.pools[name] for name in self.pools_behind(pool)]
+        models = [model for each in pools for model in (getattr(each.learned, "model", None), each.guide)]
         return [model for model in models if model is not None]
 
     def generators_behind_pool(self, pool: str) -> list[str]:

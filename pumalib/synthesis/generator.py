@@ -116,7 +116,7 @@ def load_generator(path: Path, settings: EdmSettings, dataset: Path, device: str
         )
     denoiser = build_denoiser(settings, shape, len(names), 0, _room_for_margins(metadata.get("num_margins"), path))
     load_weights(denoiser, path)
-    return denoiser.to(device).eval(), file_fingerprint(path)
+    return denoiser.to(device).eval().requires_grad_(False), file_fingerprint(path)
 
 
 def _room_for_margins(count: Any, path: Path) -> torch.Tensor | None:

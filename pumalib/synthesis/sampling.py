@@ -14,12 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pumalib.errors import DataError
 from pumalib.randomness import derive_seed, normal_per_row
 from pumalib.synthesis.edm import Denoiser
 from pumalib.synthesis.settings import EdmSettings
 
 Denoise = Callable[[Tensor, float], Tensor]
 """From noisy images [B, C, H, W] float64 and their noise level to estimates of the clean ones."""
+
+Guide = Callable[[Denoise, Tensor], Denoise]
+"""From a denoiser of images with labels [B], and these labels, to one whose estimates are moved."""
 
 
 def balanced_labels(count: int, num_classes: int) -> NDArray[np.int64]:
@@ -36,6 +40,7 @@ def sample_images(
     *,
     quantiles: NDArray[np.float32] | None = None,
     weight: float = 1.0,
+    guide: Guide | None = None,
     first_index: int = 0,
     device: str = "cpu",
     on_batch: Callable[[int], None] | None = None,
@@ -52,12 +57,16 @@ def sample_images(
         seed: determines the noise, together with the sample's index.
         quantiles: [N] float32 in [0, 1], of the margins to ask for; None: of none.
         weight: w of classifier-free guidance; 1: the denoiser that is told the margin, 0: the one that is not.
+        guide: moves the estimates of the denoiser, each image by itself; None: nothing does.
         first_index: index of the first sample, to draw a set in parts.
         device: where to sample.
         on_batch: called with the number of images done.
 
     Returns:
         [N, H, W, C] uint8.
+
+    Raises:
+        DataError: samples that are not finite.
     """
     height, width, channels = denoiser.image_shape
     images = np.empty((len(labels), height, width, channels), np.uint8)
@@ -72,7 +81,9 @@ def sample_images(
         batch_labels = torch.from_numpy(np.pad(labels[start:stop], missing)).to(device)  # [size]
         asked = None if quantiles is None else torch.from_numpy(np.pad(quantiles[start:stop], missing)).to(device)
         denoise = _with_conditions(denoiser, batch_labels, asked, weight)
+        denoise = denoise if guide is None else guide(denoise, batch_labels)
         scaled = heun_sampler(denoise, noise.double(), noise_levels(settings))  # [size, C, H, W]
+        _expect_finite(scaled, first_index + start)
         images[start:stop] = _to_pixels(scaled[: stop - start])  # [stop - start, H, W, C]
         if on_batch is not None:
             on_batch(stop)
@@ -105,6 +116,14 @@ def noise_levels(settings: EdmSettings) -> list[float]:
     first, last = settings.sigma_max ** (1 / settings.rho), settings.sigma_min ** (1 / settings.rho)
     levels = np.linspace(first, last, settings.sampling_steps) ** settings.rho  # the last one is sigma_min
     return [*levels.tolist(), 0.0]
+
+
+def _expect_finite(scaled: Tensor, first: int) -> None:
+    if not scaled.isfinite().all():
+        raise DataError(
+            f"expected finite samples, got others among the {len(scaled)} from number {first} on; lower the weight of "
+            "the margin or of the guidance that the pool asks for"
+        )
 
 
 def _to_pixels(scaled: Tensor) -> NDArray[np.uint8]:

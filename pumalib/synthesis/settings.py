@@ -95,6 +95,15 @@ SAMPLING_KEYS = frozenset({"sampling_steps", "sigma_min", "sigma_max", "rho", "s
 """Settings that only sampling uses: changing one of them does not retrain the generator."""
 
 
+GUIDED_MODULE = "pumalib.synthesis.guided"
+"""The module that guides sampling by a model, which only the synthetic sets depend on that ask for it."""
+
+
+def guidance_module(method: str) -> str:
+    """Return the module of a way to guide, by convention."""
+    return f"pumalib.synthesis.guidance.{method}"
+
+
 def synthetic_module(method: str) -> str:
     """Return the module of a way to make a synthetic set, by convention."""
     return f"pumalib.synthesis.methods.{method}"

@@ -17,6 +17,7 @@ from pumalib.data.images import LabelledImages
 from pumalib.data.settings import SyntheticSettings
 from pumalib.files.artifacts import create_artifact, expect_room
 from pumalib.files.origin import NOBODY, Input, Maker
+from pumalib.models.settings import ArchitectureSettings
 from pumalib.randomness import numpy_generator
 from pumalib.synthesis.label_noise import with_wrong_labels
 from pumalib.synthesis.settings import EdmSettings, synthetic_module
@@ -44,6 +45,8 @@ class SyntheticInputs:
         seed: seed of the study.
         device: torch device to sample on.
         watched: content digests of the user's files, by path as the study names them.
+        model: weights of the model that guides the sampling, where one does.
+        architecture: of that model; None: as the weights say, unless they name a user's own code.
     """
 
     dataset: Path
@@ -52,6 +55,8 @@ class SyntheticInputs:
     seed: int
     device: str
     watched: Mapping[str, str] = field(default_factory=dict)
+    model: Path | None = None
+    architecture: ArchitectureSettings | None = None
 
 
 def make_synthetic(settings: SyntheticSettings, inputs: SyntheticInputs, output: Path, maker: Maker = NOBODY) -> None:

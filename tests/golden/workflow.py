@@ -106,6 +106,7 @@ class Workflow:
             generator_settings=self.settings.generators[generator] if generator else None,
             seed=self.seed,
             device=self.device,
+            model=self.model(settings.guide) if settings.guide else None,
         )
         make_synthetic(settings.synthetic, inputs, output)
 

@@ -7,12 +7,16 @@ import pytest
 import yaml
 from document_blocks import ROOT, blocks_of
 
+from pumalib.data.settings import GeneratedSyntheticSettings
 from pumalib.errors import ConfigError
 from pumalib.planning.jobs import jobs_of
+from pumalib.planning.works import passes_of_an_estimate
 from pumalib.reporting.settings.cost import CostSettings
+from pumalib.study.check_pools import check_learned_pools
 from pumalib.study.file import load_merged_study
 from pumalib.study.part import part_of
-from pumalib.study.study import Study
+from pumalib.study.slices import synthetic_code
+from pumalib.study.study import Study, parse_study
 
 Put = Callable[..., dict[str, Any]]
 GENERATED = {"method": "generator", "generator": "knowing", "count": 50}
@@ -29,6 +33,17 @@ def knowing(study: dict[str, Any]) -> dict[str, Any]:
     study["runs"]["real-trades"] = {"pool": "real", "track": {"loss": {}}}
     study["runs"]["on-near"] = {"pool": "near"}
     return study
+
+
+@pytest.fixture
+def guided(knowing: dict[str, Any]) -> dict[str, Any]:
+    """Return a study with a pool that a model guides, of a generator without margins, and runs of another dataset."""
+    guidance = {"method": "margin", "model": "real-trades", "weight": 0.5}
+    synthetic = {"method": "generator", "generator": "edm", "count": 50, "guidance": guidance}
+    knowing["pools"] |= {"guided": {"dataset": "digits", "synthetic": synthetic}, "fashion": {"dataset": "fashion"}}
+    knowing["runs"] |= {"on-guided": {"pool": "guided"}, "other": {"pool": "fashion"}}
+    knowing["reports"] = {}
+    return knowing
 
 
 @pytest.mark.parametrize(
@@ -70,6 +85,89 @@ def test_mistakes_about_margins_of_generators_are_found_before_any_job(
     assert message in str(error.value)
     assert str(error.value).startswith("expected")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("pools|guided|synthetic|guidance|model", "real-trade",
+         'expected the name of a run, got "real-trade"; did you mean "real-trades"? at pools.guided.synthetic.guidance.model'),
+        ("pools|guided|synthetic|guidance|model", "other",
+         "expected a run on dataset digits, as the pool is, got other, trained on fashion, at pools.guided.synthetic.guidance.model"),
+        ("pools|guided|synthetic|guidance|model", "on-guided",
+         "expected runs, scores, pools and generators without a cycle, got "),
+        ("runs|real-trades|start_from", "on-guided", "without a cycle, got "),
+        ("pools|guided|synthetic|guidance|method", "entropi",
+         """expected method margin or entropy, got 'entropi'; did you mean "entropy"? at pools.guided.synthetic.guidance.method"""),
+        ("pools|guided|synthetic|guidance|weight", -1,
+         "expected weight to be greater than or equal to 0, got -1 at pools.guided.synthetic.guidance.weight"),
+        ("pools|guided|synthetic|guidance", {"method": "margin"}, "model"),
+        ("pools|guided|synthetic|method", "held_out", "expected a known key, got "),
+    ],
+)  # fmt: skip
+def test_mistakes_about_guidance_are_found_before_any_job(
+    guided: dict[str, Any], put: Put, path: str, value: Any, message: str
+) -> None:
+    load_merged_study(guided, [])
+    with pytest.raises(ConfigError) as error:
+        load_merged_study(put(guided, path, value), [])
+    assert message in str(error.value)
+    assert str(error.value).startswith("expected")
+    assert "\n" not in str(error.value)
+
+
+def test_run_stands_on_the_model_that_guided_its_pool(guided: dict[str, Any]) -> None:
+    study = read(guided)
+    assert study.behind_run("on-guided", 1) == ([("real-trades", 1)], [])
+    jobs = jobs_of(study)
+    needs = ("datasets/digits/seed1", "generators/edm/seed1", "models/real-trades/seed1")
+    assert jobs["synthetic/guided/seed1"].needs == needs
+    assert jobs["synthetic/digits+100/seed1"].needs == needs[:2]
+
+
+def test_model_trained_elsewhere_may_guide(guided: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "theirs.safetensors").touch()
+    guided["runs"]["theirs"] = {"checkpoint": str(tmp_path / "theirs.safetensors"), "pool": "real"}
+    guided["pools"]["guided"]["synthetic"]["guidance"]["model"] = "theirs"
+    study = parse_study(guided)
+    check_learned_pools(study)
+    assert study.behind_run("on-guided", 0) == ([("theirs", 0)], [])
+
+
+def test_sets_that_no_model_guides_depend_on_no_code_of_guidance(guided: dict[str, Any]) -> None:
+    study = read(guided)
+    assert synthetic_code(study, "near") == ("pumalib.synthesis.methods.generator",)
+    assert synthetic_code(study, "guided") == (
+        "pumalib.synthesis.methods.generator",
+        "pumalib.synthesis.guided",
+        "pumalib.synthesis.guidance.margin",
+        "pumalib.models.mlp",
+    )
+
+
+def test_part_of_a_study_keeps_the_models_that_guide(guided: dict[str, Any]) -> None:
+    guided["reports"] = {"one": {"kind": "comparison", "runs": ["on-guided", "real-trades"], "baseline": "real-trades"}}
+    guided["defaults"]["pool"] = "real"
+    part = part_of(guided, ["one"])
+    assert set(part["runs"]) == {"on-guided", "real-trades"}
+    guided["defaults"]["pool"] = "guided"
+    guided["reports"]["one"] = {"kind": "comparison", "runs": ["on-near", "real-trades"], "baseline": "real-trades"}
+    assert set(part_of(guided, ["one"])["runs"]) == {"on-near", "real-trades"}
+
+
+def test_cost_of_a_run_holds_the_model_that_guided_its_pool(guided: dict[str, Any]) -> None:
+    guided["reports"]["cost"] = {"kind": "cost", "runs": ["on-guided"]}
+    assert "selections/real-trades/seed0" in jobs_of(read(guided))["reports/cost"].needs
+
+
+def test_passes_of_a_sample_count_both_denoisers_and_the_way_back() -> None:
+    asked, guide = {"margin": {"below": 0.1, "weight": 2}}, {"guidance": {"method": "entropy", "model": "m"}}
+    alone = {"margin": {"below": 0.1}}
+    passes = [
+        passes_of_an_estimate(GeneratedSyntheticSettings.model_validate({"generator": "g", "count": 1, **keys}))
+        for keys in ({}, alone, asked, guide, {**asked, **guide})
+    ]
+    assert passes == [1, 1, 2, 4, 6]
 
 
 def test_cycle_through_a_generator_is_spelled_out(knowing: dict[str, Any]) -> None:
@@ -120,15 +218,19 @@ def test_cost_of_a_run_holds_the_margins_behind_its_generator(knowing: dict[str,
 def test_settings_of_before_have_no_new_key(study: dict[str, Any]) -> None:
     settings = read(study).settings
     assert "margin" not in settings.generators["edm"].model_dump()
+    assert "guidance" not in settings.pools["digits+100"].model_dump()["synthetic"]
     assert set(settings.pools["digits+100"].synthetic.model_dump()) == {"method", "generator", "count", "label_noise"}  # type: ignore[union-attr]
 
 
 def test_example_on_the_page_passes_the_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    studies = [block for block in blocks_of(ROOT / "docs/synthetic.md") if block.language == "yaml" and block.path]
-    assert studies
-    for block in studies:
-        assert load_merged_study(yaml.safe_load(block.text), []).settings.generators
+    first, more = [
+        yaml.safe_load(block.text) for block in blocks_of(ROOT / "docs/synthetic.md") if block.language == "yaml"
+    ]
+    assert read(first).scores_behind_pool("near") == ["real-margin"]
+    more["runs"] = {"guided": {"pool": "guided"}}
+    both = {**first, **{group: {**first[group], **more[group]} for group in more}}
+    assert read(both).models_behind_pool("guided") == ["real"]
 
 
 def read(raw: dict[str, Any]) -> Study:

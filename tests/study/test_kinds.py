@@ -14,6 +14,7 @@ import pytest
 
 from pumalib.abstraction.settings import AbstractionCurvesSettings
 from pumalib.attacks.settings import AttackSettings, WorstOfSettings, attack_module
+from pumalib.data.guidance_settings import GuidanceSettings
 from pumalib.data.settings import DatasetSettings, SyntheticSettings, source_module
 from pumalib.errors import ConfigError
 from pumalib.learning.settings import LearnedSettings, learning_module
@@ -44,7 +45,7 @@ from pumalib.study.check_modules import CALLED, expect_names, modules_of, names_
 from pumalib.study.file import load_study
 from pumalib.study.reports import KINDS, report_kinds
 from pumalib.study.study import Study
-from pumalib.synthesis.settings import synthetic_module
+from pumalib.synthesis.settings import guidance_module, synthetic_module
 from pumalib.tracks.passes import PASSES, VISITS
 from pumalib.tracks.settings import TrackSettings, quantity_module
 from pumalib.training.dynamic.settings import DynamicPruningSettings, dynamic_module
@@ -79,6 +80,12 @@ ROOMS = {
         "method",
         "pumalib.synthesis.methods",
         {synthetic_module(name) for name in by_kind(SyntheticSettings, "method")},
+    ),
+    "guidance": Room(
+        GuidanceSettings,
+        "method",
+        "pumalib.synthesis.guidance",
+        {guidance_module(name) for name in by_kind(GuidanceSettings, "method")},
     ),
     "learned pools": Room(
         LearnedSettings,

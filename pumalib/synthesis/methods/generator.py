@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pumalib.data.datasets import read_class_names
+from pumalib.data.guidance_settings import GuidanceSettings
 from pumalib.data.settings import AskedMarginSettings, GeneratedSyntheticSettings
 from pumalib.errors import DataError
 from pumalib.files.origin import Input
@@ -18,12 +20,13 @@ from pumalib.randomness import derive_seed
 from pumalib.synthesis.edm import Denoiser
 from pumalib.synthesis.generator import advance, load_generator
 from pumalib.synthesis.margins import draw_margins, quantiles_of
-from pumalib.synthesis.sampling import balanced_labels, sample_images
+from pumalib.synthesis.sampling import Guide, balanced_labels, sample_images
+from pumalib.synthesis.settings import GUIDED_MODULE
 from pumalib.synthesis.synthetic import SyntheticImages, SyntheticInputs
 
 
 def make(settings: GeneratedSyntheticSettings, inputs: SyntheticInputs) -> tuple[SyntheticImages, dict[str, Input]]:
-    """Sample images with classes in equal numbers, one seed a sample, and the margins that are asked for."""
+    """Sample images with classes in equal numbers, one seed a sample, with the margins and the guide asked for."""
     if inputs.generator is None or inputs.generator_settings is None:
         raise ValueError("expected the weights and settings of a generator, got None")
     edm = inputs.generator_settings
@@ -31,6 +34,7 @@ def make(settings: GeneratedSyntheticSettings, inputs: SyntheticInputs) -> tuple
     labels = balanced_labels(settings.count, len(read_class_names(inputs.dataset))).astype(np.int64)
     seed = derive_seed(inputs.seed, "samples")
     asked = _Asked() if settings.margin is None else _ask(settings.margin, denoiser, seed, len(labels))
+    guide, made_from = (None, {}) if settings.guidance is None else _guide(settings.guidance, denoiser, inputs)
     with (
         enough_memory(inputs.device, "lower sampling_batch_size of the generator"),
         tqdm(total=settings.count, desc=f"sampling {settings.generator}", unit="image", disable=None) as bar,
@@ -42,10 +46,25 @@ def make(settings: GeneratedSyntheticSettings, inputs: SyntheticInputs) -> tuple
             seed,
             quantiles=asked.quantiles,
             weight=asked.weight,
+            guide=guide,
             device=inputs.device,
             on_batch=lambda count: advance(bar, count),
         )
-    return SyntheticImages(images, labels, columns=asked.columns), {"generator": Input(inputs.generator, fingerprint)}
+    made_from["generator"] = Input(inputs.generator, fingerprint)
+    return SyntheticImages(images, labels, columns=asked.columns), made_from
+
+
+def _guide(
+    settings: GuidanceSettings, denoiser: Denoiser, inputs: SyntheticInputs
+) -> tuple[Guide | None, dict[str, Input]]:
+    if inputs.model is None:
+        raise DataError("expected the weights of a model to guide the sampling, got none; name a run under guidance")
+    shape, classes = denoiser.image_shape, denoiser.num_classes
+    load = importlib.import_module(GUIDED_MODULE).load_guide  # by name: what is not guided does not depend on it
+    guide, model = load(
+        settings, inputs.model, inputs.architecture, image_shape=shape, num_classes=classes, device=inputs.device
+    )
+    return guide, {"model": model}
 
 
 @dataclass(frozen=True)
