@@ -109,3 +109,25 @@ def test_citation_names_this_version_and_licence() -> None:
     assert {"cff-version", "message", "title", "authors"} <= set(citation)  # what CFF 1.2.0 asks for
     assert (citation["version"], citation["license"]) == (project["version"], project["license"])
     assert citation["references"][0]["title"] in " ".join((ROOT / "README.md").read_text().split())
+
+
+def test_changelog_begins_with_this_version_and_its_date() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    released = yaml.safe_load((ROOT / "CITATION.cff").read_text())["date-released"]
+    first = next(line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## "))
+    assert first == f"## {version} ({released})"
+
+
+def test_repository_is_what_the_catalog_of_snakemake_workflows_lists() -> None:
+    """Its README's criteria (snakemake/snakemake-workflow-catalog), and the keys that it reads of the settings."""
+    readme = (ROOT / "README.md").read_text().lower()
+    assert "snakemake" in readme
+    assert "workflow" in readme
+    assert (ROOT / "Snakefile").is_file()
+    assert list((ROOT / "rules").glob("*.smk"))
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) <= {"mandatory-flags", "software-stack-deployment", "report"}
+    option, study = usage["mandatory-flags"]["flags"].split()
+    assert option == "--configfile"
+    assert (ROOT / study).is_file()
+    assert not any(usage["software-stack-deployment"].values())  # no rule names an environment
