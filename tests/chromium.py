@@ -13,7 +13,44 @@ from typing import Any
 import pytest
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+WIDTHS = [(390, 844), (1280, 800)]
+"""A phone, a desk."""
+READABLE = 4.5
+"""The least contrast of text by WCAG 2.2, level AA."""
 DRAWN = "() => [...document.images].map(image => image.complete && image.naturalWidth > 0)"
+
+SPILLED = """() => [...document.querySelectorAll('body *')].filter((element) => {
+  const box = element.getBoundingClientRect();
+  const isApart = element.closest('.spoken, .handles, svg, table, pre');
+  const isSpoken = isApart || getComputedStyle(element).clipPath !== 'none';
+  return box.width && !isSpoken && (box.right > innerWidth + 1 || box.left < -1);
+}).map((element) => element.outerHTML.slice(0, 80))"""
+"""Elements that reach beyond the window, but for what scrolls in its own box."""
+CONTRASTS = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([red, green, blue]) => {
+    const [r, g, b] = [red, green, blue].map((one) => {
+      const share = one / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parse(getComputedStyle(at).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const told = [...document.querySelectorAll('body *')].filter((element) =>
+    element.checkVisibility() && !element.closest('script, noscript') &&
+    [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()));
+  return told.map((element) => {
+    const [one, other] = [parse(getComputedStyle(element).color), ground(element)].map(light).sort((a, b) => b - a);
+    return [(one + 0.05) / (other + 0.05), element.outerHTML.slice(0, 60)];
+  });
+}"""
+"""The contrast of each text with what is behind it."""
 
 
 @dataclass
@@ -50,14 +87,14 @@ def installed_chromium() -> str:
 
 
 @contextmanager
-def visiting(chromium: str) -> Iterator[Visit]:
-    """Open a browser with one empty page."""
+def visiting(chromium: str, **device: Any) -> Iterator[Visit]:
+    """Open a browser with one empty page, as wide as a desk unless `device` says otherwise."""
     from playwright.sync_api import sync_playwright
 
     sandbox = [] if os.geteuid() else ["--no-sandbox"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=sandbox)
-        visited = Visit(browser.new_page(viewport={"width": 1400, "height": 900}))
+        visited = Visit(browser.new_page(**{"viewport": {"width": 1400, "height": 900}, **device}))
 
         def refuse(route: Any) -> None:
             visited.outside.append(route.request.url)

@@ -22,12 +22,18 @@ from pumalib.reporting.files import write_text
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fff; }
-body { max-width: 68rem; margin: 1.5rem auto; padding: 0 1rem; }
+body { max-width: 90rem; margin: 1.5rem auto; padding: 0 1rem; }
+p, li { max-width: 68rem; }
 h1 { font-size: 1.4rem; }
 h2, h3, h4 { font-size: 1.1rem; }
 img { display: block; max-width: min(100%, 50rem); margin: 1rem 0; }
 table { display: block; overflow-x: auto; border-collapse: collapse; margin: 1rem 0; }
 table { font-size: 13px; font-variant-numeric: tabular-nums; }
+table { background:
+  linear-gradient(to right, #fff 40%, #fff0) left / 2rem 100% no-repeat local,
+  linear-gradient(to left, #fff 40%, #fff0) right / 2rem 100% no-repeat local,
+  linear-gradient(to right, #0003, #0000) left / 0.7rem 100% no-repeat scroll,
+  linear-gradient(to left, #0003, #0000) right / 0.7rem 100% no-repeat scroll; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; }
 th { vertical-align: bottom; }
 td { white-space: nowrap; }
@@ -38,6 +44,7 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>{style}</style>
 </head>

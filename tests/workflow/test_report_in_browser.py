@@ -1,10 +1,11 @@
 """Snakemake's report of a study, in Chromium without a network: nothing is missing, and every figure is drawn."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from chromium import DRAWN, Visit
+from chromium import CONTRASTS, DRAWN, READABLE, SPILLED, WIDTHS, Visit, visiting
 
 pytestmark = pytest.mark.browser
 
@@ -88,3 +89,45 @@ def test_numbers_are_downloaded_as_they_are_and_settings_are_listed(visit: Visit
     listed = visit.page.frame_locator("iframe").locator("pre").inner_text()
     assert "threat: {norm: linf, epsilon: 0.2}" in listed
     assert (visit.outside, visit.errors) == ([], [])
+
+
+@pytest.fixture(scope="module", params=WIDTHS, ids=["phone", "desk"])
+def sized(request, chromium: str) -> Iterator[Visit]:
+    """A page on a phone, which would show it small if it did not ask for the phone's width, or on a desk."""
+    width, height = request.param
+    with visiting(chromium, viewport={"width": width, "height": height}, is_mobile=width < 700) as visited:
+        yield visited
+
+
+def test_every_page_of_a_report_is_whole_and_readable(sized: Visit, reported) -> None:
+    _, results = reported
+    pages = sorted(results.rglob("*.html"))
+    assert {page.stem for page in pages} >= {"table", "margins", "settings"}
+    for path in pages:
+        sized.page.goto(path.as_uri())
+        width = sized.page.viewport_size["width"]
+        assert sized.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [width, width], path
+        assert sized.page.evaluate(SPILLED) == [], path
+        assert all(sized.page.evaluate(DRAWN)), path
+        contrasts = sized.page.evaluate(CONTRASTS)
+        assert contrasts
+        assert [text for contrast, text in contrasts if contrast < READABLE] == [], path
+    assert (sized.outside, sized.errors) == ([], [])
+
+
+def test_table_that_is_too_wide_scrolls_to_its_last_column(sized: Visit, reported) -> None:
+    _, results = reported
+    sized.page.goto((results / "reports/table.html").as_uri())
+    last = sized.page.locator("thead th").last
+    sized.page.evaluate("document.querySelector('table').scrollLeft = 1e6")
+    box = last.bounding_box()
+    assert box["x"] + box["width"] <= sized.page.viewport_size["width"]
+    is_wider = sized.page.evaluate("(table => table.scrollWidth > table.clientWidth)(document.querySelector('table'))")
+    assert is_wider == (sized.page.viewport_size["width"] < 700)
+
+
+def test_report_opens_at_every_width_without_errors(sized: Visit, reported) -> None:
+    path, _ = reported
+    sized.page.goto(path.as_uri())
+    sized.page.get_by_role("heading", name="tiny").wait_for()
+    assert (sized.outside, sized.errors) == ([], [])
