@@ -1,7 +1,7 @@
 """Say what a study takes before it runs: hours, passes, memory and disk, by stage and in total.
 
 Without --on, the pieces of its work are timed on this machine's processor for about a minute. With --on h100 or h200
-they are counted here, and the times are predicted from the data sheet: nothing was measured on such a machine.
+they are counted here, and the times are predicted from the data sheet. Nothing is measured on such a machine.
 All jobs of the study count, done before or not.
 """
 
