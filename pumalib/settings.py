@@ -109,7 +109,10 @@ PixelAmount = Annotated[PositiveAmount, PixelScale()]
 PixelAmountOrZero = Annotated[Amount, Field(ge=0), PixelScale()]
 """The same, or 0."""
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
+LONGEST_NAME = 100
+"""Characters that a name may have."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=LONGEST_NAME)]
 """A name that can stand in a path: at most 100 letters, digits and + . _ = -, beginning with a letter or digit."""
 
 UserObject = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]

@@ -32,10 +32,15 @@ def run(options: argparse.Namespace) -> int:
         plan = plan_of(study)
     if options.json:
         told: dict[str, Any] = {"file": options.study, "study": study.name, "extent": study.extent, "seeds": seeds}
+        sweeps = {name: sweep.runs for name, sweep in study.sweeps.items()} if isinstance(study, Study) else {}
+        told |= {"sweeps": sweeps} if sweeps else {}
         print_json(told | ({} if plan is None else {"plan": plan_as_json(plan)}))
         return 0
     counted = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     print(f"{options.study}: {study.extent}, {counted}, no problem found")
+    if isinstance(study, Study):
+        for name, sweep in study.sweeps.items():
+            print(f"  sweep {name} of {', '.join(sweep.keys)}: {len(sweep.runs)} runs, {sweep.listed}")
     if plan is not None:
         print_plan(plan)
     return 0

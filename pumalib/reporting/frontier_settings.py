@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, WithJsonSchema
 
 from pumalib.reporting.checks import expect_one_dataset, expect_one_split, expect_perturbing
 from pumalib.reporting.report_settings import Names, ReportSettings, SeveralNames
 from pumalib.reporting.study_view import StudyView
+from pumalib.setting_errors import NAME_PATTERN
 from pumalib.settings import Name
+
+_SeveralRuns = Annotated[
+    SeveralNames,
+    WithJsonSchema({"items": {"pattern": NAME_PATTERN, "type": "string"}, "minItems": 1, "type": "array"}),
+]
+"""Two or more runs; a file may write the one name of a sweep for them."""
 
 
 class FrontierReportSettings(ReportSettings):
@@ -19,7 +28,7 @@ class FrontierReportSettings(ReportSettings):
     """Run that the others are held against."""
     attack: Name
     """Attack whose robust accuracy is drawn."""
-    frontiers: dict[Name, SeveralNames] = Field(default_factory=dict)
+    frontiers: dict[Name, _SeveralRuns] = Field(default_factory=dict)
     """Runs of one knob, by label, such as the baseline over epsilon: a line goes through their points."""
 
     def check(self, study: StudyView, where: str) -> None:

@@ -196,7 +196,7 @@ def check_learned_pools(study: Study) -> None:
 
 def _check_model(study: Study, pool: str, run: str, where: str) -> None:
     """Refuse a model of another dataset: it sees other images, or was trained on rows that this one tests on."""
-    expect_name(run, study.runs, "run", where)
+    study.expect("run", run, where)
     dataset, trained_on = study.dataset_of_pool(pool), study.dataset_of_run(run)
     if trained_on != dataset:
         raise ConfigError(

@@ -87,7 +87,7 @@ def _check_start(study: Study, name: str) -> None:
     if run.start_from.checkpoint is not None:
         _expect_file(run.start_from.checkpoint, f"{where}.checkpoint")
         return
-    expect_name(str(run.start_from.run), study.runs, "run", where)
+    study.expect("run", str(run.start_from.run), where)
     trained_on, dataset = study.dataset_of_run(str(run.start_from.run)), study.dataset_of_run(name)
     if trained_on != dataset:
         raise ConfigError(

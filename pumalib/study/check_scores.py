@@ -57,7 +57,7 @@ def _check_reference(study: Study, name: str, model: ModelReference, shapes: Sha
             raise ConfigError(f"expected a file, found none at {model.checkpoint}, named at {where}.checkpoint")
         return
     run = model.run or ""
-    expect_name(run, study.runs, "run", where)
+    study.expect("run", run, where)
     _check_model_seed(study, model, f"{where}.seed")
     scored, trained_on = shapes[study.dataset_of_pool(study.score_pool(name))], shapes[study.dataset_of_run(run)]
     if trained_on != scored:

@@ -18,9 +18,9 @@ from pumalib.study.check_runs import check_runs, expect_pools
 from pumalib.study.check_scores import check_score_pools, check_scores
 from pumalib.study.check_tracks import check_tracks
 from pumalib.study.check_worst_cases import check_worst_cases
-from pumalib.study.names import expect_name
 from pumalib.study.reports import check_reports
 from pumalib.study.study import Study
+from pumalib.study.sweeps import as_written
 from pumalib.trackers.tracker import expect_tracker
 
 TARGETS = frozenset(
@@ -90,7 +90,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         if study.settings.tracker is not None:
             expect_tracker(study.settings.tracker, "tracker")
     except ConfigError as error:
-        raise ConfigError(f"{error} ({origin})") from None
+        raise ConfigError(as_written(f"{error} ({origin})", study.sweeps)) from None
 
 
 def _check_reserved_names(study: Study) -> None:
@@ -148,7 +148,7 @@ def _check_attacks(study: Study) -> None:
                 f"{' and '.join(attack.norms)}, at attacks.{name}"
             )
         for index, run in enumerate(attack.runs or ()):
-            expect_name(run, study.runs, "run", f"attacks.{name}.runs[{index}]")
+            study.expect("run", run, f"attacks.{name}.runs[{index}]")
         if attack.split == "validation":
             _expect_validation(study, name, tuple(study.runs) if attack.runs is None else attack.runs)
     _check_packages(study)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pumalib.study.names import expect_name
 from pumalib.study.study import OWN_REPORTS, Study, parse_study
+from pumalib.study.sweeps import written_out
 
 _GROUPS = {
     "datasets": "dataset",
@@ -55,6 +56,7 @@ def part_of(raw: Mapping[str, Any], reports: Sequence[str], origin: str = "confi
     Raises:
         ConfigError: a report that the study does not have, or a study that cannot be parsed.
     """
+    raw, _ = written_out(raw, origin)
     study = parse_study(raw, origin)
     for name in reports:
         expect_name(name, study.settings.reports, "report", f"reports ({origin})")

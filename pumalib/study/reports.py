@@ -16,7 +16,6 @@ from pumalib.errors import ConfigError
 from pumalib.reporting import settings as settings_of_kinds
 from pumalib.reporting.report_settings import ReportSettings
 from pumalib.reporting.study_view import StudyView
-from pumalib.study.names import expect_name
 
 KINDS = "pumalib.reporting.kinds"
 """Package of the modules that make reports, each named as its kind."""
@@ -65,7 +64,7 @@ def check_reports(study: StudyView, reports: Mapping[str, ReportSettings]) -> No
             if report.is_of_trainings:
                 study.expect_trained(run, f"{where}.{key}")
             else:
-                expect_name(run, study.runs, "run", f"{where}.{key}")
+                study.expect("run", run, f"{where}.{key}")
         report.check(study, where)
         seed = getattr(report, "seed", None)
         if seed is not None and seed not in study.settings.seeds:

@@ -20,6 +20,7 @@ from pumalib.selection.settings import (
 )
 from pumalib.setting_errors import describe
 from pumalib.settings import Name, Settings
+from pumalib.study.sweep_settings import SweptSettings
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TradesSettings, TrainingSettings, keys_of_other_methods
 from pumalib.training.start_settings import StartSettings
@@ -52,6 +53,8 @@ class RunOverrides(Settings):
     """Path of weights trained elsewhere, which are attacked and never trained; under a run alone."""
     weights: CheckpointWeights | None = None
     """Which weights of a `checkpoint` that holds both `model` and `averaged` ones."""
+    sweep: SweptSettings | None = None
+    """Values of settings, such as `{training.beta: [1, 5]}`: a run for each choice of them; under a run alone."""
 
 
 class Run(Settings):
@@ -85,13 +88,13 @@ IMPORTED_KEYS = ("checkpoint", "architecture", "weights", "pool")
 """Keys of a run with a checkpoint. It takes architecture and pool from `defaults`, and nothing else."""
 
 
-def refuse_checkpoint_of_all(defaults: Mapping[str, Any], origin: str) -> None:
-    """Refuse defaults that would make every run a model trained elsewhere.
+def refuse_keys_of_one_run(defaults: Mapping[str, Any], origin: str) -> None:
+    """Refuse defaults that would make every run a model trained elsewhere, or a sweep.
 
     Raises:
         ConfigError: with the key.
     """
-    for key in ("checkpoint", "weights"):
+    for key in ("checkpoint", "weights", "sweep"):
         if defaults.get(key) is not None:
             raise ConfigError(f"expected {key} under a run of its own, got it at defaults.{key} ({origin})")
 
@@ -112,7 +115,7 @@ def resolve_run(name: str, defaults: dict[str, Any], own: dict[str, Any], origin
         return _resolve_imported(name, defaults, own, origin)
     if own.get("weights") is not None:
         raise ConfigError(f"expected weights only with checkpoint at runs.{name}.weights ({origin})")
-    merged = {key: value for key, value in {**defaults, **own}.items() if key not in ("checkpoint", "weights")}
+    merged = {key: value for key, value in {**defaults, **own}.items() if key not in ("checkpoint", "weights", "sweep")}
     inherited, changed = dict(defaults.get("training") or {}), dict(own.get("training") or {})
     if "method" in changed:
         foreign = keys_of_other_methods(str(changed["method"]))

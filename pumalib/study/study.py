@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -24,7 +24,8 @@ from pumalib.setting_errors import describe
 from pumalib.settings import Name, Seeds, Settings
 from pumalib.study.names import expect_name
 from pumalib.study.reports import AnyReportSettings
-from pumalib.study.runs import ImportedRun, Run, RunOverrides, refuse_checkpoint_of_all, resolve_run
+from pumalib.study.runs import ImportedRun, Run, RunOverrides, refuse_keys_of_one_run, resolve_run
+from pumalib.study.sweeps import Sweep, as_written, expect_unlike_runs, written_out
 from pumalib.synthesis.settings import EdmSettings
 
 
@@ -132,10 +133,12 @@ class Study:
     Attributes:
         settings: as spelled.
         runs: resolved: trainings, and models trained elsewhere.
+        sweeps: which of these runs came of one, by the names that the file gives the sweeps.
     """
 
     settings: StudySettings
     runs: Mapping[str, Run | ImportedRun]
+    sweeps: Mapping[str, Sweep] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -166,8 +169,13 @@ class Study:
             where: it stands in the study file.
 
         Raises:
-            ConfigError: with the nearest name that there is.
+            ConfigError: with the nearest name that there is, or the runs that the name of a sweep stands for.
         """
+        if what == "run" and name in self.sweeps:
+            raise ConfigError(
+                f'expected the name of one run, got "{name}", which is a sweep; did you mean one of '
+                f"{self.sweeps[name].listed}? at {where}"
+            )
         names = self.runs if what == "run" else getattr(self.settings, f"{what}s")
         expect_name(name, names, what, where)
 
@@ -177,7 +185,7 @@ class Study:
         Raises:
             ConfigError: with what came.
         """
-        expect_name(run, self.runs, "run", where)
+        self.expect("run", run, where)
         if run in self.imported:
             raise ConfigError(
                 f"expected a run that this study trains, got {run}, a checkpoint, at {where}; name another run"
@@ -291,14 +299,19 @@ def parse_study(raw: Mapping[str, Any], origin: str = "config") -> Study:
     Raises:
         ConfigError: an unknown key, a wrong type or an impossible value; the message says where.
     """
+    plain, sweeps = written_out(raw, origin)
     try:
-        settings = StudySettings.model_validate(dict(raw))
+        settings = StudySettings.model_validate(plain)
     except ValidationError as error:
         raise ConfigError(describe(error, StudySettings, (), origin)) from None
-    defaults = dict(raw.get("defaults") or {})
-    refuse_checkpoint_of_all(defaults, origin)
-    runs = {name: resolve_run(name, defaults, dict(own or {}), origin) for name, own in raw["runs"].items()}
-    return Study(settings, runs)
+    defaults = dict(plain.get("defaults") or {})
+    refuse_keys_of_one_run(defaults, origin)
+    try:
+        runs = {name: resolve_run(name, defaults, dict(own or {}), origin) for name, own in plain["runs"].items()}
+    except ConfigError as error:
+        raise ConfigError(as_written(str(error), sweeps)) from None
+    expect_unlike_runs(runs, sweeps, origin)
+    return Study(settings, runs, sweeps)
 
 
 def json_schema() -> dict[str, Any]:
