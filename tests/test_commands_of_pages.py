@@ -20,6 +20,8 @@ from pumalib.study.study import OWN_REPORTS, json_schema
 
 NEEDS_A_CLUSTER = {"squeue", "scancel", "sbatch"}
 RUN_BY_A_SHELL = {"source", "sed"}
+FOLLOWED = ("quick-start", "your-own", "large-images", "selection", "sweeps")
+"""Pages that tests/test_documents.py runs whole."""
 WRITTEN_BY_THE_READER = {
     "results/paper.yaml",
     "studies/mine.yaml",
@@ -118,7 +120,7 @@ def test_command_of_a_page_names_what_is_there(page: str, command: list[str]) ->
     if program in NEEDS_A_CLUSTER:
         assert page == "cluster.md"
     elif program in RUN_BY_A_SHELL:
-        assert page in ("quick-start.md", "your-own.md", "large-images.md", "selection.md")  # which are run whole
+        assert page.removesuffix(".md") in FOLLOWED
     else:
         if program == "make" and shutil.which("make") is None:
             pytest.skip("make is not installed")
