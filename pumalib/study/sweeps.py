@@ -90,7 +90,7 @@ def as_written(message: str, sweeps: Sweeps) -> str:
             for key in sweep.keys:
                 place = rf"runs\.{re.escape(run)}\.{re.escape(_place(key))}(?!\w)"
                 message = f"runs.{name}.sweep.{key}".join(re.split(place, message))
-            if f"runs.{run}" in message:
+            if re.search(rf"runs\.{re.escape(run)}(?![\w+=-])", message):
                 return f"{message}; {run} is a run of the sweep at runs.{name}.sweep"
     return message
 
