@@ -52,7 +52,7 @@ def test_a_mistake_in_a_sweep_ends_the_run_before_any_job(finished):
     result = finished.run(study=finished.study("wrong.yaml", with_sweep([1, "x"])))
     assert result.returncode != 0
     told = result.stdout + result.stderr
-    assert "Error: expected beta to be a number, got 'x' at runs.tuned.sweep.training.beta (wrong.yaml)" in told
+    assert "Error: expected beta to be a number, got 'x' at runs.tuned.sweep.training.beta (" in told
     assert "Traceback" not in told
 
 
