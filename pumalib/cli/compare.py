@@ -1,16 +1,22 @@
-"""Hold two selections, or two score tables, of one pool against each other.
+"""Hold two selections, two score tables, two results or two studies against each other.
 
 Selections: rows in both (with Jaccard, and what chance alone would give), rows in one alone by class and source,
 correlation of the epsilons. Scores: rank and linear correlation of hardness over the rows that both scored: each
-score is turned so that higher means harder, and a positive number means that they agree. `--out` draws a scatter.
+score is turned so that higher means harder, and a positive number means that they agree. `--out X.png` draws a scatter.
+
+Results (results.csv) and studies (a study file, or a folder such as results/digits): means of the runs that both have,
+and the difference second - first with its interval. Of studies also the settings that differ. `--out X.csv` writes
+every number.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pumalib.across.places import kind_of
 from pumalib.cli.output import add_json, aligned, facts, print_json
 from pumalib.cli.paths import existing
 from pumalib.cli.pictures import picture
@@ -28,19 +34,63 @@ EXAMPLES = (
     "compare results/digits/selections/random-20/seed0.h5 results/digits/selections/puma-20/seed0.h5",
     "compare results/easycore-digits/scores/margin-natural/seed0.h5 "
     "results/easycore-digits/scores/difficulty/seed0.h5 --out scatter.png",
+    "compare config.yaml studies/mine.yaml",
+    "compare results/digits results/mine --runs trades puma-20=puma --out compared.csv",
 )
+
+_NOUNS = {"results": "a results file", "study": "a study", None: "another file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the two files."""
-    parser.add_argument("first", help="selection or score table")
-    parser.add_argument("second", help="another of the same kind, of the same pool")
-    parser.add_argument("--out", type=picture, help="PNG to draw two scores into, one against the other")
+    """Add the two that are compared, and what is compared of results."""
+    parser.add_argument("first", help="selection, score table, results.csv, study file or folder of a study's results")
+    parser.add_argument("second", help="another of the same kind; selections and scores: of the same pool")
+    parser.add_argument("--out", type=_output, help="of two scores, PNG to draw; of results or studies, CSV to write")
+    parser.add_argument(
+        "--runs",
+        nargs="+",
+        metavar="RUN[=RUN]",
+        help="runs of results or studies to compare, such as trades, or puma-20=puma where the second has another name",
+    )
+    parser.add_argument("--common-seeds", action="store_true", help="leave out seeds that only one of two runs has")
     add_json(parser)
+
+
+def _output(text: str) -> Path:
+    return Path(text) if text.endswith(".csv") else picture(text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print what the two have in common."""
+    kinds = kind_of(options.first), kind_of(options.second)
+    if kinds[0] != kinds[1]:
+        raise UsageError(
+            f"expected two of one kind, got {_NOUNS[kinds[0]]} ({options.first}) and {_NOUNS[kinds[1]]} "
+            f"({options.second}); name two studies, two results files, two selections or two score tables"
+        )
+    is_csv = options.out is not None and options.out.suffix == ".csv"
+    if kinds[0] is None:
+        if options.runs or options.common_seeds or is_csv:
+            raise UsageError("expected --runs, --common-seeds and --out X.csv with two results or studies, got files")
+        return _compare_artifacts(options)
+    if options.out is not None and not is_csv:
+        raise UsageError(f"expected --out of a name that ends with .csv, got {options.out}; results are not drawn")
+    options.runs = _mapping(options.runs) if options.runs else None
+    from pumalib.cli.compare_results import compare_files, compare_studies
+
+    (compare_studies if kinds[0] == "study" else compare_files)(options)
+    return 0
+
+
+def _mapping(words: Sequence[str]) -> dict[str, str]:
+    """Read `trades puma-20=puma` as runs of the first, and what each is called in the second."""
+    runs = {first: second or first for first, _, second in (word.partition("=") for word in words)}
+    if "" in runs or len(runs) < len(words):
+        raise UsageError(f"expected --runs with each run of the first once, got {' '.join(words)}")
+    return runs
+
+
+def _compare_artifacts(options: argparse.Namespace) -> int:
     first, second = (read_header(existing(path)) for path in (options.first, options.second))
     kinds = {first.kind, second.kind}
     if kinds == {"selection"}:

@@ -87,9 +87,14 @@ def overlap_of_splits(study: StudyView, run: str, split: str = "test") -> float 
     settings = study.settings.datasets[study.dataset_of_run(run)]
     if not settings.is_seeded:
         return None
-    others = 1 - settings.test_fraction
-    train = others * (1 - settings.validation_fraction - settings.held_out_fraction)
-    return (settings.test_fraction if split == "test" else others * settings.validation_fraction) / train
+    return overlap_of_fractions(settings.test_fraction, settings.validation_fraction, settings.held_out_fraction, split)
+
+
+def overlap_of_fractions(test: float, validation: float, held_out: float, split: str) -> float:
+    """Return the rows of a split over those of the train split, from the fractions of a dataset."""
+    others = 1 - test
+    train = others * (1 - validation - held_out)
+    return (test if split == "test" else others * validation) / train
 
 
 def primary_contrast(study: StudyView) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ p, li { max-width: 68rem; }
 h1 { font-size: 1.4rem; }
 h2, h3, h4 { font-size: 1.1rem; }
 img { display: block; max-width: min(100%, 50rem); margin: 1rem 0; }
+p:has(> img + img) { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1rem; }
 table { display: block; overflow-x: auto; border-collapse: collapse; margin: 1rem 0; }
 table { font-size: 13px; font-variant-numeric: tabular-nums; }
 table { background:
