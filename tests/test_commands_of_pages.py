@@ -20,12 +20,13 @@ from pumalib.study.study import OWN_REPORTS, json_schema
 
 NEEDS_A_CLUSTER = {"squeue", "scancel", "sbatch"}
 RUN_BY_A_SHELL = {"source", "sed"}
-FOLLOWED = ("quick-start", "your-own", "large-images", "selection", "sweeps")
+FOLLOWED = ("quick-start", "your-own", "large-images", "selection", "sweeps", "compare")
 """Pages that tests/test_documents.py runs whole."""
 WRITTEN_BY_THE_READER = {
     "results/paper.yaml",
     "studies/mine.yaml",
     "studies/first.yaml",
+    "studies/five-steps.yaml",
     "studies/photographs.yaml",
     "studies/wrong.yaml",
     "tiny.yaml",
@@ -91,11 +92,14 @@ def expect_puma(words: list[str]) -> None:
     assert name in (*_COMMANDS, "<command>", "--version")
     if name in ("check", "summary", "errors"):
         expect_study(*rest)
-    if name in ("run", "report"):
+    if name == "run":
         options = _options(words)
-        targets = expect_study(options.study)
-        if name == "run":
-            expect_handed_on(options, targets)
+        expect_handed_on(options, expect_study(options.study))
+    if name in ("report", "compare") and rest:
+        options = _options(words)
+        for study in options.studies if name == "report" else (options.first, options.second):
+            if study.endswith(".yaml"):
+                expect_study(study)
 
 
 def expect_handed_on(options: argparse.Namespace, targets: set[str]) -> None:

@@ -18,8 +18,8 @@ from pumalib.reporting.web_page import write_web_page
 from pumalib.reporting.words import difference_cell
 
 _HEADER = [
-    "study", "run", "clean (%)", "vs baseline", "attack", "epsilon", "robust (%)", "vs baseline", "baseline",
-    "seeds", "pruned (%)", "mean epsilon", "dataset",
+    "study", "run", "dataset", "seeds", "clean (%)", "vs baseline", "attack", "epsilon", "robust (%)", "vs baseline",
+    "baseline", "mean epsilon", "pruned (%)",
 ]  # fmt: skip
 
 _DATA_NOTE = (
@@ -30,9 +30,9 @@ _DATA_NOTE = (
 )
 _FIGURE_NOTE = (
     "A figure for each dataset and attack: means over seeds, bars one standard deviation. Up and to the right is "
-    "better at both. Each study is shown under the attack of its primary contrast, else under its first attack. In a "
-    "figure of several studies, the number behind a run is that of its study, and markers of the first study are "
-    "filled. Studies may have other test images of one dataset."
+    "better at both. Crowded figures have no bars. Each study is shown under the attack of its primary contrast, else "
+    "under its first attack. In a figure of several studies, the number behind a run is that of its study, and markers "
+    "of the first study are filled. Studies may have other test images of one dataset."
 )
 
 
@@ -112,17 +112,17 @@ def _rows(study: FinishedStudy) -> list[list[str]]:
 def _cells(study: FinishedStudy, line: AttackedRun, is_first: bool) -> list[str]:
     told = [each for each in (line.clean_difference, line.robust_difference) if each is not None]
     seeds = max(each.num_seeds for each in (line.clean, line.robust) if each is not None)
-    clean = [_mean(line.clean), _difference(line.clean_difference)]
-    of_run = [str(seeds), _percent(line.pruned_fraction), _number(line.mean_epsilon), as_text(line.dataset)]
+    before = [as_text(line.dataset), str(seeds), _mean(line.clean), _difference(line.clean_difference)]
+    after = [_number(line.mean_epsilon), _percent(line.pruned_fraction)]
     return [
         as_text(study.name),
         f"`{line.run}`",
-        *(clean if is_first else ["", ""]),
+        *(before if is_first else [""] * len(before)),
         *_attack(study, line.attack),
         _mean(line.robust),
         _difference(line.robust_difference),
         f"`{told[0].baseline}`" if told else "-",
-        *(of_run if is_first else [""] * len(of_run)),
+        *(after if is_first else [""] * len(after)),
     ]
 
 

@@ -17,7 +17,10 @@ from pumalib.reporting.figures import as_label, figure_style, new_figure
 from pumalib.reporting.labels import LabelledPoint, place_labels
 from pumalib.reporting.statistics import Summary
 
-_WIDTH_INCHES, _HEIGHT_INCHES = 4.2, 3.6
+_SIZE_INCHES, _CROWDED_SIZE_INCHES = (4.2, 3.6), (6.2, 5.2)
+_CROWDED = 16
+"""Points from which a figure is larger and has no bars."""
+
 _AXIS_MARGIN = 0.14
 
 
@@ -63,18 +66,20 @@ def points_by_question(studies: Sequence[FinishedStudy]) -> dict[Question, list[
 
 
 def draw_trade_off(question: Question, points: Sequence[Point]) -> Figure:
-    """Draw the means of runs in per cent, with a standard deviation over seeds either way.
+    """Draw the means of runs in per cent; where there is room, with a standard deviation over seeds either way.
 
     Names have the number of their study where the figure has several; markers of later studies are open.
     """
     numbers = list(dict.fromkeys(point.study for point in points))
     styles = run_styles(list(dict.fromkeys(point.run for point in points)))
+    is_crowded = len(points) >= _CROWDED
     with figure_style():
-        figure, (axes,) = new_figure(_WIDTH_INCHES, _HEIGHT_INCHES)
+        figure, (axes,) = new_figure(*(_CROWDED_SIZE_INCHES if is_crowded else _SIZE_INCHES))
         labels = []
         for point in points:
             name = point.run if len(numbers) == 1 else f"{point.run} [{point.study}]"
-            labels.append(_draw(axes, point, name, styles[point.run], point.study == numbers[0]))
+            bars = (0.0, 0.0) if is_crowded else _deviations(point)
+            labels.append(_draw(axes, point, name, bars, styles[point.run], point.study == numbers[0]))
         axes.set_title(as_label(question.title))
         axes.set_xlabel("clean accuracy (%)")
         axes.set_ylabel("robust accuracy (%)")
@@ -84,22 +89,28 @@ def draw_trade_off(question: Question, points: Sequence[Point]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, point: Point, name: str, style: PointStyle, is_filled: bool) -> LabelledPoint:
+def _deviations(point: Point) -> tuple[float, float]:
+    """Return the standard deviations in points; 0 for one seed."""
+    clean, robust = (100 * each.standard_deviation for each in (point.clean, point.robust))
+    return 0.0 if math.isnan(clean) else clean, 0.0 if math.isnan(robust) else robust
+
+
+def _draw(
+    axes: Axes, point: Point, name: str, bars: tuple[float, float], style: PointStyle, is_filled: bool
+) -> LabelledPoint:
     clean, robust = 100 * point.clean.mean, 100 * point.robust.mean
-    deviations = (100 * each.standard_deviation for each in (point.clean, point.robust))
-    across, up = (0.0 if math.isnan(each) else each for each in deviations)
     axes.errorbar(
         clean,
         robust,
-        xerr=across,
-        yerr=up,
+        xerr=bars[0],
+        yerr=bars[1],
         fmt=style.marker,
         color=style.colour,
         markersize=8 if style.marker == "*" else 5.5,
         markerfacecolor=style.colour if is_filled else "white",
         markeredgecolor="white" if is_filled else style.colour,
         markeredgewidth=0.4 if is_filled else 0.9,
-        elinewidth=0.5,
+        elinewidth=0.6,
         zorder=4,
     )
-    return LabelledPoint(as_label(name), style.colour, clean, robust, across, up)
+    return LabelledPoint(as_label(name), style.colour, clean, robust, *bars)

@@ -1,4 +1,4 @@
-"""Hold two selections, two score tables, two results or two studies against each other.
+"""Compare two selections, two score tables, two results or two studies.
 
 Selections: rows in both (with Jaccard, and what chance alone would give), rows in one alone by class and source,
 correlation of the epsilons. Scores: rank and linear correlation of hardness over the rows that both scored: each
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pumalib.across.places import kind_of
+from pumalib.across.places import Kind, kind_of
 from pumalib.cli.output import add_json, aligned, facts, print_json
 from pumalib.cli.paths import existing
 from pumalib.cli.pictures import picture
@@ -38,7 +38,7 @@ EXAMPLES = (
     "compare results/digits results/mine --runs trades puma-20=puma --out compared.csv",
 )
 
-_NOUNS = {"results": "a results file", "study": "a study", None: "another file"}
+_NOUNS: dict[Kind | None, str] = {"results": "a results file", "study": "a study", None: "another file"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,10 +64,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what the two have in common."""
     kinds = kind_of(options.first), kind_of(options.second)
     if kinds[0] != kinds[1]:
-        raise UsageError(
-            f"expected two of one kind, got {_NOUNS[kinds[0]]} ({options.first}) and {_NOUNS[kinds[1]]} "
-            f"({options.second}); name two studies, two results files, two selections or two score tables"
-        )
+        _refuse_two_kinds(options, kinds)
     is_csv = options.out is not None and options.out.suffix == ".csv"
     if kinds[0] is None:
         if options.runs or options.common_seeds or is_csv:
@@ -80,6 +77,16 @@ def run(options: argparse.Namespace) -> int:
 
     (compare_studies if kinds[0] == "study" else compare_files)(options)
     return 0
+
+
+def _refuse_two_kinds(options: argparse.Namespace, kinds: tuple[Kind | None, Kind | None]) -> None:
+    for path in (options.first, options.second):
+        if not Path(path).exists():
+            existing(path)  # which says what is near
+    raise UsageError(
+        f"expected two of one kind, got {_NOUNS[kinds[0]]} ({options.first}) and {_NOUNS[kinds[1]]} "
+        f"({options.second}); name two studies, two results files, two selections or two score tables"
+    )
 
 
 def _mapping(words: Sequence[str]) -> dict[str, str]:

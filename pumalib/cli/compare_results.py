@@ -15,6 +15,7 @@ from pumalib.across.places import NamedStudy, edited_keys, named_study
 from pumalib.across.settings_changes import Change, changed_settings
 from pumalib.across.tables import caption, readable_table, table_of
 from pumalib.cli.output import aligned, facts, print_json, wrapped
+from pumalib.cli.study import expect_study
 from pumalib.errors import ArtifactError, ConfigError
 from pumalib.reporting.files import write_csv
 
@@ -36,10 +37,13 @@ def compare_files(options: argparse.Namespace) -> None:
 
 def compare_studies(options: argparse.Namespace) -> None:
     """Print what differs between two studies, and what their results have in common where both have run."""
+    for path in (options.first, options.second):
+        if not Path(path).is_dir():
+            expect_study(path)
     studies = named_study(options.first), named_study(options.second)
     changes = changed_settings(*_with_common_names(studies[0].settings, studies[1].settings, options.runs))
     notes = [note for study in studies for note in _notes_of(study)]
-    comparison, reason = None, _without_results(*studies)
+    comparison, reason = None, _without_results(*studies, options.runs)
     if not reason:
         comparison = _compared(options, studies[0].results, studies[1].results)
     elif options.out or options.runs:
@@ -84,7 +88,7 @@ def _compared(options: argparse.Namespace, first: Path, second: Path) -> Compari
     return comparison
 
 
-def _without_results(first: NamedStudy, second: NamedStudy) -> str:
+def _without_results(first: NamedStudy, second: NamedStudy, runs: Mapping[str, str] | None) -> str:
     """Return why there are no results to compare; empty: there are."""
     for study in (first, second):
         try:
@@ -92,7 +96,11 @@ def _without_results(first: NamedStudy, second: NamedStudy) -> str:
         except ConfigError as error:
             return str(error)
     if first.results.samefile(second.results):
-        return f"both studies have their results in {first.folder}; give one of them another name, or a copy's folder"
+        return f"both studies have their results in {first.folder}; give one of them another name"
+    sides = [read_side(study.results) for study in (first, second)]
+    if runs is None and not set(sides[0].runs) & set(sides[1].runs):
+        alike = f"{sides[0].runs[0]}={sides[1].runs[0]}"
+        return f"no run has the same name in both; say which are alike, such as --runs {alike}"
     return ""
 
 

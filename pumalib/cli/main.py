@@ -19,7 +19,7 @@ from pumalib.jobs.frame import STATUS_OF_SIGINT, reach_user_modules
 _COMMANDS = {
     "new": "write a study to begin with, of a folder of images or of digits",
     "run": "check a study, run it, and print its tables",
-    "report": "put a study that has run into one HTML file",
+    "report": "put a study that has run, or several, into one HTML file",
     "check": "check a study file without running anything",
     "paper": "look at the files that the paper's tables need, and write the study that makes them",
     "plan": "say what a study takes before it runs: hours, memory, disk and passes",
@@ -31,7 +31,7 @@ _COMMANDS = {
     "browse": "write a page to look at what a selection keeps and prunes (one HTML file)",
     "suspects": "list rows whose label the margin model denies: suspected label errors",
     "export": "write what a selection keeps for use outside PUMA: npz, class folders, CSV or Parquet",
-    "compare": "hold two selections, or two score tables, of one pool against each other",
+    "compare": "compare two selections, score tables, results or studies",
     "trace": "follow a file, or a number of results.csv, back to the dataset and check the way",
     "recheck": "ask a model again at the points that an attack kept",
     "robustbench": "write the accuracies of a run in the form of RobustBench's model_info files",
