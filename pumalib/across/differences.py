@@ -95,7 +95,7 @@ class Comparison:
     notes: list[str]
 
     @property
-    def num_intervals(self) -> int:
+    def num_compared(self) -> int:
         """How many comparisons are corrected for."""
         return sum(line.compared is not None for line in self.lines)
 

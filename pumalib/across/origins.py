@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pumalib.across.differences import Line
 from pumalib.errors import ArtifactError
 from pumalib.lineage.headers import Header, read_header
+from pumalib.lineage.places import place_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def origins_of(lines: Sequence[Line], side: str) -> Origins:
     datasets: dict[str, Mapping[str, Any]] = {}
     for header in _headers(lines, side):
         if header.kind == "dataset":
-            datasets[header.path.parent.name if "seed" in header.path.stem else header.path.stem] = header.settings
+            datasets[place_of(header.path).name] = header.settings
             continue
         for name, version in header.library_versions.items():
             libraries.setdefault(name, set()).add(str(version))
@@ -77,7 +79,7 @@ def _headers(lines: Sequence[Line], side: str) -> Iterator[Header]:
                 yield header
 
 
-def _read(path: Any) -> list[Header]:
+def _read(path: Path) -> list[Header]:
     """Return the header of a file behind a table; nothing where it is not there any more."""
     try:
         return [read_header(path)]

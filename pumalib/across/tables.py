@@ -73,13 +73,15 @@ def caption(comparison: Comparison) -> list[str]:
     lines = ["Accuracies: mean ± one standard deviation over seeds."]
     if len(pairings := _pairings(comparison)) == 1:
         lines.append(_pairing_sentence(pairings[0]))
-    if count := comparison.num_intervals:
+    with_interval = [line for line in comparison.lines if line.compared and line.compared.estimate.has_interval]
+    if with_interval:
+        count = comparison.num_compared
         lines.append(
             f"Intervals hold jointly at {100 * (1 - LEFT_OUT):g} %: Bonferroni over {count} comparisons, each at "
             f"{100 * (1 - LEFT_OUT / count):.4g} %. *: Holm's test tells a difference, with at least "
             f"{MIN_SEEDS_FOR_CLAIM} seeds. No star is no evidence that two runs are the same."
         )
-    if any(line.paired_by != PAIRED and line.compared for line in comparison.lines):
+    if any(line.paired_by != PAIRED for line in with_interval):
         lines.append(
             "Where nothing is paired, the interval is that of two independent means. It is too wide, not too narrow, "
             "where the two share images or train rows all the same."

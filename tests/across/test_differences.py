@@ -52,7 +52,7 @@ def test_difference_on_the_same_seeds_and_images_is_paired_and_equals_one_done_b
     half = stats.t.isf(0.05 / 4, 5) / 6
     assert line.compared is not None
     assert line.compared.interval == pytest.approx((1 / 6 - half, 1 / 6 + half))
-    assert comparison.num_intervals == 2
+    assert comparison.num_compared == 2
     assert (comparison.alone, comparison.notes) == ([], [])
 
 
