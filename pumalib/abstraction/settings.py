@@ -38,7 +38,7 @@ class DescentSettings(Settings):
 
 
 class AbstractionSettings(Settings):
-    """The model and the grid: every training at every epsilon."""
+    """The model (Tsipras et al. 2019) and the grid: every training at every epsilon."""
 
     num_rows: int = Field(default=500, gt=1)
     """Rows of the natural data, and of the learned data that start from them."""

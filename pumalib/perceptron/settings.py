@@ -80,7 +80,7 @@ class StudentsSettings(Settings):
 
 
 class PerceptronSettings(Settings):
-    """The grid: every student learns from every teacher, at every epsilon, from every pruned set."""
+    """The grid: every student learns from every teacher, at every epsilon, from every pruned set (PUMA, section 2)."""
 
     num_features: int = Field(default=200, gt=1)
     """K, the length of an input."""

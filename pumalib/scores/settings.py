@@ -129,7 +129,7 @@ class _BisectedMarginSettings(MarginSettings):
 
 
 class DeepfoolSettings(_BisectedMarginSettings, DeepfoolOptions):
-    """Signed DeepFool margins."""
+    """Signed DeepFool margins (Moosavi-Dezfooli et al. 2016; the sign is a choice of ours)."""
 
     method: Literal["deepfool"] = "deepfool"
 
@@ -301,7 +301,7 @@ class GrandSettings(TrackedScore):
 
 
 class AignSettings(TrackedScore):
-    """Mean input-gradient norm over epochs and runs (EasyCore)."""
+    """Mean input-gradient norm over epochs and runs (AIGN, of EasyCore)."""
 
     gathered: ClassVar[str] = "aign"
     method: Literal["aign"] = "aign"

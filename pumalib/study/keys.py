@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -16,6 +15,8 @@ from pydantic_core import PydanticUndefined
 from pumalib.abstraction.study import AbstractionStudySettings
 from pumalib.perceptron.study import PerceptronStudySettings
 from pumalib.settings import Settings
+from pumalib.study.docstrings import as_line, described
+from pumalib.study.key_values import values_of
 from pumalib.study.reports import report_kinds
 from pumalib.study.study import StudySettings
 
@@ -24,7 +25,8 @@ STUDIES: dict[str, type[Settings]] = {
     "A study of the perceptron theory": PerceptronStudySettings,
     "A study of the abstraction model": AbstractionStudySettings,
 }
-_WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "none"}
+_KINDS = ("method", "source", "policy", "kind")
+"""Keys that say which group of keys it is."""
 
 
 def as_page() -> str:
@@ -32,39 +34,71 @@ def as_page() -> str:
     lines = [
         "# Every key of a study",
         "",
-        "`make keys` writes this page from the settings, and a test holds it to them.",
-        "An amount is a number or a fraction such as `8/255`; a name has letters, digits and `+ . _ = -`.",
-        "How to use them: [studies.md](studies.md).",
+        "This page lists each key that a study may have, with its range, its default and its meaning. How to use them:",
+        "[studies.md](studies.md). `make keys` writes the page from the settings, and a test keeps it up to date.",
+        "",
+        "* An **amount** is a number or a fraction such as `8/255`. A **name** has letters, digits and `+ . _ = -`.",
+        "* In a range, `[` and `]` include the end, `(` and `)` leave it out.",
+        "* Default **needed**: you must give the key. **none**: you may leave it out; its meaning says what that does.",
+        "* A heading names the place: `<name>` stands for a name of yours, `[]` for each item of a list.",
+        "* A paper stands with the key or the group that comes from it. Other values are choices of ours.",
     ]
     seen: set[type[BaseModel]] = set()
     for title, study in STUDIES.items():
-        lines += ["", f"## {title}", "", *_table(study)]
-        for place, model in _models_in(study, ""):
+        lines += ["", f"## {title}", *key_table(study)]
+        for model, (place, *others) in _places_in(study).items():
             if model not in seen:
                 seen.add(model)
-                lines += ["", f"### {_heading(place, model)}", "", *_about(model), *_table(model)]
+                lines += ["", f"### {_heading(place, model)}", *_about(model), *_also(others), *key_table(model)]
     return "\n".join(lines) + "\n"
 
 
+def _places_in(study: type[BaseModel]) -> dict[type[BaseModel], list[str]]:
+    """Return where each group of keys stands in a study, in the order of the keys."""
+    places: dict[type[BaseModel], list[str]] = {}
+    for place, model in _models_in(study, ""):
+        known = places.setdefault(model, [])
+        known += [place] if place not in known else []
+    return places
+
+
+def _also(others: list[str]) -> list[str]:
+    """Return the other places of a group of keys."""
+    return ["", f"Also at {', '.join(f'`{place}`' for place in others)}."] if others else []
+
+
 def _heading(place: str, model: type[BaseModel]) -> str:
-    kind = next((name for name in ("method", "source", "policy", "kind") if name in model.model_fields), None)
+    kind = next((name for name in _KINDS if name in model.model_fields), None)
     values = get_args(model.model_fields[kind].annotation) if kind else ()
     chosen = " or ".join(f"`{kind}: {value}`" for value in values if isinstance(value, str))
     return f"`{place}`" + (f", {chosen}" if chosen else "")
 
 
 def _about(model: type[BaseModel]) -> list[str]:
-    text = " ".join((model.__doc__ or "").split())
-    return [text, ""] if text else []
+    """Return what a group of keys is, and where it comes from."""
+    text = described(model.__doc__ or "")
+    return ["", as_line(text)] if text else []
 
 
-def _table(model: type[BaseModel]) -> list[str]:
+def key_table(model: type[BaseModel], but_those_of: type[BaseModel] | None = None) -> list[str]:
+    """Return the keys of a group as a table of Markdown, after a blank line.
+
+    Args:
+        model: the group.
+        but_those_of: leave out keys that are the same in this group.
+    """
+    known = {} if but_those_of is None else but_those_of.model_fields
     rows = [
-        f"| `{name}` | {_values(field.annotation)} | {_default(field)} | {_described(field)} |"
+        _row(name, field)
         for name, field in model.model_fields.items()
-        if not (name in ("method", "source", "policy", "kind") and len(get_args(field.annotation)) == 1)
+        if not (name in _KINDS and len(get_args(field.annotation)) == 1)
+        and not (name in known and _row(name, known[name]) == _row(name, field))
     ]
-    return ["| key | value | default | |", "|:--|:--|:--|:--|", *rows]
+    return ["", "| key | value | default | meaning |", "|:--|:--|:--|:--|", *rows] if rows else []
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    return f"| `{name}` | {values_of(field)} | {_default(field)} | {_described(field)} |"
 
 
 def _described(field: FieldInfo) -> str:
@@ -90,24 +124,6 @@ def _default(field: FieldInfo) -> str:
 
 def _spelled(value: Any) -> str:
     return f"`{value:.6g}`" if isinstance(value, float) else f"`{value}`"
-
-
-def _values(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _values(arguments[0])
-    if origin is Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
-    if origin in (Union, types.UnionType):
-        parts = dict.fromkeys(_values(part) for part in arguments if part is not type(None))
-        return " or ".join(parts)
-    if origin is tuple:
-        return f"list: {_values(arguments[0])}"
-    if origin is dict:
-        return f"mapping: {_values(arguments[1])}"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "mapping"
-    return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
 def _models_in(model: type[BaseModel], place: str) -> Iterator[tuple[str, type[BaseModel]]]:

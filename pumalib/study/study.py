@@ -22,6 +22,7 @@ from pumalib.reporting.settings.primary import PrimaryContrast
 from pumalib.scores.settings import ScoreSettings, TrackedScore
 from pumalib.setting_errors import describe
 from pumalib.settings import Name, Seeds, Settings
+from pumalib.study.docstrings import described
 from pumalib.study.names import expect_name
 from pumalib.study.reports import AnyReportSettings
 from pumalib.study.runs import ImportedRun, Run, RunOverrides, refuse_keys_of_one_run, resolve_run
@@ -322,6 +323,9 @@ def json_schema() -> dict[str, Any]:
         for group in schema["$defs"][model.__name__]["properties"].values():
             if "patternProperties" in group:  # pydantic leaves other names than the pattern's open
                 group["additionalProperties"] = False
+    for group in schema["$defs"].values():
+        if "description" in group:
+            group["description"] = described(group["description"])
     training = schema["$defs"][RunOverrides.__name__]["properties"]["training"]
     training["anyOf"] = training.pop("oneOf")  # a run need not name its method, and methods share keys
     choice: dict[str, Any]
