@@ -5,7 +5,7 @@ REPORT ?= report.html
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-export test-tensorboard test-report bench bench-gpu container docs check format schema reruns keys pictures words lock lock-hashes install-hashed clean paper
+.PHONY: run report studies perceptron test test-slow test-gpu test-slurm test-container test-autoattack test-export test-tensorboard test-report bench bench-gpu container docs check format schema reruns keys api pictures words lock lock-hashes install-hashed clean paper
 
 # Check a study, run it, then print its tables and where its files are; on failure the job's own message comes last.
 run: $(STAMP)
@@ -120,6 +120,10 @@ reruns: $(STAMP)
 # Every key of a study, read off the settings.
 keys: $(STAMP)
 	$(BIN)/python -m pumalib.study.keys > docs/keys.md
+
+# Every public function, read off signatures and docstrings.
+api: $(STAMP)
+	$(BIN)/python -m pumalib.reference.page > docs/api.md
 
 # The pictures of docs/architecture.md, drawn off the code.
 pictures: $(STAMP)

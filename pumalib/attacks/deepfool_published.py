@@ -41,32 +41,41 @@ def published_deepfool_margins(
     batch_size: int | None = None,
     keep_adversarial: bool = False,
 ) -> MarginTable:
-    """Measure how far DeepFool as published moves each image; 0 where it is misclassified.
+    """Measure how far DeepFool as it was published moves each image; 0 where the model is wrong.
+
+    Use it to compare with work that used DeepFool. `deepfool_margins` finds shorter perturbations and gives a sign.
 
     Args:
-        model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, divided by 255.
+        model: maps float32 [B, C, H, W] or [B, D] to logits [B, K], K classes; in eval mode.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, which is divided by
+            255.
         labels: [N] integers in [0, K).
-        norm: `linf` or `l2`.
-        clip: range of valid inputs; None: unbounded, as in the paper.
-        max_iterations: gradient iterations a sample.
+        norm: `linf` or `l2`, in which distances are measured.
+        clip: lowest and highest value of a valid input; None: any value is valid, as in the paper.
+        max_iterations: gradient steps for each image, at most.
         overshoot: share by which each perturbation is stretched to cross.
-        num_candidates: other classes looked at, the most likely ones at the image: with the predicted one ten, as in
-            the authors' code and foolbox.
-        batch_size: images at once, None: 500, fewer of large ones; changes the speed, not the result.
-        keep_adversarial: also return the points across the boundary.
+        num_candidates: other classes that are looked at: the most likely ones at the image. With the predicted class
+            these are ten, as in the authors' code and in foolbox.
+        batch_size: images at once; None: 500, and fewer of images larger than 32 x 32 x 3. It changes the speed, not
+            the result.
+        keep_adversarial: whether the points across the boundary are returned too.
 
     Returns:
-        The table; `margin` is at least 0, and `converged` where the label was left, or was not predicted to begin with.
+        A row for each image. `margin` is at least 0, in units of the images. `converged` says whether the label was
+        left, or was not predicted to begin with.
 
     Raises:
-        DataError: labels or images that do not fit, or a model that would be mismeasured; see `inputs.check_inputs`.
+        DataError: images, labels or a model that do not fit. The model must be in eval mode and give finite logits, not
+            probabilities, that follow from each image alone.
+        ValueError: another norm.
+
+    Source: Moosavi-Dezfooli et al. 2016, Algorithm 2 and its L-inf form.
 
     Example:
         >>> import torch
         >>> model = torch.nn.Linear(2, 2).eval()
         >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
-        >>> table = published_deepfool_margins(model, [[0.9, 0.3], [0.9, 0.3]], [0, 1])
+        >>> table = published_deepfool_margins(model, [[0.9, 0.3], [0.9, 0.3]], [0, 1])  # the second label is wrong
         >>> [abs(round(float(margin), 4)) for margin in table.margin]  # 1.02 (0.3 + 1e-4), and 0
         [0.3061, 0.0]
     """

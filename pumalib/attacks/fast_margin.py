@@ -39,34 +39,46 @@ def fast_margins(
     keep_adversarial: bool = False,
     up_to: float | None = None,
 ) -> MarginTable:
-    """Estimate each image's signed margin with BIM on the cross-entropy and a bisection.
+    """Estimate each image's signed margin with the fast margin of the paper: gradient steps, then a bisection.
+
+    A margin is the distance from an image to the decision boundary. It is above 0 where the model is right. Where the
+    model is wrong, it is minus the distance to the nearest point that gets the label.
 
     Args:
-        model: maps [B, C, H, W] or [B, D] float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, divided by 255.
+        model: maps float32 [B, C, H, W] or [B, D] to logits [B, K], K classes; in eval mode.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, which is divided by
+            255.
         labels: [N] integers in [0, K).
-        norm: `linf` or `l2`.
-        clip: range of valid inputs; None: unbounded.
-        step_size: step, pixel scale (a choice of ours; smaller is tighter and slower).
-        max_iterations: gradient steps a sample; max_iterations * step_size is the farthest it looks.
-        bisection_steps: the crossing is enclosed as narrowly as by this many halvings of the segment from the image to
-            the point found.
-        batch_size: images at once, None: 500, fewer of large ones; changes the speed, not the result.
-        keep_adversarial: also return the points across the boundary.
-        up_to: distance from which on a margin need not be exact; None: there is none. A row of which no crossing nearer
-            than this is found has the margin `up_to`, signed, and is marked as bounded.
+        norm: `linf` or `l2`, in which distances are measured.
+        clip: lowest and highest value of a valid input; None: any value is valid.
+        step_size: length of a gradient step in `norm`, in units of the images. Smaller is tighter and slower. The
+            default is a choice of ours.
+        max_iterations: gradient steps for each image, at most. The search looks as far as max_iterations times
+            step_size.
+        bisection_steps: how narrowly the crossing is enclosed: as by this many halvings of the segment from the image
+            to the point found.
+        batch_size: images at once; None: 500, and fewer of images larger than 32 x 32 x 3. It changes the speed, not
+            the result.
+        keep_adversarial: whether the points across the boundary are returned too.
+        up_to: distance from which on a margin need not be exact, in units of the images; None: there is none. If no
+            crossing nearer than this is found, the margin is `up_to`, signed, and the row is marked as bounded.
 
     Returns:
-        The table; `margin` overestimates the distance, by more than DeepFool's where several classes are near.
+        A row for each image. Margins are in units of the images: pixel scale where `clip` is (0, 1). Where a margin has
+        converged, its size is at least the true distance. It is longer than DeepFool's where several classes are near.
 
     Raises:
-        DataError: labels or images that do not fit, or a model that would be mismeasured; see `inputs.check_inputs`.
+        DataError: images, labels or a model that do not fit. The model must be in eval mode and give finite logits, not
+            probabilities, that follow from each image alone.
+        ValueError: another norm, or `up_to` that is not above 0.
+
+    Source: PUMA, Algorithm 1, with its errata mended; see the module.
 
     Example:
         >>> import torch
         >>> model = torch.nn.Linear(2, 2).eval()
         >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
-        >>> table = fast_margins(model, [[0.9, 0.3], [0.9, 0.3]], [0, 1])
+        >>> table = fast_margins(model, [[0.9, 0.3], [0.9, 0.3]], [0, 1])  # the second label is wrong
         >>> [round(float(margin), 2) for margin in table.margin]
         [0.3, -0.3]
     """

@@ -11,6 +11,7 @@ from pumalib.attacks.projection import per_row, project, project_, steepest
 from pumalib.attacks.threat_settings import Norm
 
 Clip = tuple[float, float] | None
+"""Lowest and highest value of a valid input; None: any value is valid."""
 
 
 def clip_to(images: Tensor, clip: Clip) -> Tensor:

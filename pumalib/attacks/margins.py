@@ -26,19 +26,19 @@ from pumalib.models.network import Network
 
 @dataclass(frozen=True)
 class MarginTable:
-    """Signed distances to the decision boundary, one row an image.
+    """Signed distances to the decision boundary, one row for each image.
 
     Attributes:
-        margin: [N] float32. Rightly classified: distance to leave the label. Misclassified: minus the distance to
-            reach it. Where not converged: the (signed) distance searched without crossing. Where bounded: `up_to`,
-            signed.
+        margin: [N] float32, in units of the images. Where the model is right: the distance at which the label is left.
+            Where it is wrong: minus the distance at which the label is reached. Where not converged: the (signed)
+            distance searched without crossing. Where bounded: `up_to`, signed.
         converged: [N] bool, whether the boundary was crossed, and nearer than `up_to` where that was asked for.
         prediction: [N] int64, class predicted at the image.
         adversarial_class: [N] int64, class predicted across the boundary (the prediction where not converged).
         iterations: [N] int64, gradient iterations used.
-        forwards: [N] int64, how often the image or a point on its way went through the model; the check of the model
-            on a few images left out.
-        backwards: [N] int64, and backward.
+        forwards: [N] int64, how often the image or a point on its way went through the model. The check of the model on
+            a few images is not counted.
+        backwards: [N] int64, and how often backward.
         bounded: [N] bool, whether no crossing nearer than `up_to` was found, so that the margin is a bound; never where
             converged. None unless `up_to` was asked for.
         adversarial_images: [N, ...] floats of the model's precision, the points just across the boundary (the last

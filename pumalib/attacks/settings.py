@@ -54,19 +54,55 @@ class _PgdSettings(_AttackSettings):
 
 
 class CwPgdSettings(_PgdSettings):
-    """PGD on the Carlini-Wagner margin loss: the "C&W" of PUMA's tables."""
+    """PGD on the Carlini-Wagner margin loss: the "C&W" of PUMA's tables.
+
+    Source: Carlini and Wagner 2017 for the loss, Madry et al. 2018 for PGD.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Linear(2, 2).eval()
+        >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
+        >>> from pumalib import ThreatSettings, evaluate
+        >>> images, threat = [[0.9, 0.3], [0.6, 0.5]], ThreatSettings(epsilon=0.1)
+        >>> evaluate(model, images, [0, 0], CwPgdSettings(steps=10), threat=threat).robust_accuracy
+        0.5
+    """
 
     method: Literal["cw_pgd"] = "cw_pgd"
 
 
 class PgdSettings(_PgdSettings):
-    """PGD on the cross-entropy."""
+    """PGD on the cross-entropy.
+
+    Source: Madry et al. 2018.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Linear(2, 2).eval()
+        >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
+        >>> from pumalib import ThreatSettings, evaluate
+        >>> images, threat = [[0.9, 0.3], [0.6, 0.5]], ThreatSettings(norm="l2", epsilon=0.1)
+        >>> evaluate(model, images, [0, 0], PgdSettings(steps=10, restarts=2), threat=threat).robust_accuracy
+        0.5
+    """
 
     method: Literal["pgd"] = "pgd"
 
 
 class SquareSettings(_AttackSettings):
-    """The Square attack (Andriushchenko et al. 2020), L-inf; needs no gradient, so masking does not stop it."""
+    """The Square attack (Andriushchenko et al. 2020), L-inf; needs no gradient, so masking does not stop it.
+
+    Source: Andriushchenko et al. 2020.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Linear(2, 2).eval()
+        >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
+        >>> from pumalib import ThreatSettings, evaluate
+        >>> images, threat = [[0.9, 0.3], [0.6, 0.5]], ThreatSettings(epsilon=0.1)
+        >>> evaluate(model, images, [0, 0], SquareSettings(queries=100), threat=threat).success.tolist()
+        [False, True]
+    """
 
     norms = ("linf",)
     method: Literal["square"] = "square"
@@ -89,7 +125,19 @@ class DeepfoolOptions(Settings):
 
 
 class MinimumNormSettings(_AttackSettings, DeepfoolOptions):
-    """The shortest perturbation that DeepFool finds: an image is robust if that is at least epsilon long."""
+    """The shortest perturbation that DeepFool finds: an image is robust if that is at least epsilon long.
+
+    Source: Moosavi-Dezfooli et al. 2016.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Linear(2, 2).eval()
+        >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
+        >>> from pumalib import ThreatSettings, evaluate
+        >>> images, threat = [[0.9, 0.3], [0.6, 0.5]], ThreatSettings(epsilon=0.1)
+        >>> evaluate(model, images, [0, 0], MinimumNormSettings(), threat=threat).success.tolist()
+        [False, True]
+    """
 
     method: Literal["minimum_norm"] = "minimum_norm"
     bisection_steps: int = Field(default=10, ge=0)
@@ -102,6 +150,8 @@ class AutoattackSettings(_AttackSettings):
     APGD on the cross-entropy, targeted APGD, targeted FAB, then Square with 5,000 queries, each on what withstood the
     ones before. With fewer classes, the nearest that is defined; the table names it. It has no parameters. Here
     `batch_size` does change the result: the package draws random numbers by batch.
+
+    Source: Croce and Hein 2020.
     """
 
     method: Literal["autoattack"] = "autoattack"
@@ -117,6 +167,7 @@ AttackSettings = Annotated[
     CwPgdSettings | PgdSettings | SquareSettings | MinimumNormSettings | AutoattackSettings | CleanSettings,
     Field(discriminator="method"),
 ]
+"""The attacks that `evaluate` takes."""
 
 
 class WorstOfSettings(_EvaluatedSettings):

@@ -7,10 +7,16 @@ from typing import Literal
 from pumalib.settings import PixelAmount, Settings
 
 Norm = Literal["linf", "l2"]
+"""In which the size of a perturbation is measured: the largest change of a pixel, or the root of the sum of squares."""
 
 
 class ThreatSettings(Settings):
-    """The perturbations a model should withstand."""
+    """The perturbations a model should withstand: all within a ball around the image.
+
+    Example:
+        >>> ThreatSettings(norm="l2", epsilon="128/255")
+        ThreatSettings(norm='l2', epsilon=0.5019607843137255)
+    """
 
     norm: Norm = "linf"
     """`linf` or `l2`."""

@@ -86,14 +86,29 @@ class ClassGroups:
 
 
 def find_groups(settings: ClassTreeSettings, images: Mapping[str, int]) -> ClassGroups:
-    """Read the user's own files, and divide classes into groups.
+    r"""Read a tree of classes from your own files, and divide the classes into groups of similar size.
 
     Args:
-        settings: which files, and what groups.
-        images: how many each class has.
+        settings: which files, and how many groups.
+        images: how many images each class has, by name.
+
+    Returns:
+        The group of each class, and which groups are kept.
 
     Raises:
-        DataError: as `class_trees.parse_tree` and `group_classes`; or words that are not one node and its names a line.
+        DataError: a tree that is none, a class that is not in it, too few groups, or words that are not one node and
+            its names a line.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from pumalib.data.settings import ClassTreeSettings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tree = Path(folder) / "is_a.txt"
+        ...     _ = tree.write_text("thing animal\nthing tool\nanimal cat\nanimal dog\ntool saw\n")
+        ...     groups = find_groups(ClassTreeSettings(tree=str(tree), groups=2), {"cat": 50, "dog": 60, "saw": 80})
+        >>> groups.class_names
+        ('animal', 'tool')
     """
     tree = parse_tree(_text_of(settings.tree), settings.tree)
     grouping = group_classes(tree, images, settings.groups, settings.largest)

@@ -155,10 +155,22 @@ def _limit(images: LabelledImages, count: int | None, seed: int, name: str, plac
 
 
 def read_split(path: str | Path, split: str) -> LabelledImages:
-    """Read one split of a dataset file, its images memory-mapped: they are read when they are asked for.
+    """Read one split of a dataset file. Its images are memory-mapped: they are read when they are asked for.
+
+    Args:
+        path: of the dataset: `datasets/<name>/seed<k>.h5` of a study.
+        split: `train`, `validation`, `test` or `held_out`.
+
+    Returns:
+        N images and their labels.
 
     Raises:
         ArtifactError: not a dataset file, a split it does not have, or images that are not those that were written.
+
+    Example:
+        >>> test = read_split("results/digits/datasets/digits/seed0.h5", "test")
+        >>> test.images[:3].shape, test.labels[:3].shape
+        ((3, 8, 8, 1), (3,))
     """
     with open_artifact(path, "dataset") as file:
         if split not in file:

@@ -49,10 +49,10 @@ class _Part:
 
 @dataclass(frozen=True)
 class Pool:
-    """An opened pool.
+    """An opened pool: all training candidates in one fixed order, real rows first.
 
     Attributes:
-        images: [N, H, W, C] uint8, read on demand.
+        images: [N, H, W, C] uint8, read from disk when they are asked for.
         labels: [N] int64.
         source: [N] uint8, 0 real, 1 synthetic.
         class_names: names in label order.
@@ -202,10 +202,24 @@ def _link(file: h5py.File, name: str, parts: list[_Part], shape: tuple[int, ...]
 
 
 def open_pool(path: str | Path) -> Pool:
-    """Open a pool for reading: resolve every source, check it, memory-map its images.
+    """Open a pool for reading. Its sources are checked, and its images are memory-mapped.
+
+    Args:
+        path: of the pool: `pools/<name>/seed<k>.h5` of a study.
+
+    Returns:
+        The pool of N rows. `images[rows]` reads those rows alone.
 
     Raises:
         ArtifactError: a missing or damaged source, or one whose rows or fingerprint are not the pool's.
+
+    Example:
+        >>> import numpy as np
+        >>> pool = open_pool("results/digits/pools/digits+10k/seed0.h5")
+        >>> pool.images[np.array([0, 5])].shape, pool.image_shape
+        ((2, 8, 8, 1), (8, 8, 1))
+        >>> len(pool) == len(pool.labels) == len(pool.source)
+        True
     """
     rows = read_pool_rows(path)
     parts = _resolve(Path(path))

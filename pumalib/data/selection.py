@@ -18,19 +18,19 @@ from pumalib.files.origin import Origin
 
 @dataclass(frozen=True)
 class StoredSelection:
-    """A selection as training and reports read it; see docs/artifacts.md.
+    """A selection as its file holds it; see docs/artifacts.md.
 
     Attributes:
-        rows: [K] int64 ascending, the rows kept.
+        rows: [K] int64, the rows that are kept, ascending.
         epsilons: [K] float32, signed, pixel scale.
-        reason: [N] int16, number of the cut that removed a row, -1 where kept.
+        reason: [N] int16, number of the cut that removed a row, -1 where it is kept.
         pool_fingerprint: of the pool.
-        mean_epsilon: over the rows as drawn; nan where training finds epsilons.
+        mean_epsilon: pixel scale, over the rows as training draws them; nan where training finds epsilons.
         cuts: label of each cut, and the score of the last row that it removed.
         attack_steps: [K] int64, steps of the inner attack of each row; None: training's, for all.
-        mean_attack_steps: over the rows as drawn; None where there are none of each row.
-        labels: [K] int64, what each row is trained under; None: the pool's labels.
-        num_relabelled: of these, how many are other than the pool's; None where there are none of each row.
+        mean_attack_steps: over the rows as training draws them; None where rows have no steps of their own.
+        labels: [K] int64, the label that each row is trained under; None: the pool's labels.
+        num_relabelled: how many of these differ from the pool's; None where rows have no labels of their own.
     """
 
     rows: NDArray[np.int64]
@@ -86,10 +86,24 @@ def write_selection(
 
 
 def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> StoredSelection:
-    """Read a selection; refuse one of another pool or with rows and epsilons that do not match.
+    """Read which rows of a pool a run trains on, and the epsilon of each.
+
+    Args:
+        path: of the selection: `selections/<run>/seed<k>.h5` of a study.
+        pool_fingerprint: of the pool that it must belong to; None: any.
+
+    Returns:
+        The K rows that are kept, their epsilons, and which cut removed each of the others.
 
     Raises:
-        ArtifactError: missing, damaged, of another kind or pool, or inconsistent.
+        ArtifactError: missing, damaged, of another kind or pool, or columns that contradict each other.
+
+    Example:
+        >>> kept = read_selection("results/digits/selections/puma-20/seed0.h5")
+        >>> len(kept.rows) == len(kept.epsilons) == sum(kept.reason == -1)
+        True
+        >>> 0 < kept.pruned_fraction < 1
+        True
     """
     with open_artifact(path, "selection") as file:
         if pool_fingerprint is not None:

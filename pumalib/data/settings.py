@@ -85,6 +85,7 @@ class TorchvisionSettings(_Splits):
     """A dataset that torchvision downloads, or finds in the study's `data_dir`."""
 
     source: Literal["mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"]
+    """Which dataset."""
 
 
 class Cifar10FilesSettings(_Splits):
@@ -98,7 +99,12 @@ class Cifar10FilesSettings(_Splits):
 
 
 class ClassTreeSettings(Settings):
-    """Groups of classes as the classes: a tree of classes is divided from the top until groups are of similar size."""
+    """Groups of classes as the classes: a tree of classes is divided from the top until groups are of similar size.
+
+    Example:
+        >>> ClassTreeSettings(tree="is_a.txt", groups=16).largest
+        5.0
+    """
 
     tree: str
     """Path of the tree: a file with a parent and its child on each line, as WordNet's `is_a.txt`."""

@@ -36,19 +36,19 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class EvaluationTable:
-    """One row an image.
+    """What a model predicts for each image, and what an attack makes of it.
 
     Attributes:
         label: [N] int64.
         clean_prediction: [N] int64.
         adversarial_prediction: [N] int64; the clean prediction where that is wrong already.
-        perturbation_norm: [N] float32, norm of the perturbation behind `adversarial_prediction`, pixel scale; 0
-            where the clean prediction is wrong already. With `minimum_norm`, of the shortest perturbation found,
-            longer than epsilon or not, and inf where none was found; with `autoattack`, 0 where none was found.
-        success: [N] bool, rightly classified when clean and fooled by the attack.
+        perturbation_norm: [N] float32, norm of the perturbation behind `adversarial_prediction`, pixel scale; 0 where
+            the clean prediction is wrong already. With `minimum_norm`, of the shortest perturbation found, longer than
+            epsilon or not, and inf where none was found; with `autoattack`, 0 where none was found.
+        success: [N] bool, whether the model is right about the image, and the attack fooled it.
         points: [N, ...] float, laid out and scaled as the network takes images: where the model was seen to predict
-            `adversarial_prediction`; None: not asked for. All lie in the ball: where the clean prediction is wrong
-            already, and where `minimum_norm` or `autoattack` found none in the ball, it is the image itself.
+            `adversarial_prediction`; None: not asked for. All lie in the ball. Where the clean prediction is wrong
+            already, and where `minimum_norm` or `autoattack` found no point in the ball, it is the image itself.
     """
 
     label: NDArray[np.int64]
@@ -80,30 +80,35 @@ def evaluate(
     clip: tuple[float, float] | None = (0.0, 1.0),
     rows: ArrayLike | None = None,
 ) -> EvaluationTable:
-    """Attack a model and report what it predicts for each image.
+    """Attack a model, and report what it predicts for each image.
 
     Args:
-        model: maps [B, C, H, W] (or [B, D]) float32 to logits [B, K]; eval mode.
-        images: [N, C, H, W] (or [N, D]) floats in the range of `clip`; also [N, H, W, C], and uint8, divided by 255.
+        model: maps float32 [B, C, H, W] or [B, D] to logits [B, K], K classes; in eval mode.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, which is divided by
+            255.
         labels: [N] integers in [0, K).
-        attack: settings of the attack; None: C&W-PGD with 40 steps. Which images are attacked is said by `images`
-            alone: its `split` and `num_images` count in a study only.
+        attack: settings of the attack; None: `CwPgdSettings`, which takes 40 steps. All images are attacked: `split`
+            and `num_images` of the settings count in a study only.
         threat: norm and epsilon.
-        seed: of the random numbers; each image has its own, so that the batch size does not change the result.
-        clip: range of valid inputs; None: unbounded.
-        rows: [N] integers, a number of each image's own, which its random numbers come from; None: 0 to N - 1. With
-            those of the dataset, a subset gets the numbers that it gets among all.
+        seed: of the random numbers. Each image has its own, so that the batch size does not change the result.
+        clip: lowest and highest value of a valid input; None: any value is valid.
+        rows: [N] integers, a number for each image, which its random numbers come from; None: 0 to N - 1. With the
+            numbers of the dataset, an image of a subset gets the same random numbers as among all.
 
     Returns:
-        One row an image.
+        A row for each image, and the two accuracies.
 
     Raises:
-        DataError: labels or images that do not fit, or a model that would be mismeasured; see `inputs.check_inputs`.
+        DataError: images, labels or a model that do not fit. The model must be in eval mode and give finite logits, not
+            probabilities, that follow from each image alone.
+
+    Source: PUMA's "C&W" is PGD on the margin loss of Carlini and Wagner 2017. The classes of the attacks name theirs.
 
     Example:
         >>> import torch
         >>> model = torch.nn.Linear(2, 2).eval()
         >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]])), model.bias.data.zero_()
+        >>> from pumalib import ThreatSettings
         >>> images = [[0.9, 0.3], [0.9, 0.3], [0.6, 0.5]]
         >>> table = evaluate(model, images, [0, 1, 0], threat=ThreatSettings(epsilon=0.1))
         >>> round(table.clean_accuracy, 2), round(table.robust_accuracy, 2)

@@ -49,7 +49,7 @@ class Recheck:
         distance: [N] float32, of the point from the image, pixel scale.
         in_range: [N] bool, whether all pixels of the point lie in [0, 1].
         norm: of the distances.
-        epsilon: radius of the ball.
+        epsilon: radius of the ball, pixel scale.
     """
 
     row: NDArray[np.int64]
@@ -99,17 +99,30 @@ def recheck(
     device: str = "cpu",
     architecture: ArchitectureSettings | None = None,
 ) -> Recheck:
-    """Ask a model for its predictions at the images of an attack table, and at the points that the table keeps.
+    """Ask a model again for its predictions at the images of an attack table, and at the points that the table keeps.
 
     Args:
         table: attack table with points (`keep_points: true`).
         model: the weights that were attacked.
         dataset: file of the images that were attacked.
-        device: torch device.
+        device: a torch device, such as `cpu` or `cuda`.
         architecture: of the model; needed for a class of your own.
+
+    Returns:
+        For each image, whether model and table agree, and whether the point lies in the ball.
 
     Raises:
         ArtifactError: missing or damaged files, a table without points, or another model or dataset than attacked.
+
+    Example:
+        >>> study = "results/digits"
+        >>> found = recheck(
+        ...     f"{study}/attacks/puma-20/seed0/cw.h5",
+        ...     model=f"{study}/models/puma-20/seed0/model.safetensors",
+        ...     dataset=f"{study}/datasets/digits/seed0.h5",
+        ... )
+        >>> found.problems
+        {}
     """
     stored, points = read_attack(table), read_points(table)
     trained = load_trained(model, device, architecture)

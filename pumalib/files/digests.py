@@ -27,7 +27,17 @@ Span = tuple[int, int]
 
 
 def seal(path: str | os.PathLike[str]) -> None:
-    """Write the digest of a closed HDF5 file into its first bytes."""
+    """Write the digest of a closed HDF5 file into its first bytes, so that a change by another program is noticed.
+
+    Args:
+        path: of a file that one of this library's functions made and another program changed on purpose.
+
+    Raises:
+        OSError: the file cannot be opened or written.
+
+    Example:
+        >>> seal("results/digits/scores/margin/seed0.h5")
+    """
     with open_unlocked(path) as hdf5:
         spans = sorted(_image_spans(hdf5))
     with open(path, "r+b") as file:

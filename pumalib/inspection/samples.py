@@ -16,17 +16,17 @@ from pumalib.inspection.inspection import Table
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows of a file.
+    """Rows of a file, with all that is known of them.
 
     Attributes:
         rows: [M] int64, their numbers in the pool or split.
         class_names: in label order.
         labels: [M] int64.
         groups: [M] names, such as a source, a split or the cut that removed the row.
-        predictions: [M] int64 by name (`prediction`, `under attack`); -1: not known.
-        values: [M] numbers by name (`margin`, `epsilon`).
-        hardness: [M], higher is harder, nan: not told; None: the file orders no rows.
-        images: gives uint8 [K, H, W, C] for positions [K] in [0, M).
+        images: called with positions [K] in [0, M), gives their images, uint8 [K, H, W, C].
+        predictions: [M] int64 for each name (`prediction`, `under attack`); -1: not known.
+        values: [M] numbers for each name (`margin`, `epsilon`).
+        hardness: [M] numbers, higher is harder, nan: not told; None: the file orders no rows.
         files: [M] names of the files that images were; None: they were none of their own.
     """
 
@@ -46,7 +46,7 @@ class Samples:
 
 
 def ordered(samples: Samples, side: str, count: int, group: str | None = None) -> NDArray[np.int64]:
-    """Return positions [K] of the hardest or easiest rows, that first; ties by row number.
+    """Return the positions of the hardest or easiest rows, those first; ties by row number.
 
     Args:
         samples: the rows.
@@ -54,8 +54,19 @@ def ordered(samples: Samples, side: str, count: int, group: str | None = None) -
         count: at most how many.
         group: of this group alone; None: of all.
 
+    Returns:
+        [K] int64, positions in the samples, K at most `count`.
+
     Raises:
         DataError: the file orders no rows.
+
+    Example:
+        >>> import numpy as np
+        >>> from pumalib.inspection.files import read_samples
+        >>> samples = read_samples("results/digits/scores/margin/seed0.h5")
+        >>> hardest = ordered(samples, "hardest", count=4)
+        >>> bool((np.diff(samples.hardness[hardest]) <= 0).all())
+        True
     """
     if samples.hardness is None:
         raise DataError(

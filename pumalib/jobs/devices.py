@@ -87,6 +87,12 @@ def use_precision(tf32: bool) -> None:
 
     Args:
         tf32: whether their factors may be rounded to TF32, 10 bits; else they are of float32, 23 bits.
+
+    Example:
+        >>> import torch
+        >>> use_precision(tf32=False)
+        >>> torch.backends.cudnn.allow_tf32
+        False
     """
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
 
@@ -94,8 +100,11 @@ def use_precision(tf32: bool) -> None:
 def keep_freed_memory() -> None:
     """Let the memory that this process frees stay with it, for what it allocates next, where the C library is glibc.
 
-    glibc gives large blocks back to the system at once; to ask for them anew and have them cleared took up to half the
+    glibc gives large blocks back to the system at once. To ask for them anew and have them cleared took up to half the
     time of a convolutional network on a CPU, while the peak rose by a fifth (docs/performance.md).
+
+    Example:
+        >>> keep_freed_memory()
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -105,8 +105,22 @@ def _choices(lines: list[dict[str, str]], key: str) -> str:
 def trace_line(path: Path, wanted: Mapping[str, str]) -> TracedLine:
     """Follow one number of results.csv back to the dataset, and compute it again from its files.
 
+    Args:
+        path: of `results.csv` of a study.
+        wanted: cells that tell the line from others, as text: some of `run`, `seed`, `attack` and `metric`.
+
+    Returns:
+        The line, the files behind it, and what does not agree.
+
     Raises:
         ArtifactError: no such line, or no attack table to read it from.
+
+    Example:
+        >>> from pathlib import Path
+        >>> wanted = {"run": "puma-20", "seed": "0", "attack": "cw"}
+        >>> traced = trace_line(Path("results/digits/results.csv"), wanted)
+        >>> traced.line["metric"], traced.all_problems
+        ('robust_accuracy', [])
     """
     line = find_line(path, wanted)
     if not line["seed"].isdecimal() or not line["value"]:

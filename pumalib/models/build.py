@@ -24,19 +24,26 @@ from pumalib.models.settings import (
 
 
 def build_model(settings: ArchitectureSettings, image_shape: ImageShape, num_classes: int, seed: int = 0) -> nn.Module:
-    """Build a model on the CPU, in training mode, without touching the global random state.
+    """Build a network on the CPU, in training mode. The global random state stays as it is.
 
     Args:
-        settings: The architecture.
+        settings: the architecture.
         image_shape: (height, width, channels) of one image.
-        num_classes: Number K of classes, at least 2.
-        seed: Seed of the initialisation: same seed, same weights.
+        num_classes: number of classes K, at least 2.
+        seed: of the initial weights: same seed, same weights.
 
     Returns:
-        A model of float32 images [B, C, H, W] in [0, 1], giving logits [B, K].
+        A network that maps float32 images [B, C, H, W] in [0, 1] to logits [B, K].
 
     Raises:
         ConfigError: the architecture does not fit the images, or is no such model.
+
+    Example:
+        >>> import torch
+        >>> from pumalib import ArchitectureSettings
+        >>> model = build_model(ArchitectureSettings(name="mlp", width=64), (8, 8, 1), num_classes=10, seed=1).eval()
+        >>> model(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 10])
     """
     check_architecture(settings, image_shape, num_classes)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):

@@ -41,18 +41,18 @@ def load_checkpoint(
     weights: CheckpointWeights | None = None,
     device: str | torch.device = "cpu",
 ) -> nn.Module:
-    """Load a model that was trained elsewhere, in eval mode.
+    """Load a network that was trained elsewhere, in eval mode.
 
     Args:
-        path: A safetensors file if it ends so, else a torch file; of that, tensors are read and nothing is run.
-        architecture: The network; mean and std may be left out where the file holds them.
+        path: a safetensors file if its name ends so, else a torch file. Of that, tensors are read and nothing is run.
+        architecture: the network; mean and std may be left out where the file holds them.
         image_shape: (height, width, channels) of one image.
-        num_classes: Number K of classes, in the order of the images' labels.
-        weights: Which weights of a file that holds both; None: the only ones it holds.
-        device: Where the model goes.
+        num_classes: number of classes K, in the order of the labels.
+        weights: which weights of a file that holds both; None: the only ones it holds.
+        device: a torch device, such as `cpu` or `cuda`.
 
     Returns:
-        A model of float32 images [B, C, H, W] in [0, 1], giving logits [B, K].
+        A network that maps float32 images [B, C, H, W] in [0, 1] to logits [B, K].
 
     Raises:
         ArtifactError: no file, damaged, more than tensors inside, no state dict, or tensors of another network.
@@ -60,9 +60,11 @@ def load_checkpoint(
 
     Example:
         >>> import tempfile
+        >>> import torch
+        >>> from pumalib import ArchitectureSettings, build_model
         >>> perceptron = build_model(ArchitectureSettings(name="mlp"), (8, 8, 1), 10, seed=1).eval()
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     torch.save({"state_dict": nn.DataParallel(perceptron).state_dict()}, f"{folder}/elsewhere.pt")
+        ...     torch.save({"state_dict": torch.nn.DataParallel(perceptron).state_dict()}, f"{folder}/elsewhere.pt")
         ...     model = load_checkpoint(f"{folder}/elsewhere.pt", "mlp", (8, 8, 1), num_classes=10)
         >>> images = torch.rand(2, 1, 8, 8)
         >>> torch.equal(model(images), perceptron(images))

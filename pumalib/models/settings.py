@@ -89,7 +89,12 @@ def architecture_origin(name: str) -> Literal["built-in", "timm", "user"]:
 
 
 class ArchitectureSettings(Settings):
-    """An image classifier; a bare name such as ``mlp`` stands for ``{name: mlp}``."""
+    """An image classifier; a bare name such as ``mlp`` stands for ``{name: mlp}``.
+
+    Example:
+        >>> ArchitectureSettings(name="preactresnet-18", mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26)).activation
+        'relu'
+    """
 
     name: str
     """mlp, convnet, small-cnn, resnet-18, preactresnet-18, wrn-<depth>-<width>, timm:<name> or <module>:<class>."""

@@ -24,14 +24,14 @@ _LONGEST_SIDE = 1 << 16
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A loaded model.
+    """A network that a study trained, with what its file says of it.
 
     Attributes:
         model: in eval mode, on the device asked for.
-        image_shape: (H, W, C) of the images it was trained on.
+        image_shape: (height, width, channels) of the images it was trained on.
         class_names: names in label order.
         fingerprint: hash of the weight file.
-        selection: fingerprint of the selection it was trained on; "": trained elsewhere.
+        selection: fingerprint of the selection it was trained on; "": it was trained elsewhere.
         epoch: after which it has these weights, counted from 1; None: the file does not say.
     """
 
@@ -63,15 +63,23 @@ def save_trained(
 
 
 def load_trained(path: str | Path, device: str, architecture: ArchitectureSettings | None = None) -> TrainedModel:
-    """Build the network a weight file describes and load it, in eval mode.
+    """Load a network that a study trained, in eval mode.
 
     Args:
-        path: of the weights.
-        device: torch device.
+        path: of the weights: `models/<run>/seed<k>/model.safetensors` of a study.
+        device: a torch device, such as `cpu` or `cuda`.
         architecture: that the network must be of. Needed for a class of your own: weights never say which code runs.
+
+    Returns:
+        The network, which maps float32 images [B, C, H, W] in [0, 1] to logits, and what the file says of it.
 
     Raises:
         ArtifactError: missing, damaged, not a model of this library's form, or of another architecture.
+
+    Example:
+        >>> trained = load_trained("results/digits/models/puma-20/seed0/model.safetensors", "cpu")
+        >>> trained.image_shape, len(trained.class_names), trained.model.training
+        ((8, 8, 1), 10, False)
     """
     metadata = read_described(path, "model")
     try:

@@ -28,12 +28,17 @@ _WRONG = "#b2182b"
 
 @dataclass(frozen=True)
 class Block:
-    """Tiles under one heading.
+    """Images under one heading, for `draw_contact_sheet`.
 
     Attributes:
         heading: what they have in common.
-        positions: [K] in the samples, in the order of drawing.
+        positions: [K] integers in the samples, in the order of drawing.
         names_groups: whether each tile says its group, because the heading does not.
+
+    Example:
+        >>> import numpy as np
+        >>> Block("hardest", np.array([4, 2, 7])).names_groups
+        False
     """
 
     heading: str
@@ -48,7 +53,19 @@ def draw_contact_sheet(samples: Samples, blocks: Sequence[Block], title: str, co
         samples: the rows.
         blocks: what to draw, none empty.
         title: above all.
-        columns: images a line, at most.
+        columns: images in a line, at most.
+
+    Returns:
+        A figure of matplotlib. `figure.savefig("sheet.png")` writes it.
+
+    Example:
+        >>> from pumalib.inspection.files import read_samples
+        >>> from pumalib.inspection.samples import ordered
+        >>> samples = read_samples("results/digits/scores/margin/seed0.h5")
+        >>> hardest = Block("hardest", ordered(samples, "hardest", count=8))
+        >>> figure = draw_contact_sheet(samples, [hardest], "margins", columns=4)
+        >>> len(figure.axes) >= 8
+        True
     """
     columns = min(columns, max(len(block.positions) for block in blocks))
     tiles = [[_Tile.of(samples, int(at), block.names_groups) for at in block.positions] for block in blocks]

@@ -23,9 +23,9 @@ class Correlation:
     Both are turned so that higher means harder (`higher_is`): a positive correlation means that they agree.
 
     Attributes:
-        rows: int64 row numbers that have both scores.
-        first_hardness, second_hardness: float64 [R], the scores, turned.
-        pearson, spearman: nan if either score has one value only.
+        rows: [R] int64, numbers of the rows that have both scores.
+        first_hardness, second_hardness: [R] float64, the scores, turned.
+        pearson, spearman: correlations in [-1, 1]; nan if either score has one value only.
     """
 
     rows: NDArray[np.int64]
@@ -36,10 +36,23 @@ class Correlation:
 
 
 def compare_scores(first: ScoreTable, second: ScoreTable) -> Correlation:
-    """Correlate two scores over the rows that both scored.
+    """Correlate two scores of one pool over the rows that both scored.
+
+    Args:
+        first: one table.
+        second: the other one.
+
+    Returns:
+        Pearson's and Spearman's correlation, and the scores, turned so that higher is harder.
 
     Raises:
         DataError: scores of different pools, of different shards, without a row in common, or with bounded rows.
+
+    Example:
+        >>> from pumalib import read_scores
+        >>> margins = read_scores("results/digits/scores/margin/seed0.h5")
+        >>> round(compare_scores(margins, margins).spearman, 6)
+        1.0
     """
     if first.pool_fingerprint != second.pool_fingerprint:
         raise DataError(different_pools("score tables", first.pool_fingerprint, second.pool_fingerprint))

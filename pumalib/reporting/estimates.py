@@ -21,7 +21,11 @@ _SMALLEST_P = 1e-12
 
 
 class Interval(NamedTuple):
-    """Two ends; nan: there is none."""
+    """The two ends of an interval, in units of what is estimated; nan: there is none.
+
+    Attributes:
+        low, high: the ends.
+    """
 
     low: float
     high: float
@@ -118,32 +122,53 @@ class Estimate:
 
 
 def crossed_mean(correct: ArrayLike) -> Estimate:
-    """Estimate an accuracy over seeds that share their test images.
+    """Estimate an accuracy over seeds that share their test images, with both as sources of error.
 
     Args:
-        correct: [S, I] of 0 and 1: whether the model of each seed is right about each image.
+        correct: [S, I] of 0 and 1: whether the model of each of S seeds is right about each of I images.
 
     Returns:
-        A share in [0, 1].
+        A share in [0, 1], with standard error, interval and p-values.
 
     Raises:
         DataError: another shape, or other values.
+
+    Source: Searle, Casella and McCulloch 1992, ch. 4, for the variance; Banerjee 1960 for the interval. That a variance
+        is never below that of one image more is a choice of ours.
+
+    Example:
+        >>> accuracy = crossed_mean([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]])
+        >>> accuracy.value
+        0.75
+        >>> [round(end, 2) for end in accuracy.interval()]
+        [0, 1]
     """
     return crossed(_zeros_and_ones(correct), 0, 1)
 
 
 def crossed_difference(correct: ArrayLike, baseline: ArrayLike) -> Estimate:
-    """Estimate by how much a run is more accurate than another, paired by seed and image.
+    """Estimate by how much one run is more accurate than another, paired by seed and image.
 
     Args:
-        correct: [S, I] of 0 and 1, of the run.
-        baseline: [S, I] of 0 and 1, of the other, with the same seeds and images in the same order.
+        correct: [S, I] of 0 and 1, of the run: whether the model of each of S seeds is right about each of I images.
+        baseline: [S, I] of 0 and 1, of the other run, with the same seeds and images in the same order.
 
     Returns:
-        A difference of shares in [-1, 1].
+        A difference of shares in [-1, 1], above 0 where the run is better, with standard error, interval and p-values.
 
     Raises:
         DataError: shapes that differ, or other values.
+
+    Source: as `crossed_mean`.
+
+    Example:
+        >>> import numpy as np
+        >>> generator = np.random.default_rng(0)
+        >>> baseline = generator.random((5, 400)) < 0.8
+        >>> better = baseline | (generator.random((5, 400)) < 0.5)  # also right about half of the others
+        >>> difference = crossed_difference(better, baseline)
+        >>> round(difference.value, 2), [round(end, 2) for end in difference.interval()], difference.p_value() < 0.001
+        (0.11, [0.09, 0.13], True)
     """
     one, other = _zeros_and_ones(correct), _zeros_and_ones(baseline)
     if one.shape != other.shape:
@@ -186,24 +211,32 @@ def crossed(values: NDArray[np.float64], lowest: float = -math.inf, highest: flo
 def resampled_mean(
     values: ArrayLike, test_to_train: float, num_images: int, lowest: float = 0, highest: float = 1
 ) -> Estimate:
-    """Estimate the mean of one value a seed where every seed draws train and test images anew from the same ones.
+    """Estimate the mean of one value for each seed, where each draws its train and test images from the same ones.
 
-    Splits of one set overlap, so that their values go together and the plain t interval is too narrow. The variance
-    of the mean is s^2 (1 / S + test_to_train) instead of s^2 / S. The correction is a heuristic, because no unbiased
+    Splits of one set overlap, so that their values go together and the plain t interval is too narrow. The variance of
+    the mean is s^2 (1 / S + test_to_train) instead of s^2 / S. The correction is a heuristic, because no unbiased
     variance exists (Bengio and Grandvalet 2004). It assumes that what is learned depends little on which rows were
     drawn: simulated coverage stays above 0.93 until half of the variance over seeds comes from the train rows, and
-    falls to 0.8 where all of it does. The variance is never below 1 / I^2, as in `crossed`.
+    falls to 0.8 where all of it does. The variance is never below 1 / I^2, as in `crossed_mean`.
 
     Args:
-        values: [S], an accuracy, or a difference of two, with each seed.
+        values: [S] numbers: an accuracy, or a difference of two, of each of S seeds.
         test_to_train: rows of the test split over rows of the train split, above 0.
-        num_images: test images a seed, at least 2.
-        lowest, highest: between which the truth lies in any case.
+        num_images: test images of a seed, I, at least 2.
+        lowest, highest: between which the truth lies in any case. Intervals are cut there.
+
+    Returns:
+        The mean, in units of the values, with standard error, interval and p-values.
 
     Raises:
         DataError: values that are no list of at least one, or a ratio that is not above 0.
 
     Source: Nadeau and Bengio 2003 (Machine Learning 52), section 5, the corrected resampled t-test.
+
+    Example:
+        >>> accuracy = resampled_mean([0.81, 0.79, 0.80, 0.82, 0.78], test_to_train=0.25, num_images=500)
+        >>> round(accuracy.value, 2), [round(end, 3) for end in accuracy.interval()]
+        (0.8, [0.771, 0.829])
     """
     numbers = np.asarray(values, np.float64)
     if numbers.ndim != 1 or not len(numbers) or not test_to_train > 0 or num_images < 2:

@@ -19,9 +19,10 @@ class Overlap:
 
     Attributes:
         num_rows: of the pool.
-        both, only_first, only_second: int64 row numbers, ascending.
-        epsilon_pearson, epsilon_spearman: over the rows in both; nan if either has one epsilon for all of them.
-        mean_epsilon_difference: mean of second minus first over the rows in both; nan without any.
+        both, only_first, only_second: [R] int64 row numbers each, ascending.
+        epsilon_pearson, epsilon_spearman: correlations in [-1, 1] over the rows in both; nan if either has one epsilon
+            for all of them.
+        mean_epsilon_difference: mean of second minus first over the rows in both, pixel scale; nan without any.
     """
 
     num_rows: int
@@ -46,10 +47,27 @@ class Overlap:
 
 
 def compare_selections(first: StoredSelection, second: StoredSelection) -> Overlap:
-    """Compare the rows that two selections keep, and their epsilons.
+    """Compare the rows that two selections of one pool keep, and their epsilons.
+
+    Args:
+        first: one selection.
+        second: the other one.
+
+    Returns:
+        The rows in both and in one alone, and how the epsilons of the rows in both go together.
 
     Raises:
         DataError: selections of different pools.
+
+    Example:
+        >>> from pumalib import read_selection
+        >>> names = ("random-20", "puma-20")
+        >>> first, second = (read_selection(f"results/digits/selections/{name}/seed0.h5") for name in names)
+        >>> overlap = compare_selections(first, second)
+        >>> len(overlap.both) + len(overlap.only_first) == len(first.rows)
+        True
+        >>> 0 < overlap.jaccard < 1
+        True
     """
     if first.pool_fingerprint != second.pool_fingerprint:
         raise DataError(different_pools("selections", first.pool_fingerprint, second.pool_fingerprint))

@@ -11,10 +11,10 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 def text_histogram(
     edges: Sequence[float], counts: Sequence[int], width: int = 40, is_unicode: bool = True
 ) -> list[str]:
-    """Draw a histogram, a line a bin: its range, a bar, its count.
+    r"""Draw a histogram as text, a line for each bin: its range, a bar, its count.
 
     Args:
-        edges: [B + 1] ascending.
+        edges: [B + 1] ascending, in the unit of what is counted.
         counts: [B] of at least 0.
         width: characters of the longest bar, above 0.
         is_unicode: whether bars end on eighths of a character; else they are whole `#`.
@@ -23,7 +23,7 @@ def text_histogram(
         B lines without line ends.
 
     Example:
-        >>> print("\\n".join(text_histogram([0, 0.5, 1], [3, 12], width=8, is_unicode=False)))
+        >>> print("\n".join(text_histogram([0, 0.5, 1], [3, 12], width=8, is_unicode=False)))
           0 .. 0.5 |##         3
         0.5 ..   1 |########  12
     """

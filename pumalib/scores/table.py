@@ -16,26 +16,27 @@ from pumalib.files.artifacts import create_artifact, expect_fingerprint, open_ar
 from pumalib.files.origin import NO_ORIGIN, Origin
 
 HigherIs = Literal["easier", "harder"]
+"""Whether a higher score means that a row is easier or harder."""
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """One score a row of a pool (or of one shard of it).
+    """One score for each row of a pool (or of one shard of it).
 
     Attributes:
-        score: [N] float32.
+        score: [N] float32, in the unit that `unit` names.
         valid: [N] bool, whether the row was scored.
         columns: further columns of the method, each [N].
         held_back_agreement: where margins are extrapolated, their rank correlation with measured ones that were held
             back; else None.
         held_back_error: there, the mean absolute error of these, as a share of the mean absolute margin; else None.
         higher_is: whether a higher score means easier or harder.
-        unit: unit of the score.
+        unit: of the score.
         method: what made it.
-        norm: norm of a margin; "" for other scores.
+        norm: of a margin; "" for other scores.
         pool_fingerprint: the pool it belongs to.
         model_fingerprint: the model it looked through; "" for none.
-        first_row: pool row of the first entry (0 but for shards).
+        first_row: pool row of the first entry: 0, except in shards.
     """
 
     score: NDArray[np.float32]
@@ -101,10 +102,22 @@ def write_scores(table: ScoreTable, output: Path, origin: Origin = NO_ORIGIN) ->
 
 
 def read_scores(path: str | Path, pool_fingerprint: str | None = None) -> ScoreTable:
-    """Read a score table; refuse one of another pool.
+    """Read the scores of a pool.
+
+    Args:
+        path: of the score table: `scores/<name>/seed<k>.h5` of a study.
+        pool_fingerprint: of the pool that it must belong to; None: any.
+
+    Returns:
+        The scores of N rows, and what they mean.
 
     Raises:
         ArtifactError: missing, damaged, of another kind or pool, or with columns of other lengths.
+
+    Example:
+        >>> margins = read_scores("results/digits/scores/margin/seed0.h5")
+        >>> margins.higher_is, margins.norm, len(margins.score) == len(margins.valid)
+        ('easier', 'linf', True)
     """
     with open_artifact(path, "scores") as file:
         if pool_fingerprint is not None:

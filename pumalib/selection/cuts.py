@@ -23,23 +23,35 @@ _SIDES = ("easiest", "hardest", "extremes")
 
 @dataclass(frozen=True)
 class Cut:
-    """One pruning step; exactly one of fraction and the four thresholds is given.
+    """One pruning step along a score, for `select`.
+
+    Give exactly one of `fraction`, `below`, `at_most`, `at_least` and `above`. `select` raises the errors.
 
     Attributes:
-        score: [N] numbers, or None for a random cut.
-        drop: `easiest`, `hardest` or, half from each end, `extremes`; needed with a fraction of a score.
+        score: [N] numbers, one for each row; None: a random cut.
+        drop: which side goes: `easiest`, `hardest`, or half from each end, `extremes`. Needed with a fraction of a
+            score.
         fraction: share of the rows of the scope to remove, in [0, 1).
-        below: remove rows whose score is below this; `at_most`, `at_least` and `above` likewise.
-        higher_is: whether a higher score means `easier` or `harder`.
-        scope: `union`, `per_source` or `per_class`.
+        below, at_most, at_least, above: remove the rows whose score is so, in units of the score.
+        higher_is: whether a higher score means that a row is `easier` or `harder`. A higher margin is easier.
+        scope: what `fraction` is a share of: all rows (`union`), or each source or class (`per_source`, `per_class`).
         valid: [N] bool, rows that were scored; None: all. Other rows are never removed by this cut.
-        converged: [N] bool, rows whose score is a value rather than a bound; None: all.
-        bounded: [N] bool, rows that lie at their score or farther from 0, in an order that is not known; None: none. A
-            cut that would have to know more is refused.
-        tie_hardness: [N] numbers, higher is harder, which decide among rows of equal score where a fraction cuts; rows
-            with NaN go last. What they leave tied is drawn at random; None: all ties are.
+        converged: [N] bool, rows whose score is a value rather than a bound; None: all. If others go, a warning says
+            so.
+        bounded: [N] bool, rows whose true score is their score or farther from 0, in an order that is not known; None:
+            none. A cut that would have to know more is refused.
+        tie_hardness: [N] numbers, higher is harder. They decide among rows of equal score where a fraction cuts; rows
+            with NaN go last. What is still tied is drawn at random; None: all ties are.
         tie_bounded: [N] bool, as `bounded`, of `tie_hardness`.
-        label: how reports name the cut.
+        label: how reports and messages name the cut.
+
+    Example:
+        >>> from pumalib import select
+        >>> margins = [0.1, 0.5, 0.3, 0.9]
+        >>> select(4, [Cut(margins, drop="easiest", fraction=0.5)]).rows.tolist()
+        [0, 2]
+        >>> select(4, [Cut(margins, above=0.6)]).rows.tolist()
+        [0, 1, 2]
     """
 
     score: ArrayLike | None
@@ -65,8 +77,9 @@ class CutOutcome:
 
     Attributes:
         removed: [N] bool.
-        value: score of the last row removed by a fraction over the union, or the threshold; nan where neither.
-        warning: something the user should know, or "".
+        value: the threshold, or the score of the last row that a fraction of the union removed; nan where there is
+            neither.
+        warning: something that you should know; "": nothing.
     """
 
     removed: NDArray[np.bool_]

@@ -14,17 +14,18 @@ def adaptive_epsilons(margin: ArrayLike, epsilon: float, gap: float = 0.0) -> ND
 
     Args:
         margin: [N] signed margins, pixel scale, in the norm of the threat.
-        epsilon: cap on |epsilon_i|, pixel scale, above 0.
-        gap: allowance for the margin's error, pixel scale, at least 0.
+        epsilon: largest size of an epsilon, pixel scale, above 0.
+        gap: allowance for the error of the margin, pixel scale, at least 0.
 
     Returns:
-        [N] float32; negative where training should use an anti-adversarial perturbation.
+        [N] float32, pixel scale. It is negative where the model is wrong by more than the gap: training then moves the
+        image toward its label (an anti-adversarial perturbation).
 
     Raises:
-        DataError: NaN margins.
-        ValueError: epsilon not above 0, or a negative gap.
+        DataError: a margin is NaN.
+        ValueError: epsilon is not above 0, or the gap is negative.
 
-    Source: PUMA eq. 2 and 3.
+    Source: PUMA, equations 2 and 3.
 
     Example:
         >>> [round(float(epsilon), 3) for epsilon in adaptive_epsilons([-0.5, 0.01, 0.2], epsilon=0.1)]

@@ -16,15 +16,15 @@ from pumalib.selection.cuts import CutOutcome
 
 @dataclass(frozen=True)
 class RuleRows:
-    """What a rule sees of a pool of N rows.
+    """What a rule of your own sees of a pool of N rows.
 
     Attributes:
         count: how many rows to keep.
         labels: [N] int64; None where they were not given.
         source: [N] uint8, 0 real, 1 synthetic; None where it was not given.
-        scores: [N] float32 each, as their tables hold them, by name; nan where a row was not scored.
-        hardness: the same scores as float64, turned so that higher is harder.
-        generator: for rules that draw.
+        scores: [N] float32 for each name, as the score tables hold them; nan where a row was not scored.
+        hardness: [N] float64 for each name: the same scores, turned so that higher is harder.
+        generator: random numbers, for rules that draw. They follow from the seed alone.
         num_rows: N.
     """
 
@@ -39,16 +39,24 @@ class RuleRows:
 
 @dataclass(frozen=True)
 class Rule:
-    """One pruning step by a function that sees all rows at once.
+    """One pruning step by a function of yours that sees all rows at once, for `select`.
 
     Attributes:
-        function: called as `function(rows, **options)` with `RuleRows`; returns the rows to keep, [count] integers in
-            any order, each once.
+        function: called as `function(rows, **options)` with `RuleRows`. It returns the rows to keep, [count] integers
+            in any order, each once.
         fraction: share of the rows to remove, in [0, 1).
-        scores: [N] float32 each, by name, which it gets.
-        hardness: [N] float64 each, the same, higher is harder.
+        scores: [N] float32 for each name, which the function gets.
+        hardness: [N] float64 for each name, the same scores turned so that higher is harder.
         options: keyword arguments of the function.
         label: how reports and messages name the rule.
+
+    Example:
+        >>> import numpy as np
+        >>> from pumalib import select
+        >>> def hardest(rows):
+        ...     return np.argsort(rows.hardness["margin"])[-rows.count :]
+        >>> select(4, [Rule(hardest, fraction=0.5, hardness={"margin": np.array([0.1, 0.5, 0.3, 0.9])})]).rows.tolist()
+        [1, 3]
     """
 
     function: Callable[..., Any]

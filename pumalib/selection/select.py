@@ -17,12 +17,12 @@ from pumalib.selection.rule import Rule, apply_rule
 
 @dataclass(frozen=True)
 class Selection:
-    """The rows kept, in pool order, and their epsilons.
+    """The rows that are kept, in the order of the pool, and their epsilons.
 
     Attributes:
         rows: [K] int64, ascending.
         epsilons: [K] float32, pixel scale, may be negative.
-        reason: [N] int16, number of the cut that removed the row, -1 where kept.
+        reason: [N] int16, number of the cut that removed the row, -1 where it is kept.
         outcomes: what each cut did.
     """
 
@@ -46,21 +46,26 @@ def select(
     labels: ArrayLike | None = None,
     source: ArrayLike | None = None,
 ) -> Selection:
-    """Apply cuts to a pool and keep the epsilons of the rows that stay.
+    """Apply cuts to a pool, and keep the rows that stay with their epsilons.
 
     Args:
         num_rows: rows of the pool, N.
-        cuts: cuts along a score, and rules; each is computed on the whole pool, and the union is removed.
-        epsilons: [N] one a row, or one for all, pixel scale.
+        cuts: cuts along a score, and rules. Each is computed on the whole pool; a row goes if any of them removes it.
+        epsilons: [N] one for each row, or one number for all; pixel scale.
         seed: breaks ties (each cut has its own random numbers) and draws random cuts.
-        labels: [N] integers; given, a class that loses all its rows is an error.
+        labels: [N] integers, needed by scope `per_class`. If given, a class that loses all its rows is an error.
         source: [N] integers, 0 real, 1 synthetic; needed by scope `per_source`.
 
+    Returns:
+        The K rows that stay, their epsilons, and which cut removed each of the others.
+
     Raises:
-        DataError: wrong row counts, a class without rows, nothing left, or a rule that returns other rows than asked.
-        ValueError: an impossible cut.
+        DataError: another number of rows, a class without rows, nothing left, a cut among bounded rows, or a rule that
+            returns other rows than it was asked for.
+        ValueError: a cut that is impossible, such as one with a fraction of 1.
 
     Example:
+        >>> from pumalib import Cut
         >>> selection = select(5, [Cut([0.1, 0.5, 0.3, 0.9, 0.2], drop="easiest", fraction=0.4)], epsilons=0.1)
         >>> selection.rows.tolist()
         [0, 2, 4]

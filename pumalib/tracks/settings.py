@@ -55,7 +55,13 @@ class VisitsSettings(Settings):
 
 
 class TrackSettings(Settings):
-    """What a run gathers for scores; each quantity is a key of its own, and none is gathered unless named."""
+    """What a training gathers about every row, for scores. Each quantity is a key; none is gathered unless named.
+
+    Example:
+        >>> track = TrackSettings(correct={}, el2n={"last_epoch": 10}, visits={})
+        >>> track.correct.inputs, track.el2n.last_epoch, track.grand
+        ('attacked', 10, None)
+    """
 
     correct: CorrectSettings | None = None
     """Whether the prediction is the label."""

@@ -60,7 +60,7 @@ def to_frame(records: list[EpochRecord]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Probe:
-    """A few images that the history measures the average on: cheap, and never the test split.
+    """A few images that the history measures the averaged weights on: cheap, and never the test split.
 
     Attributes:
         images: [M, C, H, W] float in [0, 1] on the device.

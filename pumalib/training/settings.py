@@ -41,7 +41,7 @@ class ResizedCropSettings(Settings):
 
 
 class RecipeSettings(Settings):
-    """What every training method has; defaults are those of Wang et al. 2023, which PUMA trains with."""
+    """What every training method has. Defaults are those of Wang et al. 2023, which PUMA trains with."""
 
     has_attack: ClassVar[bool] = False
     """Whether images are perturbed."""
@@ -146,7 +146,14 @@ class RecipeSettings(Settings):
 
 
 class NaturalSettings(RecipeSettings):
-    """Natural training: no perturbation."""
+    """Natural training: no perturbation.
+
+    Source: Wang et al. 2023 for the recipe.
+
+    Example:
+        >>> NaturalSettings(epochs=10, learning_rate=0.1).batch_size
+        512
+    """
 
     method: Literal["natural"] = "natural"
     """`natural`."""
@@ -186,7 +193,14 @@ class AttackedRecipeSettings(RecipeSettings):
 
 
 class PgdAtSettings(AttackedRecipeSettings):
-    """Adversarial training on PGD examples (Madry et al. 2018)."""
+    """Adversarial training on PGD examples (Madry et al. 2018).
+
+    Source: Madry et al. 2018; the other defaults are those of Wang et al. 2023.
+
+    Example:
+        >>> PgdAtSettings(epochs=10, attack_steps=7, attack_step_size="2/255").attack_steps
+        7
+    """
 
     method: Literal["pgd_at"] = "pgd_at"
     """`pgd_at`."""
@@ -198,12 +212,20 @@ class PgdAtSettings(AttackedRecipeSettings):
 
 
 class TradesSettings(AttackedRecipeSettings):
-    """TRADES (Zhang et al. 2019)."""
+    """TRADES: the natural loss, and how far an attack moves the prediction (Zhang et al. 2019).
+
+    Source: Zhang et al. 2019; the other defaults are those of Wang et al. 2023.
+
+    Example:
+        >>> recipe = TradesSettings(epochs=100, beta=6, crop_padding=4, horizontal_flip=True)
+        >>> recipe.beta, recipe.learning_rate
+        (6.0, 0.2)
+    """
 
     method: Literal["trades"] = "trades"
     """`trades`."""
     beta: float = Field(default=5.0, ge=0)
-    """Weight of the robust term."""
+    """Weight of the robust term, beta of TRADES; 5 as in Wang et al. 2023."""
 
     @property
     def outer_passes(self) -> tuple[int, int]:

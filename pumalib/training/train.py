@@ -48,12 +48,13 @@ class TrainingResult:
     """A finished training.
 
     Attributes:
-        model: the averaged model, in eval mode.
-        history: one line an epoch, see `history.EpochRecord`.
+        model: the network with averaged weights, in eval mode.
+        history: one line for each epoch: losses, accuracies in [0, 1], mean epsilon; docs/artifacts.md lists the
+            columns.
         track: what was gathered about every row.
         epoch: whose weights the model has, counted from 1: the last, or with `checkpoint: best` the best.
         kept: averaged weights after the epochs of `keep_every`, by epoch.
-        measured_on: the images of the history.
+        measured_on: the images that the accuracies of the history are measured on.
     """
 
     model: nn.Module
@@ -69,16 +70,22 @@ class TrainOptions:
     """What `train` takes beside images, labels, epsilons and recipe.
 
     Attributes:
-        source: [N], 0 real, 1 synthetic; None: all real.
-        rows: [K] ascending rows to train on; None: all.
-        attack_steps: [K] integers, steps of the inner attack of each selected row, 0 for none; None: the recipe's for
-            all. Needs `attack_statistics: running`.
-        validation: images for the history; None: some of the training rows.
-        track: what to gather about every row on the way; changes nothing of the training.
-        online: a policy that finds epsilons during training; the epsilons given are then where it starts: the caps of
-            `online_margin` and `cat`, the warm-up of `iaat`.
-        seed: of order, augmentation and random starts (not of the initial weights).
-        device: torch device.
+        source: [N] integers, 0 real, 1 synthetic; None: all are real.
+        rows: [K] rows to train on, ascending; None: all.
+        attack_steps: [K] integers, steps of the inner attack of each row that is trained on, 0 for none; None: the
+            recipe's for all. Needs `attack_statistics="running"` in the recipe.
+        validation: images that the history is measured on; None: some of the training rows.
+        track: what to gather about every row on the way. It changes nothing of the training.
+        online: a policy that finds epsilons during training. The epsilons given are then where it starts: the caps of
+            `OnlineMarginEpsilon` and `CatEpsilon`, the warm-up of `IaatEpsilon`.
+        seed: of order, augmentation and random starts. Initial weights are yours: see `build_model`.
+        device: a torch device, such as `cpu` or `cuda`.
+
+    Example:
+        >>> from pumalib import TrackSettings
+        >>> options = TrainOptions(rows=[0, 2, 4], seed=3, track=TrackSettings(loss={"every": 5}))
+        >>> options.track.loss.every
+        5
     """
 
     source: ArrayLike | None = None
@@ -107,28 +114,32 @@ def train(
     threat: ThreatSettings,
     options: TrainOptions = DEFAULT_OPTIONS,
 ) -> TrainingResult:
-    """Train a model on images in memory.
+    """Train a network on images in memory.
 
     Args:
-        model: maps float32 [B, C, H, W] in [0, 1] to logits [B, K]; trained in place.
+        model: maps float32 [B, C, H, W] in [0, 1] to logits [B, K], K classes; trained in place.
         images: [N, H, W, C] or [N, C, H, W], uint8, or floats in [0, 1] that are multiples of 1/255.
         labels: [N] integers.
-        epsilons: [K] signed radii of the selected rows, pixel scale; None: the threat's epsilon for all, or where
-            the online policy starts.
+        epsilons: [K] signed radii of the rows that are trained on, pixel scale; None: the threat's epsilon for all, or
+            where the online policy starts.
         settings: the recipe: `TradesSettings`, `PgdAtSettings` or `NaturalSettings`.
-        threat: norm and epsilon; the history's robust accuracy is measured at it.
+        threat: norm and epsilon. The robust accuracy in the history is measured at it.
         options: sources, rows, validation, tracking, online policy, seed and device.
 
     Returns:
-        The averaged model, the history and the track.
+        The network with averaged weights, the history and what was tracked.
 
     Raises:
-        DataError: wrong dtypes or counts, epsilons with natural training, a loss that is not finite, an epoch in
-            which every row was dropped.
+        ConfigError: settings that contradict each other or the data.
+        DataError: images, labels or epsilons of another type or count, epsilons with natural training, a loss that is
+            not finite, or an epoch in which every row was dropped.
+        ResourceError: less memory than the training needs.
+
+    Source: the recipe of Wang et al. 2023, which PUMA trains with; epsilons of their own for rows are PUMA's.
 
     Example:
         >>> import numpy as np, torch
-        >>> from pumalib import TradesSettings
+        >>> from pumalib import ThreatSettings, TradesSettings
         >>> generator = np.random.default_rng(0)
         >>> labels = generator.integers(2, size=64)
         >>> images = (labels[:, None, None, None] * 200 + generator.integers(50, size=(64, 4, 4, 1))).astype("uint8")

@@ -11,7 +11,15 @@ from pumalib.settings import PixelAmount, Settings
 
 
 class OnlineMarginEpsilon(Settings):
-    """Online PUMA (Sec. 5): epsilons and pruning from each batch's own attack, during training."""
+    """Online PUMA (Sec. 5): epsilons and pruning from each batch's own attack, during training.
+
+    Source: PUMA, section 5.
+
+    Example:
+        >>> from pumalib import TrainOptions
+        >>> TrainOptions(online=OnlineMarginEpsilon(prune_above="12/255", warmup_epochs=20)).online.policy
+        'online_margin'
+    """
 
     policy: Literal["online_margin"] = "online_margin"
     cap: PixelAmount | None = None
@@ -27,7 +35,15 @@ class OnlineMarginEpsilon(Settings):
 
 
 class IaatEpsilon(Settings):
-    """Instance adaptive adversarial training (Balaji et al. 2019): a row's epsilon moves each time it is drawn."""
+    """Instance adaptive adversarial training (Balaji et al. 2019): a row's epsilon moves each time it is drawn.
+
+    Source: Balaji et al. 2019.
+
+    Example:
+        >>> from pumalib import TrainOptions
+        >>> TrainOptions(online=IaatEpsilon(step="1.9/255")).online.warmup_epochs
+        5
+    """
 
     policy: Literal["iaat"] = "iaat"
     step: PixelAmount | None = None
@@ -41,7 +57,15 @@ class IaatEpsilon(Settings):
 
 
 class CatEpsilon(Settings):
-    """Customized adversarial training (Cheng et al. 2020): a row's epsilon grows while it withstands attacks at it."""
+    """Customized adversarial training (Cheng et al. 2020): a row's epsilon grows while it withstands attacks at it.
+
+    Source: Cheng et al. 2020.
+
+    Example:
+        >>> from pumalib import TrainOptions
+        >>> TrainOptions(online=CatEpsilon(softening=0)).online.toward
+        'dirichlet'
+    """
 
     policy: Literal["cat"] = "cat"
     step: PixelAmount | None = None
