@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "pumalib"
-LONGEST_FUNCTION, MOST_ON_TOP = 70, 9
+LONGEST_FUNCTION, MOST_ON_TOP = 50, 9
+"""Lines of a function, without its docstring; and files at the top of the library."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,9 @@ def test_no_function_is_a_wall() -> None:
     for path in LIBRARY.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (node.end_lineno or 0) - node.lineno + 1
+                text = node.body[0] if ast.get_docstring(node) else None
+                told = 0 if text is None else (text.end_lineno or 0) - text.lineno + 1
+                lines = (node.end_lineno or 0) - node.lineno + 1 - told
                 assert lines <= LONGEST_FUNCTION, f"{path.relative_to(ROOT)}: {node.name} has {lines} lines"
 
 

@@ -47,8 +47,7 @@ def published_deepfool_margins(
 
     Args:
         model: maps float32 [B, C, H, W] or [B, D] to logits [B, K], K classes; in eval mode.
-        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, which is divided by
-            255.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, divided by 255.
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`, in which distances are measured.
         clip: lowest and highest value of a valid input; None: any value is valid, as in the paper.
@@ -56,8 +55,7 @@ def published_deepfool_margins(
         overshoot: share by which each perturbation is stretched to cross.
         num_candidates: other classes that are looked at: the most likely ones at the image. With the predicted class
             these are ten, as in the authors' code and in foolbox.
-        batch_size: images at once; None: 500, and fewer of images larger than 32 x 32 x 3. It changes the speed, not
-            the result.
+        batch_size: images at once; None: 500, fewer of large ones. It changes the speed, not the result.
         keep_adversarial: whether the points across the boundary are returned too.
 
     Returns:

@@ -46,8 +46,7 @@ def fast_margins(
 
     Args:
         model: maps float32 [B, C, H, W] or [B, D] to logits [B, K], K classes; in eval mode.
-        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, which is divided by
-            255.
+        images: [N, C, H, W] or [N, D] floats in the range of `clip`; also [N, H, W, C], and uint8, divided by 255.
         labels: [N] integers in [0, K).
         norm: `linf` or `l2`, in which distances are measured.
         clip: lowest and highest value of a valid input; None: any value is valid.
@@ -57,8 +56,7 @@ def fast_margins(
             step_size.
         bisection_steps: how narrowly the crossing is enclosed: as by this many halvings of the segment from the image
             to the point found.
-        batch_size: images at once; None: 500, and fewer of images larger than 32 x 32 x 3. It changes the speed, not
-            the result.
+        batch_size: images at once; None: 500, fewer of large ones. It changes the speed, not the result.
         keep_adversarial: whether the points across the boundary are returned too.
         up_to: distance from which on a margin need not be exact, in units of the images; None: there is none. If no
             crossing nearer than this is found, the margin is `up_to`, signed, and the row is marked as bounded.

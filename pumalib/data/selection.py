@@ -100,7 +100,7 @@ def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> Sto
 
     Example:
         >>> kept = read_selection("results/digits/selections/puma-20/seed0.h5")
-        >>> len(kept.rows) == len(kept.epsilons) == sum(kept.reason == -1)
+        >>> len(kept.rows) == len(kept.epsilons) == int((kept.reason == -1).sum())
         True
         >>> 0 < kept.pruned_fraction < 1
         True

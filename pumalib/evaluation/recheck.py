@@ -115,11 +115,10 @@ def recheck(
         ArtifactError: missing or damaged files, a table without points, or another model or dataset than attacked.
 
     Example:
-        >>> study = "results/digits"
         >>> found = recheck(
-        ...     f"{study}/attacks/puma-20/seed0/cw.h5",
-        ...     model=f"{study}/models/puma-20/seed0/model.safetensors",
-        ...     dataset=f"{study}/datasets/digits/seed0.h5",
+        ...     "results/digits/attacks/puma-20/seed0/cw.h5",
+        ...     model="results/digits/models/puma-20/seed0/model.safetensors",
+        ...     dataset="results/digits/datasets/digits/seed0.h5",
         ... )
         >>> found.problems
         {}

@@ -28,7 +28,7 @@ def inspect_file(path: str | Path, count: int = 5) -> Inspection:
     Example:
         >>> found = inspect_file("results/digits/scores/margin/seed0.h5", count=3)
         >>> [distribution.name for distribution in found.distributions]
-        ['margin (pixel scale)']
+        ['margin (pixel scale [0, 1])']
     """
     if Path(path).suffix in (".csv", ".tsv"):
         from pumalib.inspection.kinds.csv_table import inspect_csv

@@ -62,6 +62,7 @@ def draw_contact_sheet(samples: Samples, blocks: Sequence[Block], title: str, co
         >>> from pumalib.inspection.files import read_samples
         >>> from pumalib.inspection.samples import ordered
         >>> samples = read_samples("results/digits/scores/margin/seed0.h5")
+        >>> from pumalib.reporting.contact_sheet import Block
         >>> hardest = Block("hardest", ordered(samples, "hardest", count=8))
         >>> figure = draw_contact_sheet(samples, [hardest], "margins", columns=4)
         >>> len(figure.axes) >= 8
