@@ -23,6 +23,7 @@ _COMMANDS = {
     "check": "check a study file without running anything",
     "paper": "look at the files that the paper's tables need, and write the study that makes them",
     "plan": "say what a study takes before it runs: hours, memory, disk and passes",
+    "graph": "draw the rules of a study, and which of them read files of which",
     "summary": "print the tables of a study that has run, and where its files are",
     "errors": "print the messages of the jobs that failed in the last run",
     "node": "let this machine take part in trainings over several",
