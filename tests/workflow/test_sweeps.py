@@ -48,8 +48,9 @@ def test_a_sweep_plans_its_own_runs_and_no_other(finished):
     assert finished.planned(two) == jobs_of("tuned-beta-1-epochs-2", "tuned-beta-5-epochs-2") | REPORTS
 
 
-def test_a_mistake_in_a_sweep_ends_the_run_before_any_job(finished):
-    result = finished.run(study=finished.study("wrong.yaml", with_sweep([1, "x"])))
+def test_a_mistake_in_a_sweep_ends_the_run_before_any_job(make_checkout):
+    checkout = make_checkout()
+    result = checkout.run(study=checkout.study("wrong.yaml", with_sweep([1, "x"])))
     assert result.returncode != 0
     told = result.stdout + result.stderr
     assert "Error: expected beta to be a number, got 'x' at runs.tuned.sweep.training.beta (" in told
