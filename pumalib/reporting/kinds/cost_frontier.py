@@ -16,7 +16,7 @@ from pumalib.reporting.estimates import Estimate
 from pumalib.reporting.families import LEFT_OUT, Compared, compare_family
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, legend_columns, new_figure
 from pumalib.reporting.files import markdown_table
-from pumalib.reporting.labels import LabelledPoint, place_labels
+from pumalib.reporting.labels import LabelledPoint, Line, place_labels
 from pumalib.reporting.outcomes import Measured, read_runs
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.results import CLEAN_ACCURACY, chosen_attacks, chosen_runs, robust_accuracy, rows_of
@@ -79,11 +79,7 @@ def draw_cost_frontier(table: pd.DataFrame, settings: CostFrontierSettings, styl
     """Draw a marker per run at the passes of its training, and an open one at those of all that it stands on."""
     with figure_style():
         figure, (axes,) = new_figure(PAGE_WIDTH_INCHES, 3.6)
-        for place, (label, names) in enumerate(settings.frontiers.items()):
-            line = table[table["run"].isin(names)].sort_values("of_baseline")
-            ends = 100 * line["of_baseline"], 100 * line["robust_accuracy"]
-            dashes = DASHES[place % len(DASHES)]
-            axes.plot(*ends, color=_FRONTIER_COLOUR, ls=dashes, linewidth=0.9, zorder=2, label=label)
+        lines = _draw_frontiers(axes, table, settings)
         if settings.frontiers:
             ncols = legend_columns(list(settings.frontiers), PAGE_WIDTH_INCHES, 4)
             figure.legend(loc="outside upper left", ncols=ncols, handlelength=2.6)
@@ -93,8 +89,21 @@ def draw_cost_frontier(table: pd.DataFrame, settings: CostFrontierSettings, styl
         axes.set_xlim(left=0)
         axes.margins(_AXIS_MARGIN)
         axes.grid(True)
-        place_labels(figure, axes, points)
+        own, whole, heights = (100 * table[name] for name in ("of_baseline", "whole_of_baseline", "robust_accuracy"))
+        wholes = [[(x, y), (end, y)] for x, end, y in zip(own, whole, heights, strict=True) if end > x]
+        place_labels(figure, axes, points, [end for _, end in wholes], [*lines, *wholes])
     return figure
+
+
+def _draw_frontiers(axes: Axes, table: pd.DataFrame, settings: CostFrontierSettings) -> list[Line]:
+    lines: list[Line] = []
+    for place, (label, names) in enumerate(settings.frontiers.items()):
+        line = table[table["run"].isin(names)].sort_values("of_baseline")
+        ends = 100 * line[["of_baseline", "robust_accuracy"]].to_numpy()
+        dashes = DASHES[place % len(DASHES)]
+        axes.plot(*ends.T, color=_FRONTIER_COLOUR, ls=dashes, linewidth=0.9, zorder=2, label=label)
+        lines.append([(float(across), float(up)) for across, up in ends])
+    return lines
 
 
 def _draw_run(axes: Axes, row: pd.Series[Any], styles: RunStyles) -> LabelledPoint:
