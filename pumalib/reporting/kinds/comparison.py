@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pumalib.reporting.axis_limits import Limits, limits_of_differences
 from pumalib.reporting.colours import RunStyles
 from pumalib.reporting.estimates import Estimate
 from pumalib.reporting.families import Compared, compare_family
@@ -33,7 +34,10 @@ from pumalib.reporting.settings.comparison import ComparisonSettings, PublishedN
 from pumalib.reporting.statistics import NON_INFERIORITY_MARGIN, summarise
 from pumalib.results.collect import RunFiles
 
-FIGURE_NOTE = f"Dashed line: the loss of {100 * NON_INFERIORITY_MARGIN:g} points that non-inferiority rules out."
+FIGURE_NOTE = (
+    f"Dashed line: the loss of {100 * NON_INFERIORITY_MARGIN:g} points that non-inferiority rules out. All panels have "
+    "one scale; an arrow marks an interval that goes on beyond it."
+)
 """What the figure cannot say by itself."""
 
 
@@ -158,6 +162,8 @@ def _counts(results: pd.DataFrame, run: str, metric: Metric) -> dict[str, int]:
 def draw_differences(table: pd.DataFrame, metrics: Sequence[Metric], baseline: str, styles: RunStyles) -> Figure:
     """Draw one line per run other than the baseline, in percentage points; the first run on top.
 
+    All panels have one scale, by the differences: an interval that is far wider is cut, with an arrow at the edge.
+
     Args:
         table: Of `comparison_table`.
         metrics: Its metrics, one panel each.
@@ -165,13 +171,22 @@ def draw_differences(table: pd.DataFrame, metrics: Sequence[Metric], baseline: s
         styles: Of the runs.
     """
     rows = table[table["run"] != baseline]
+    limits = _shared_limits(rows, metrics)
     with figure_style():
         figure, panels = new_figure(PAGE_WIDTH_INCHES, 0.9 + 0.24 * max(len(rows), 1), len(metrics))
         for axes, metric in zip(panels, metrics, strict=True):
+            axes.set_xlim(*limits)
             _draw_panel(axes, rows, metric, baseline, styles)
         panels[0].set_yticks(range(len(rows)), rows["run"].tolist())
         panels[0].set_ylim(len(rows) - 0.4, -0.6)
     return figure
+
+
+def _shared_limits(rows: pd.DataFrame, metrics: Sequence[Metric]) -> Limits:
+    prefixes = [f"{metric.column}_minus_baseline" for metric in metrics]
+    means = (100 * rows[prefixes]).to_numpy().ravel()
+    ends = (100 * rows[[f"{prefix}_{end}" for prefix in prefixes for end in ("low", "high")]]).to_numpy().ravel()
+    return limits_of_differences(means.tolist(), ends.tolist())
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, metric: Metric, baseline: str, styles: RunStyles) -> None:
@@ -185,11 +200,20 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, metric: Metric, baseline: str, s
         mean, low, high = numbers
         style = styles[run]
         axes.plot([low, high], [height, height], color=style.colour, linewidth=1.2, zorder=2)
+        _mark_cut_ends(axes, low, high, height, style.colour)
         axes.plot([mean], [height], style.marker, color=style.colour, markersize=5, zorder=3)
     axes.set_title(metric.title)
     axes.set_xlabel(f"difference to {baseline} (points)")
     axes.grid(True, axis="x")
     axes.tick_params(axis="y", length=0)
+
+
+def _mark_cut_ends(axes: Axes, low: float, high: float, height: float, colour: str) -> None:
+    """Draw an arrow where an interval goes on beyond the axis."""
+    left, right = axes.get_xlim()
+    for marker, place, is_cut in (("<", left, low < left), (">", right, high > right)):
+        if is_cut:
+            axes.plot([place], [height], marker, color=colour, markersize=4, clip_on=False, zorder=3)
 
 
 def make(
