@@ -1,8 +1,8 @@
 """Draw rows of a file as a contact sheet: each image with its row, label, prediction and values.
 
 Takes score tables and tracks (hardest rows, easiest rows), selections (kept rows and those that each cut removed),
-attack tables (the clean images, by what became of them), pools, datasets, synthetic and learned sets. The images
-are found through the study's folder.
+attack tables (clean, adversarial and difference, if the attack has `keep_points: true`), pools, datasets, synthetic
+and learned sets. The images are found through the study's folder.
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ def run(options: argparse.Namespace) -> int:
     if not chosen:
         raise DataError(f"expected rows to draw, got none with {options.rows or 'a score'} in {path}")
     from pumalib.reporting.contact_sheet import Block, write_contact_sheet
+    from pumalib.reporting.tile_texts import group_words
 
     names_groups = len(set(samples.groups.tolist())) > len(chosen)
-    blocks = [Block(heading, positions, names_groups) for heading, positions in chosen.items()]
+    blocks = [Block(group_words(name), positions, names_groups) for name, positions in chosen.items()]
     write_contact_sheet(samples, blocks, str(path), options.out)
     if options.json:
         tables = {name: row_table(name, samples, positions) for name, positions in chosen.items()}

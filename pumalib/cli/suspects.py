@@ -71,4 +71,6 @@ def _write(suspects: Suspects, options: argparse.Namespace, title: str) -> None:
         positions = suspects.positions[: options.count]
         if not len(positions):
             raise DataError(f"expected suspects to draw, got no negative margin in {title}; leave --picture out")
-        write_contact_sheet(suspects.rows, [Block("lowest margins first", positions)], title, options.picture)
+        write_contact_sheet(
+            suspects.rows, [Block("lowest margins first", positions, names_groups=True)], title, options.picture
+        )

@@ -28,6 +28,8 @@ class Samples:
         values: [M] numbers for each name (`margin`, `epsilon`).
         hardness: [M] numbers, higher is harder, nan: not told; None: the file orders no rows.
         files: [M] names of the files that images were; None: they were none of their own.
+        sources: [M] names, where the groups tell something else; None: not known, or the groups.
+        points: gives the perturbed images [K, H, W, C] of positions [K], pixel scale; None: none are kept.
     """
 
     rows: NDArray[np.int64]
@@ -39,6 +41,8 @@ class Samples:
     values: dict[str, NDArray[Any]]
     hardness: NDArray[np.float64] | None = None
     files: NDArray[np.object_] | None = None
+    sources: NDArray[Any] | None = None
+    points: Callable[[NDArray[np.int64]], NDArray[np.floating]] | None = None
 
     def class_name(self, label: int) -> str:
         """Return the name of a class; `-` where none is known."""

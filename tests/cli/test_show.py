@@ -75,7 +75,7 @@ def test_rows_by_number_show_the_images_of_the_pool(in_study: Path) -> None:
     figure = draw_contact_sheet(samples, [Block("two", positions)], "title")
     drawn = [axes.images[0].get_array() for axes in figure.axes]
     np.testing.assert_array_equal(np.stack(drawn), expected[..., 0])
-    assert figure.axes[1].get_title().startswith(f"{samples.rows[3]}: {samples.labels[3]} → ")
+    assert figure.axes[1].get_title().startswith(f"{samples.rows[3]}: {samples.labels[3]}")
 
 
 def test_images_of_a_dataset_are_those_of_their_split(in_study: Path, capsys: Capture) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pumalib.data.datasets import read_class_names, split_fingerprint
 from pumalib.errors import ArtifactError, ResourceError
-from pumalib.evaluation.table import StoredAttack, read_attack
+from pumalib.evaluation.table import StoredAttack, read_attack, read_points
 from pumalib.files.artifacts import expect_fingerprint, open_artifact, read_array, read_texts, stored
 from pumalib.inspection.inspection import Inspection, Table, distribution
 from pumalib.inspection.pixels import map_images
@@ -52,6 +52,8 @@ def samples(header: Header) -> Samples:
     images = map_images(dataset, "dataset", table.split)
     with open_artifact(dataset, "dataset") as file:
         files = read_texts(file[table.split], "files", len(images))
+    with open_artifact(header.path, "attack") as file:
+        has_points = "points" in file
     is_right = table.clean_prediction == table.label
     is_robust = table.adversarial_prediction == table.label
     outcome = np.where(is_robust, "robust", np.where(is_right, "fooled", "wrong when clean"))
@@ -65,6 +67,7 @@ def samples(header: Header) -> Samples:
         values={"norm": norms},
         hardness=_hardness(is_right, is_robust, norms),
         files=None if files is None else files[table.row],
+        points=(lambda positions: read_points(header.path)[positions]) if has_points else None,
     )
 
 

@@ -64,8 +64,15 @@ def samples(header: Header) -> Samples:
     labels = np.array([KEPT, *cut_names(selection)])
     first = _first_score(header)
     values = {name: table.score for name, table in first} | {"epsilon": epsilons}
-    hardness = first[0][1].hardness if first else None
-    return replace(rows, groups=labels[selection.reason + 1], values=values, hardness=hardness)
+    told = [table.columns["prediction"] for _, table in first if "prediction" in table.columns]
+    return replace(
+        rows,
+        groups=labels[selection.reason + 1],
+        sources=rows.groups,
+        predictions={"prediction": told[0]} if told else {},
+        values=values,
+        hardness=first[0][1].hardness if first else None,
+    )
 
 
 def _first_score(header: Header) -> list[tuple[str, ScoreTable]]:

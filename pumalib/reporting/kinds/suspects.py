@@ -16,9 +16,6 @@ from pumalib.reporting.files import markdown_table
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.suspects import SuspectsSettings
 
-_COLUMNS = 6
-"""Images a line: as many as the width of a page has room for."""
-
 
 def listed(suspects: Suspects) -> pd.DataFrame:
     """Return a row a suspect, worst first: row, group (source), label, what the model says, margin, file."""
@@ -32,7 +29,8 @@ def draw(suspects: Suspects, settings: SuspectsSettings) -> Figure:
     if not len(positions):
         margins = suspects.rows.values[MARGIN]
         positions, heading = np.argsort(margins, kind="stable")[: settings.count], "no suspects; lowest margins first"
-    return draw_contact_sheet(suspects.rows, [Block(heading, positions)], f"suspects by {settings.score}", _COLUMNS)
+    block = Block(heading, positions, names_groups=True)
+    return draw_contact_sheet(suspects.rows, [block], f"suspects by {settings.score}")
 
 
 def page(suspects: Suspects, settings: SuspectsSettings) -> str:
