@@ -35,7 +35,7 @@ from rounds import print_conditions, print_table
 from torch import Tensor, nn
 
 from pumalib import ArchitectureSettings, build_model, deepfool_margins, fast_margins, refined_margins
-from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure, save_figure
+from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figure, plain_log_ticks, save_figure
 from pumalib.reporting.labels import LabelledPoint, place_labels
 
 Floats = NDArray[np.float32]
@@ -109,8 +109,8 @@ def apgd_minimal(model: nn.Module, images: Tensor, labels: Tensor, *, search_ste
 
 
 INFINITY = float("inf")
-AIM = 0.01
-"""Optimality that may be lost: the horizontal line of the figure; the vertical one is 60 passes."""
+AIM, AIM_PASSES = 0.01, 60
+"""Optimality that may be lost, and passes: the lines of the figure."""
 _LEAST = 4e-4
 """Optimality lost at the bottom of the figure; what loses less stands just above it."""
 OURS, PEERS, ADV_LIB = "#0072b2", "#7a7a7a", " (adv-lib)"
@@ -261,19 +261,23 @@ def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
     """Draw what is lost of optimality against passes, a panel a network; both axes logarithmic."""
     with figure_style():
         rows = -(-len(curves) // 2)
-        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.6 * rows, min(2, len(curves)), rows)
-        for axes, (name, points) in zip(panels, curves.items(), strict=False):
+        figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.2 * rows, min(2, len(curves)), rows)
+        for place, (axes, (name, points)) in enumerate(zip(panels, curves.items(), strict=False)):
             axes.set(xscale="log", yscale="log", title=name, xlim=(12, 9000), ylim=(_LEAST, 1))
-            axes.set(xlabel="passes an image", ylabel="optimality lost")
+            axes.set(xlabel="passes per image" if place + 2 >= len(curves) else "")
+            axes.set(ylabel="" if place % 2 else "optimality lost")
+            for axis in (axes.xaxis, axes.yaxis):
+                plain_log_ticks(axis)
             axes.axhline(AIM, linestyle="--", linewidth=0.7, color="0.6", zorder=1)
-            axes.axvline(60, linestyle="--", linewidth=0.7, color="0.6", zorder=1)
+            axes.axvline(AIM_PASSES, linestyle="--", linewidth=0.7, color="0.6", zorder=1)
             labels = []
             for method, passes, value in points:
                 colour = PEERS if method.endswith(ADV_LIB) else OURS
                 lost = max(1 - value, 1.25 * _LEAST)
                 axes.plot(passes, lost, "s" if colour == PEERS else "o", color=colour, markersize=4.5, zorder=3)
                 labels.append(LabelledPoint(SHORT.get(method, method.removesuffix(ADV_LIB)), colour, passes, lost))
-            place_labels(figure, axes, labels)
+            aims = [[(12, AIM), (9000, AIM)], [(AIM_PASSES, _LEAST), (AIM_PASSES, 1)]]
+            place_labels(figure, axes, labels, faint_lines=aims)
     save_figure(figure, path, path.with_suffix(".svg"))
 
 

@@ -40,7 +40,7 @@ from pumalib.data.encoded_images import EncodedImages, MappedBytes
 from pumalib.data.pool import build_pool
 from pumalib.data.settings import FolderSettings
 from pumalib.files.artifacts import content_fingerprint, create_artifact
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_figure
+from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_figure, save_png
 
 SIZES = {"64 x 64": (64, 64, 2000, 48), "500 x 500": (500, 500, 200, 224)}
 ROUNDS = 5
@@ -226,8 +226,11 @@ def draw_growth(sizes: list[int], found: list[dict[str, float]], path: Path) -> 
         for name, label in (("process", "make the dataset"), ("reading", "decode all of it")):
             axes.plot(sizes, [each[name] for each in found], "o-", label=label)
         axes.set(xlabel="image files (64 x 64)", ylabel="processor seconds", xlim=(0, None), ylim=(0, None))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.locator_params(axis="x", nbins=5)
+        axes.grid(True)
         axes.legend()
-        figure.savefig(path)
+    save_png(figure, path)
 
 
 def main() -> None:

@@ -207,7 +207,9 @@ def draw(curves: dict[str, dict[str, Measured]], path: Path) -> None:
             for name, result in others.items():
                 style = styles[name]
                 axes.plot(result.passes, result.margin, style.marker, color=style.colour, markersize=6, label=name)
-            axes.set(xscale="log", xticks=[20, 50, 100, 200], xlabel="passes an image, either way", title=net)
+            axes.set(
+                xscale="log", xticks=[20, 50, 100, 200], xlabel="passes per image, forward and backward", title=net
+            )
             axes.minorticks_off()
             axes.xaxis.set_major_formatter("{x:g}")
             axes.grid(True)

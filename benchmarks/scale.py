@@ -32,7 +32,7 @@ import yaml
 from pumalib.data.pool import build_pool, open_pool
 from pumalib.files.artifacts import content_fingerprint, create_artifact
 from pumalib.models.inputs import to_model_input
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_stack
+from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_stack, plain_log_ticks, save_png
 from pumalib.scores.table import ScoreTable, join_scores, read_scores, write_scores
 from pumalib.selection.cuts import Cut
 from pumalib.selection.epsilons import adaptive_epsilons
@@ -273,19 +273,25 @@ def main() -> None:
         draw(curves, options.figure)
 
 
+NAMES = {"select": "select rows", "join": "join scores"}
+"""Names in the figure."""
+
+
 def draw(curves: dict[str, list[dict[str, Any]]], path: Path) -> None:
     with figure_style():
         figure, (seconds, memory) = new_stack(COLUMN_WIDTH_INCHES, 3.6)
         for name, results in curves.items():
             rows = [result["rows"] for result in results]
-            seconds.plot(rows, [result["seconds"] for result in results], marker="o", label=name)
+            seconds.plot(rows, [result["seconds"] for result in results], marker="o", label=NAMES.get(name, name))
             memory.plot(rows, [result["peak_mib"] - result["start_mib"] for result in results], marker="o")
         for axes, label in ((seconds, "seconds"), (memory, "peak memory (MiB)")):
             axes.set(xscale="log", yscale="log", ylabel=label)
             axes.grid(True)
+            plain_log_ticks(axes.yaxis)
+        plain_log_ticks(memory.xaxis)
         memory.set(xlabel="rows")
         seconds.legend()
-        figure.savefig(path)
+    save_png(figure, path)
 
 
 if __name__ == "__main__":
