@@ -17,6 +17,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pumalib.perceptron.error_curves import (
     AFTER,
@@ -34,10 +35,11 @@ from pumalib.perceptron.pools import pool_envelope
 from pumalib.perceptron.ratios import error_ratios, interval_cell
 from pumalib.perceptron.settings import DecaySettings, Metric
 from pumalib.perceptron.table import Line, envelope, lines_of
+from pumalib.reporting.colours import THREAT_COLOUR
 from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 
-_COLOURS = ("#000000", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
+_COLOURS = ("#000000", "#0072b2", "#cc79a7", "#882255", "#56b4e9", "#999933")
 
 
 class Group(NamedTuple):
@@ -128,8 +130,16 @@ def draw_decay(groups: Sequence[Group], metric: Metric) -> Figure:
             prepare_axes(axes, AFTER if is_upper else BEFORE)
         for axes in panels[:: len(filters)]:
             axes.set_ylabel(f"error {METRIC_NAMES[metric]}")
-        panels[0].legend(title="epsilon")
+        _draw_key(figure, panels[0])
     return figure
+
+
+def _draw_key(figure: Figure, panel: Axes) -> None:
+    """Name the colours, and the two kinds of lines."""
+    handles, labels = panel.get_legend_handles_labels()
+    kinds = [Line2D([], [], color=THREAT_COLOUR, linestyle=dashes) for dashes in ("-", "--")]
+    names = [*(f"epsilon {label}" for label in labels), "best fraction of PE", "no pruning"]
+    figure.legend([*handles, *kinds], names, loc="outside upper center", ncols=len(names) if len(names) < 6 else 4)
 
 
 def _draw_group(axes: Axes, group: Group, colour: str, is_upper: bool) -> None:

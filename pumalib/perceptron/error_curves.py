@@ -17,11 +17,18 @@ from pumalib.perceptron.fits import Decay, Slope, fit_decay
 from pumalib.perceptron.ratios import error_ratios, ratio_cell
 from pumalib.perceptron.settings import ErrorCurvesSettings, Metric
 from pumalib.perceptron.table import Line, envelope, lines_of
-from pumalib.reporting.figures import PAGE_WIDTH_INCHES, FigurePaths, figure_style, new_figure, save_figure
+from pumalib.reporting.figures import (
+    PAGE_WIDTH_INCHES,
+    FigurePaths,
+    figure_style,
+    new_figure,
+    plain_log_ticks,
+    save_figure,
+)
 from pumalib.reporting.files import markdown_image, markdown_table, write_csv, write_text
 from pumalib.reporting.statistics import NO_INTERVAL, half_width
 
-UNPRUNED_COLOUR = "#e69f00"
+UNPRUNED_COLOUR = "#cc79a7"
 METRIC_NAMES: dict[Metric, str] = {"one_minus_overlap": "1 - R", "angle_error": "arccos(R) / pi"}
 AFTER, BEFORE = "alpha = rows after pruning / K", "rows before pruning / K"
 STRATEGY_NAMES = {"none": "no pruning", "pe": "PE (highest margins pruned)", "pd": "PD (lowest margins pruned)"}
@@ -70,7 +77,7 @@ def draw_error_curves(lines: Sequence[Line], metric: Metric) -> Figure:
             shown = [line for line in lines if line.strategy in ("none", strategy)]
             _draw_panel(axes, shown if place < len(strategies) else [before_pruning(line) for line in shown])
             prepare_axes(axes, AFTER if place < len(strategies) else BEFORE)
-            axes.set_title(STRATEGY_NAMES[strategy] if place < len(strategies) else "the same, by what was drawn")
+            axes.set_title(STRATEGY_NAMES[strategy] if place < len(strategies) else "the same, by rows before pruning")
         for axes in panels[:: len(strategies)]:
             axes.set_ylabel(f"error {METRIC_NAMES[metric]}")
         panels[len(strategies) - 1].legend(title="fraction kept", loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -126,7 +133,11 @@ def prepare_axes(axes: Axes, label: str) -> None:
     """Set log axes with plain numbers of alpha."""
     axes.set_xscale("log", base=2 if label == AFTER else 10)
     axes.set_yscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
+    plain_log_ticks(axes.yaxis)
+    if label == AFTER:
+        axes.xaxis.set_major_formatter("{x:g}")
+    else:
+        plain_log_ticks(axes.xaxis)
     axes.set_xlabel(label)
     axes.grid(True)
 

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
+from pumalib.reporting.colours import RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     draw_line,
+    draw_spread,
     figure_style,
     legend_columns,
     new_stack,
 )
 from pumalib.reporting.histories import ACCURACIES
 
-_BAND_ALPHA, _SHARED_ALPHA = 0.15, 0.4
-"""Opacity of a band, and of all of them together: many bands over each other must leave the lines visible."""
-
 
 def draw_accuracies(
     table: pd.DataFrame, place: str, label: str, baseline: str | None, styles: RunStyles, *, with_points: bool = False
 ) -> Figure:
-    """Draw accuracies in per cent, a band of one standard deviation.
+    """Draw accuracies in per cent, a band (of many lines, bars) of one standard deviation either way.
 
     Args:
         table: columns run, `place`, and `_mean` and `_sd` of clean_accuracy and robust_accuracy, shares in [0, 1].
@@ -35,13 +32,14 @@ def draw_accuracies(
     """
     runs = list(dict.fromkeys(table["run"]))
     lines = run_line_styles(runs, styles, baseline)
-    alpha = min(_BAND_ALPHA, _SHARED_ALPHA / len(runs))
     with figure_style():
         figure, panels = new_stack(COLUMN_WIDTH_INCHES, 3.9)
         for axes, name in zip(panels, ACCURACIES, strict=True):
-            for run in runs:
+            for index, run in enumerate(runs):
                 rows = table[table["run"] == run]
-                _draw_run(axes, run, rows, (place, name), lines[run], alpha)
+                mean, deviation = 100 * rows[f"{name}_mean"], 100 * rows[f"{name}_sd"].fillna(0)
+                draw_spread(axes, rows[place], (mean - deviation, mean + deviation), lines[run], (index, len(runs)))
+                draw_line(axes, rows[place], mean, lines[run], run)
                 if with_points:
                     axes.plot(rows[place], 100 * rows[f"{name}_mean"], ".", color=lines[run].colour, markersize=4)
             axes.set_ylabel(f"{name.replace('_', ' ')} (%)")
@@ -52,12 +50,3 @@ def draw_accuracies(
         ncols = legend_columns(labels, COLUMN_WIDTH_INCHES, 3)
         figure.legend(handles, labels, loc="outside upper center", ncols=ncols, handlelength=2.6)
     return figure
-
-
-def _draw_run(
-    axes: Axes, run: str, rows: pd.DataFrame, columns: tuple[str, str], style: LineStyle, alpha: float
-) -> None:
-    place, name = columns
-    mean, deviation = 100 * rows[f"{name}_mean"], 100 * rows[f"{name}_sd"].fillna(0)
-    axes.fill_between(rows[place], mean - deviation, mean + deviation, color=style.colour, alpha=alpha, linewidth=0)
-    draw_line(axes, rows[place], mean, style, run)

@@ -34,18 +34,17 @@ _OTHERS = tuple(
     PointStyle(colour, marker)
     for colour, marker in (
         ("#0072b2", "p"),
-        ("#d55e00", "X"),
-        ("#009e73", "h"),
         ("#cc79a7", "<"),
-        ("#e69f00", ">"),
-        ("#56b4e9", "d"),
         ("#882255", "X"),
-        ("#332288", "p"),
         ("#999933", "h"),
+        ("#56b4e9", "d"),
+        ("#332288", ">"),
+        ("#e69f00", "H"),
+        ("#44aa99", "8"),
     )
 )
 """Styles for other methods, in order, but for the colours of families that the study has: colours of Okabe and Ito
-(2008), then of Tol's muted scheme (2021)."""
+(2008) and of Tol's muted scheme (2021). None has PUMA's vermilion or the controls' green, which mean these alone."""
 
 _AMOUNT = re.compile(r"[-_][a-z]*[-_]?\d[\d.]*$", re.IGNORECASE)
 """What a name ends on where it tells how much of a method: `-20`, `-keep30`, `-eps-6`."""
@@ -55,16 +54,24 @@ Dashes = str | tuple[int, tuple[float, ...]]
 
 BASELINE_DASHES: Dashes = (0, (4, 2))
 
-DASHES: tuple[Dashes, ...] = ("-", (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 1.5)))
+DASHES: tuple[Dashes, ...] = ("-", (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 2.5)))
 """Line styles of lines that share a colour, in order."""
 
-_LINE_MARKERS = ("", "o", "s", "^", "D", "v")
-"""Markers of lines that share a colour, in order: the next one once all dashes are taken."""
+_LINE_MARKERS = ("", "o", "s", "^", "D", "v", "P", "X")
+"""Markers of lines that share a colour, in order: dashes alone are not told apart at the size of print."""
+_LINE_DASHES: tuple[Dashes, ...] = ("-", (0, (1, 1.2)))
+"""Dashes of lines that share a colour, the next one once all markers are taken."""
 
 _GROUP_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-SOURCE_COLOURS = {"real": "#0072b2", "synthetic": "#d55e00", "held-out": "#0072b2"}
+SOURCE_COLOURS = {"real": "#0072b2", "synthetic": "#cc79a7", "held-out": "#0072b2"}
 """Colours of the two sources of a pool, and of rows that are in no pool."""
+
+CUT_COLOUR, THREAT_COLOUR, ZERO_COLOUR = "#000000", "#404040", "#808080"
+"""Colours of the lines at the cuts of a run, at the threat's epsilon and at 0."""
+
+CYCLE = ("#0072b2", "#882255", "#999933", "#cc79a7", "#56b4e9", "#332288", "#e69f00", "#44aa99")
+"""Colours of lines that nothing else gives one, in order."""
 
 
 def run_styles(runs: Sequence[str]) -> dict[str, PointStyle]:
@@ -100,7 +107,7 @@ class LineStyle(NamedTuple):
 
 
 def run_line_styles(runs: Sequence[str], styles: RunStyles, baseline: str | None = None) -> dict[str, LineStyle]:
-    """Return the lines of a figure: the colours of the runs, told apart by dashes, and by markers beyond four a colour.
+    """Return the lines of a figure: the colours of the runs, told apart by markers, beyond eight a colour by dashes.
 
     Args:
         runs: of the figure, in order; the baseline may be among them.
@@ -113,8 +120,8 @@ def run_line_styles(runs: Sequence[str], styles: RunStyles, baseline: str | None
         if run == baseline:
             lines[run] = LineStyle(colour, "", BASELINE_DASHES)
             continue
-        turn, place = divmod(used[colour], len(DASHES))
-        lines[run] = LineStyle(colour, _LINE_MARKERS[turn % len(_LINE_MARKERS)], DASHES[place])
+        turn, place = divmod(used[colour], len(_LINE_MARKERS))
+        lines[run] = LineStyle(colour, _LINE_MARKERS[place], _LINE_DASHES[turn % len(_LINE_DASHES)])
         used[colour] += 1
     return lines
 
@@ -122,7 +129,7 @@ def run_line_styles(runs: Sequence[str], styles: RunStyles, baseline: str | None
 def group_line_styles(groups: Mapping[str, Sequence[str]], styles: RunStyles) -> dict[str, LineStyle]:
     """Return the line of each group of runs: their colour where they share one, else that of its label as a name.
 
-    Groups of one colour are told apart by dashes, and by markers that change with each group, up to 28 of a colour.
+    Groups of one colour are told apart by dashes and by markers, which change with each group, up to 28 of a colour.
 
     Args:
         groups: runs of each group, by label.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from pumalib.errors import DataError
 from pumalib.reporting.overlap import different_pools
 from pumalib.reporting.statistics import linear_correlation, rank_correlation
 from pumalib.scores.table import ScoreTable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _NUM_HEXAGONS = 40
 
@@ -74,29 +78,37 @@ def compare_scores(first: ScoreTable, second: ScoreTable) -> Correlation:
 def draw_scores(
     correlation: Correlation, first: ScoreTable, second: ScoreTable, names: tuple[str, str], path: Path
 ) -> None:
-    """Write a PNG of one score against the other, as they are: rows a hexagon.
+    """Write a PNG of `plot_scores`."""
+    from pumalib.reporting.figures import save_png
+
+    save_png(plot_scores(correlation, first, second, names), path)
+
+
+def plot_scores(correlation: Correlation, first: ScoreTable, second: ScoreTable, names: tuple[str, str]) -> Figure:
+    """Draw one score against the other, as they are: rows per hexagon.
 
     Args:
         correlation: of `compare_scores`.
         first: on the x axis.
         second: on the y axis.
         names: of the two.
-        path: the file to write.
     """
     from matplotlib.colors import LogNorm
 
-    from pumalib.reporting.figures import figure_style, new_figure, save_png
+    from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_figure, plain_log_ticks
 
     rows = correlation.rows - first.first_row
     with figure_style():
-        figure, (axes,) = new_figure(4.2, 3.4)
+        figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 2.9)
         drawn = axes.hexbin(first.score[rows], second.score[rows], gridsize=_NUM_HEXAGONS, mincnt=1, cmap="viridis")
-        drawn.set_norm(LogNorm(1, max(drawn.get_clim()[1], 2)))
+        most = max(drawn.get_clim()[1], 2)
+        drawn.set_norm(LogNorm(1, most))
         axes.set_xlabel(_axis(names[0], first))
         axes.set_ylabel(_axis(names[1], second))
-        axes.set_title(f"{len(rows)} rows, rank correlation of hardness {correlation.spearman:.3f}")
-        figure.colorbar(drawn, ax=axes, label="rows a hexagon")
-    save_png(figure, path)
+        axes.set_title(f"{len(rows)} rows, rank correlation {correlation.spearman:.3f}")
+        key = figure.colorbar(drawn, ax=axes, label="rows per hexagon")
+        plain_log_ticks(key.ax.yaxis, is_dense=most < 50)
+    return figure
 
 
 def _axis(name: str, table: ScoreTable) -> str:

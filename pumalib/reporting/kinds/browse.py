@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from pumalib.browsing.collection import Collection
 from pumalib.browsing.study_page import page_of_selection
 from pumalib.lineage.headers import read_header
+from pumalib.reporting.colours import CYCLE
 from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, as_label, figure_style, new_figure
 from pumalib.reporting.files import as_text, markdown_table
 from pumalib.reporting.parts import ReportParts
@@ -44,7 +45,7 @@ def draw(classes: pd.DataFrame) -> Figure:
     drawn = classes[:_MOST_CLASSES]
     with figure_style():
         figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 0.6 + 0.17 * len(drawn))
-        axes.barh([as_label(str(name)) for name in drawn.index], (100 * drawn["share"]).tolist(), color="#c4560a")
+        axes.barh([as_label(str(name)) for name in drawn.index], (100 * drawn["share"]).tolist(), color=CYCLE[0])
         axes.invert_yaxis()
         axes.set_xlabel("rows pruned (%)")
         axes.set_xlim(0, max(1.0, 105 * float(drawn["share"].max())))

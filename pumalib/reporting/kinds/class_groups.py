@@ -13,7 +13,14 @@ from matplotlib.figure import Figure
 
 from pumalib.data.class_groups import ClassGroups
 from pumalib.data.grouped_classes import read_class_groups
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, PAGE_WIDTH_INCHES, as_label, figure_style, new_sheet
+from pumalib.reporting.figures import (
+    COLUMN_WIDTH_INCHES,
+    LEAST_POINTS,
+    PAGE_WIDTH_INCHES,
+    as_label,
+    figure_style,
+    new_sheet,
+)
 from pumalib.reporting.files import as_text, markdown_table
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.class_groups import ClassGroupsSettings
@@ -71,11 +78,11 @@ def _draw_column(axes: Axes, bars: Sequence[Bar], length: int) -> None:
     places = np.arange(len(bars))
     colours = [_KEPT if bar.is_kept else _LEFT_OUT for bar in bars]
     drawn = axes.barh(places, [bar.images for bar in bars], color=colours, height=0.75)
-    axes.bar_label(drawn, [f"{bar.images:,}" for bar in bars], padding=1.5, fontsize=5.5)
+    axes.bar_label(drawn, [f"{bar.images:,}" for bar in bars], padding=1.5, fontsize=LEAST_POINTS)
     axes.set_yticks(places, [as_label(_short(bar.name)) for bar in bars])
     for label, bar in zip(axes.get_yticklabels(), bars, strict=True):
         label.set_color("black" if bar.is_kept else "#707070")
-    axes.tick_params(axis="y", length=0, labelsize=6, labelleft=True)
+    axes.tick_params(axis="y", length=0, labelsize=LEAST_POINTS, labelleft=True)
     axes.set_ylim(length - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=3)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.selection import read_selection
-from pumalib.reporting.colours import RunStyles, run_line_styles
+from pumalib.reporting.colours import THREAT_COLOUR, RunStyles, run_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
@@ -19,6 +19,7 @@ from pumalib.reporting.figures import (
     figure_style,
     legend_columns,
     new_figure,
+    write_above,
 )
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.parts import ReportParts
@@ -67,8 +68,9 @@ def draw_distribution(table: pd.DataFrame, threat: ThreatSettings, styles: RunSt
         figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 2.7)
         for run, rows in table.groupby("run", sort=False):
             draw_line(axes, rows["epsilon"], 100 * rows["share_at_most"], lines[str(run)], str(run))
-        for value in (0.0, threat.epsilon):
-            axes.axvline(value, color="#404040", linestyle=(0, (1, 1.5)), linewidth=0.9, zorder=1)
+        for value, text in ((0.0, "0"), (threat.epsilon, "ε")):
+            axes.axvline(value, color=THREAT_COLOUR, linestyle=(0, (1, 1.5)), linewidth=0.9, zorder=1)
+            write_above(axes, value, text)
         axes.set_xlabel(f"epsilon ({NORM_NAMES[threat.norm]}, pixel scale)")
         axes.set_ylabel("rows with at most this (%)")
         axes.set_xlim(table["epsilon"].min(), table["epsilon"].max())

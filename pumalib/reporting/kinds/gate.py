@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pumalib.data.pool import read_pool_rows
 from pumalib.reporting.colours import RunStyles
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_figure
+from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, legend_columns, new_figure
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.gate import ENOUGH_ROWS, Weaker, verdict_sentence, weigh
 from pumalib.reporting.margin_counts import read_margins
@@ -72,7 +72,8 @@ def draw_gate(gate: Gate, weighed: Sequence[Weaker], styles: RunStyles) -> Figur
             )
         axes.set_xlabel(f"clean accuracy above {gate.run} (points)")
         axes.set_ylabel("robust accuracy above it (points)")
-        axes.legend(loc="best")
+        names = [each.run for each in weighed]
+        figure.legend(loc="outside upper center", ncols=legend_columns(names, COLUMN_WIDTH_INCHES, 3))
     return figure
 
 

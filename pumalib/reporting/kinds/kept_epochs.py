@@ -149,8 +149,9 @@ def kept_page(table: pd.DataFrame, settings: KeptEpochsSettings, test_to_train: 
         "each seed, the earliest of equals: among the kept epochs, or among all measured ones where the model itself "
         f"is of the best epoch (`checkpoint: best`). Its mean over seeds stands in the table.{_of_choice(split)}",
         f"The figure shows clean accuracy and robust accuracy under `{settings.attack}` of the averaged weights that "
-        f"the runs kept, on {split} images.{dashed} Lines are means over seeds, bands one standard deviation over "
-        f"seeds (n - 1). Seeds per run: {spread(table['num_seeds'])}. Images a seed: {spread(table['num_samples'])}.",
+        f"the runs kept, on {split} images.{dashed} Lines are means over seeds, bands (bars where there are more than "
+        f"three lines) one standard deviation over seeds (n - 1). Seeds per run: {spread(table['num_seeds'])}. Images "
+        f"a seed: {spread(table['num_samples'])}.",
     ]
     few = [FEW_SEEDS_WARNING] if table["num_seeds"].min() < MIN_SEEDS_FOR_CLAIM else []
     return "\n\n".join([*lines, *few])

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from pumalib.data.pool import read_pool_rows
 from pumalib.errors import DataError
+from pumalib.reporting.colours import THREAT_COLOUR, ZERO_COLOUR
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
     as_label,
     figure_style,
     new_stack,
+    write_above,
 )
 from pumalib.reporting.files import as_text, markdown_table
 from pumalib.reporting.histograms import binned, shared_edges
@@ -76,10 +78,11 @@ def draw_classes(bins: pd.DataFrame, norm: str, epsilon: float) -> Figure:
                 edges, np.arange(len(each) + 1), each, cmap="Blues", vmin=0, vmax=darkest, edgecolors="face", lw=0.1
             )
             _name_classes(axes, [as_label(str(name)) for name in each.index])
-            axes.set_title(f"{source} rows")
-            axes.axvline(0, color="#808080", linewidth=0.8)
-            for value in (-epsilon, epsilon):
-                axes.axvline(value, color="#404040", linestyle=(0, (1, 1.5)), linewidth=0.9)
+            axes.set_title(f"{source} rows", loc="left", pad=12)
+            axes.axvline(0, color=ZERO_COLOUR, linewidth=0.8)
+            for value, text in ((-epsilon, "\N{MINUS SIGN}ε"), (epsilon, "+ε")):
+                axes.axvline(value, color=THREAT_COLOUR, linestyle=(0, (1, 1.5)), linewidth=0.9)
+                write_above(axes, value, text)
         all_axes[-1].set_xlabel(f"margin ({NORM_NAMES.get(norm, norm)}, pixel scale)")
         figure.colorbar(mesh, ax=all_axes, label="share of the class's rows (% per bin)", aspect=30, pad=0.02)
     return figure

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from pumalib.data.pool import read_pool_rows
 from pumalib.data.selection import read_selection
 from pumalib.errors import DataError
+from pumalib.reporting.colours import CUT_COLOUR, THREAT_COLOUR, ZERO_COLOUR
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
     figure_style,
     new_panels,
+    write_above,
 )
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.histograms import binned, draw_shares, shared_edges
@@ -74,7 +77,7 @@ def draw(scores: Sequence[Margins], epsilon: float) -> Figure:
             axes.margins(x=0)
             title = each.score if len(scores) > 1 else None
             panel.legend(loc="outside upper left", title=title, alignment="left")
-        top = 1.18 * max(axes.get_ylim()[1] for _, axes in panels)
+        top = max(axes.get_ylim()[1] for _, axes in panels)
         for (_, axes), each in zip(panels, scores, strict=True):
             axes.set_ylim(top=top)
             _draw_lines(axes, epsilon, each.cuts)
@@ -86,29 +89,35 @@ def _legend_text(counts: SourceCounts) -> str:
 
 
 def _draw_lines(axes: Axes, epsilon: float, cuts: Cuts) -> None:
-    axes.axvline(0, color="#808080", linewidth=0.6, zorder=1)
+    """Draw lines at 0, at +-epsilon and at the cuts; their names stand above the axes, where they cross no line."""
+    axes.axvline(0, color=ZERO_COLOUR, linewidth=0.6, zorder=1)
     for value, text in ((-epsilon, "\N{MINUS SIGN}ε"), (epsilon, "+ε")):
-        axes.axvline(value, color="#404040", linestyle=(0, (1, 1.5)), linewidth=0.9)
-        _write_beside_line(axes, value, text, 0.98)
+        axes.axvline(value, color=THREAT_COLOUR, linestyle=(0, (1, 1.5)), linewidth=0.9)
+        write_above(axes, value, text, _side_away(axes, value, [threshold for _, threshold in cuts]))
     for index, (label, threshold) in enumerate(cuts):
-        axes.axvline(threshold, color="#009e73", linestyle=(0, (5, 2)), linewidth=1.1)
-        _write_beside_line(axes, threshold, label, 0.90 - 0.08 * index)
+        axes.axvline(threshold, color=CUT_COLOUR, linestyle=(0, (5, 2)), linewidth=1.1)
+        low, high = axes.get_xlim()
+        is_left = threshold > low + 0.45 * (high - low)  # where the name has room
+        write_above(axes, threshold, _cut_text(label), "right" if is_left else "left", index + 1)
 
 
-def _write_beside_line(axes: Axes, value: float, text: str, height: float) -> None:
+def _side_away(axes: Axes, value: float, cuts: Sequence[float]) -> Literal["left", "center", "right"]:
+    """Return which side of a short name stands at its line, so that no line of a cut that is near crosses it."""
     low, high = axes.get_xlim()
-    is_left = value > low + 0.65 * (high - low)
-    axes.annotate(
-        text,
-        (value, height),
-        xycoords=("data", "axes fraction"),
-        xytext=(-2 if is_left else 2, 0),
-        textcoords="offset points",
-        ha="right" if is_left else "left",
-        va="top",
-        fontsize=7,
-        bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
-    )
+    near = [cut for cut in cuts if abs(cut - value) < 0.05 * (high - low)]
+    if not near:
+        return "center"
+    return "right" if near[0] > value else "left"
+
+
+def _cut_text(label: str) -> str:
+    """Return what a cut prunes, with an arrow to the pruned side: `pruned: 20 % highest margins`."""
+    found = re.fullmatch(r".* (easiest|hardest) ([\d.]+ %)(?:, .*)?", label)
+    if not found:
+        return f"pruned: {label}"
+    side, share = found.groups()
+    text = f"pruned: {share} {'highest' if side == 'easiest' else 'lowest'} margins"
+    return f"{text} →" if side == "easiest" else f"← {text}"
 
 
 def margin_page(scores: Sequence[Margins], epsilon: float) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pumalib.reporting.colours import BASELINE_DASHES, LineStyle, RunStyles, group_line_styles
+from pumalib.reporting.colours import Dashes, LineStyle, RunStyles, group_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     figure_style,
@@ -34,6 +34,9 @@ from pumalib.reporting.statistics import FEW_SEEDS_WARNING, MIN_SEEDS_FOR_CLAIM,
 from pumalib.results.collect import RunFiles
 
 _NAMES = ("clean_accuracy", "robust_accuracy")
+_DASH = 4
+"""Length of a baseline's dash, in widths of its line."""
+_SHARED_BASELINE = "#404040"
 
 
 def ratio_table(results: pd.DataFrame, outcomes: Outcomes, settings: RatioCurvesSettings) -> pd.DataFrame:
@@ -94,23 +97,43 @@ def _summary_columns(
 def draw_ratio_curves(table: pd.DataFrame, settings: RatioCurvesSettings, styles: RunStyles) -> Figure:
     """Draw `ratio_table` in per cent: clean accuracy above robust accuracy, baselines as horizontal lines."""
     lines = group_line_styles(settings.lines, styles)
+    baselines = _baseline_styles(settings, lines)
     titles = ("clean accuracy (%)", f"robust accuracy, {settings.attack} (%)")
     with figure_style():
         figure, panels = new_stack(COLUMN_WIDTH_INCHES, 3.9)
         for axes, name, title in zip(panels, _NAMES, titles, strict=True):
-            for label, rows in table.groupby("label", sort=False):
+            for label, rows in table[~table["is_baseline"]].groupby("label", sort=False):
                 _draw_group(axes, str(label), rows, name, lines[str(label)])
+            for run, rows in table[table["is_baseline"]].groupby("run", sort=False):
+                colour, dashes = baselines[str(run)]
+                mean = 100 * float(rows[f"{name}_mean"].iloc[0])
+                axes.axhline(mean, color=colour, linestyle=dashes, linewidth=0.9, zorder=1, label=f"baseline: {run}")
             axes.set_ylabel(title)
             axes.margins(x=0.04)
             axes.grid(True)
         panels[-1].set_xlabel("pruned fraction (%)")
-        handles, labels = panels[0].get_legend_handles_labels()
+        named = list(zip(*panels[0].get_legend_handles_labels(), strict=True))
+        handles, labels = zip(*sorted(named, key=lambda each: each[1] not in settings.lines), strict=True)
         figure.legend(handles, labels, loc="outside upper center", ncols=legend_columns(labels, COLUMN_WIDTH_INCHES, 4))
     return figure
 
 
-def _draw_group(axes: Axes, label: str, rows: pd.DataFrame, name: str, style: LineStyle) -> None:
-    line = rows[~rows["is_baseline"]]
+def _baseline_styles(settings: RatioCurvesSettings, lines: Mapping[str, LineStyle]) -> dict[str, tuple[str, Dashes]]:
+    """Return colour and dashes of each baseline: the colour of its line, or grey for that of several.
+
+    The dashes of one baseline stand in the gaps of the others, so that baselines at one height are all seen.
+    """
+    labels: dict[str, list[str]] = {}
+    for label, run in settings.baselines.items():
+        labels.setdefault(run, []).append(label)
+    gap = max(2, _DASH * (len(labels) - 1))
+    return {
+        run: (lines[of[0]].colour if len(of) == 1 else _SHARED_BASELINE, (_DASH * place, (_DASH, gap)))
+        for place, (run, of) in enumerate(labels.items())
+    }
+
+
+def _draw_group(axes: Axes, label: str, line: pd.DataFrame, name: str, style: LineStyle) -> None:
     axes.errorbar(
         100 * line["pruned_fraction"],
         100 * line[f"{name}_mean"],
@@ -126,8 +149,6 @@ def _draw_group(axes: Axes, label: str, rows: pd.DataFrame, name: str, style: Li
         capsize=1.5,
         label=label,
     )
-    for mean in 100 * rows.loc[rows["is_baseline"], f"{name}_mean"]:
-        axes.axhline(mean, color=style.colour, linestyle=BASELINE_DASHES, linewidth=0.9, zorder=1)
 
 
 def ratio_page(table: pd.DataFrame, settings: RatioCurvesSettings, warnings: Sequence[str] = ()) -> str:
@@ -142,7 +163,11 @@ def ratio_page(table: pd.DataFrame, settings: RatioCurvesSettings, warnings: Seq
         ]
         for row in table.to_dict("records")
     ]
-    dashed = " Dashed lines: the baseline of the line of the same colour." if settings.baselines else ""
+    dashed = (
+        " Dashed lines: baselines, in the colour of their line, or grey for that of several lines."
+        if settings.baselines
+        else ""
+    )
     lines = [
         markdown_table(header, cells),
         f"Clean accuracy, and robust accuracy under the attack `{settings.attack}`, against the share of the pool's "

@@ -7,22 +7,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.errors import DataError
 from pumalib.evaluation.table import StoredNorms, read_shortest_norms
-from pumalib.reporting.colours import LineStyle, RunStyles, run_line_styles
+from pumalib.reporting.colours import THREAT_COLOUR, RunStyles, run_line_styles
 from pumalib.reporting.estimates import Estimate, crossed_mean, resampled_mean
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     NORM_NAMES,
     draw_line,
+    draw_spread,
     figure_style,
     legend_columns,
     new_figure,
+    write_above,
 )
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.parts import ReportParts
@@ -37,8 +38,6 @@ _POINTS_PER_THREAT = 50
 
 _TABLED_SHARES = (0.0, 0.5, 1.0, 1.5, 2.0)
 """Shares of the threat's epsilon that stand on the page."""
-
-_BAND_ALPHA = 0.2
 
 
 def robustness_table(
@@ -102,14 +101,18 @@ def _refuse_other_images(tables: Mapping[tuple[str, int], StoredNorms], are_shar
 def draw_robustness(
     table: pd.DataFrame, settings: RobustnessCurvesSettings, threat: ThreatSettings, styles: RunStyles
 ) -> Figure:
-    """Draw `robustness_table` in per cent, a band an interval; a dotted line stands at the threat's epsilon."""
+    """Draw `robustness_table` in per cent, intervals as bands (of many lines, bars); dotted: the threat's epsilon."""
     runs = list(dict.fromkeys(table["run"]))
     lines = run_line_styles(runs, styles, settings.baseline)
     with figure_style():
         figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 2.9)
-        for run in runs:
-            _draw_line(axes, run, table[table["run"] == run], lines[run])
-        axes.axvline(threat.epsilon, color="#404040", linestyle=(0, (1, 1.5)), linewidth=0.9)
+        for index, run in enumerate(runs):
+            rows, style = table[table["run"] == run], lines[run]
+            ends = (100 * rows["low"], 100 * rows["high"])
+            draw_spread(axes, rows["epsilon"], ends, style, (index, len(runs)))
+            draw_line(axes, rows["epsilon"], 100 * rows["mean"], style, run)
+        axes.axvline(threat.epsilon, color=THREAT_COLOUR, linestyle=(0, (1, 1.5)), linewidth=0.9)
+        write_above(axes, threat.epsilon, "ε")
         axes.set_xlabel(f"epsilon ({NORM_NAMES[threat.norm]}, pixel scale)")
         axes.set_ylabel("accuracy (%)")
         axes.set_xlim(0, table["epsilon"].max())
@@ -118,13 +121,6 @@ def draw_robustness(
         axes.grid(True)
         figure.legend(loc="outside upper center", ncols=legend_columns(runs, COLUMN_WIDTH_INCHES, 3), handlelength=2.6)
     return figure
-
-
-def _draw_line(axes: Axes, run: str, rows: pd.DataFrame, style: LineStyle) -> None:
-    axes.fill_between(
-        rows["epsilon"], 100 * rows["low"], 100 * rows["high"], color=style.colour, alpha=_BAND_ALPHA, linewidth=0
-    )
-    draw_line(axes, rows["epsilon"], 100 * rows["mean"], style, run)
 
 
 def robustness_page(
@@ -142,8 +138,9 @@ def robustness_page(
         f"{NORM_NAMES[threat.norm]}) is at least epsilon long; at 0 the clean accuracy. Dotted line: the threat's "
         f"epsilon, {threat.epsilon:.4g}.{dashed} What is found is never shorter than the shortest, so that the lines "
         "are upper bounds; a model that masks its gradient looks robust here, which the attack `square` would show.",
-        "Lines are means over seeds; bands, and brackets in the table, 95 % intervals, each alone (none below three "
-        "seeds). Bands that overlap do not show that runs are the same. "
+        "Lines are means over seeds; bands (bars where there are more than three lines), and brackets in the table, "
+        "95 % intervals, each alone (none below three seeds). Intervals that overlap do not show that runs are the "
+        "same. "
         f"{design_sentence(test_to_train)} Seeds per run: {spread(table['num_seeds'])}. "
         f"Test images: {spread(table['num_samples'])}.",
     ]

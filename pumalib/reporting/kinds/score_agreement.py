@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from scipy import stats
 from pumalib.data.pool import read_pool_rows
 from pumalib.errors import DataError
 from pumalib.randomness import derive_seed
-from pumalib.reporting.figures import figure_style, new_figure
+from pumalib.reporting.figures import figure_style, new_figure, plain_log_ticks
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.margin_counts import extrapolation_notes, source_names
 from pumalib.reporting.parts import ReportParts
@@ -45,6 +46,8 @@ _NUM_HEXAGONS = 25
 """Hexagons across a panel."""
 
 _PANELS_A_ROW = 4
+_FEW = 50
+"""Rows per hexagon below which the key has more numbers than powers of ten."""
 
 
 @dataclass(frozen=True)
@@ -139,27 +142,44 @@ def draw_score_agreement(scores: SeedScores, settings: ScoreAgreementSettings) -
     """Draw the first score against each other one: how many rows lie where, by their ranks in per cent."""
     first, *others = settings.scores
     with figure_style():
-        num_columns = min(_PANELS_A_ROW, len(others))
+        num_columns = columns_for(len(others))
         num_rows = -(-len(others) // num_columns)
-        figure, panels = new_figure(0.9 + 1.5 * num_columns, 0.2 + 1.7 * num_rows, num_columns, num_rows)
-        for axes in panels[len(others) :]:
-            axes.set_visible(False)
-        counts = []
+        figure, panels = new_figure(0.9 + 1.5 * num_columns, 0.2 + 1.85 * num_rows, num_columns, num_rows)
         for axes, other in zip(panels, others, strict=False):
             rows = _shared_rows(scores, first, other, np.ones(len(scores.source), bool))
             ranks = [_percent_ranks(scores.tables[name].score[rows]) for name in (other, first)]
-            counts.append(
-                axes.hexbin(*ranks, gridsize=_NUM_HEXAGONS, extent=(0, 100, 0, 100), mincnt=1, cmap="viridis")
-            )
-            axes.set_xlabel(f"rank by {other} (%)")
+            axes.hexbin(*ranks, gridsize=_NUM_HEXAGONS, extent=(0, 100, 0, 100), mincnt=1, cmap="viridis")
+            axes.set_xlabel(f"rank by\n{other} (%)")
             axes.set_aspect("equal")
         for axes in panels[::num_columns]:
             axes.set_ylabel(f"rank by {first} (%)")
-        most = max(each.get_clim()[1] for each in counts)
-        for each in counts:
-            each.set_norm(LogNorm(1, max(most, 2)))
-        figure.colorbar(counts[-1], ax=panels, label="rows a hexagon", shrink=0.6)
+        _draw_key(figure, panels[: len(others)], panels[len(others) :])
     return figure
+
+
+def columns_for(num_panels: int) -> int:
+    """Return how many panels stand side by side, so that few places stay empty; the key takes the first of them."""
+    if num_panels <= _PANELS_A_ROW:
+        return num_panels
+    return min((_PANELS_A_ROW, _PANELS_A_ROW - 1), key=lambda columns: max(-num_panels % columns - 1, 0))
+
+
+def _draw_key(figure: Figure, panels: Sequence[Axes], empty: Sequence[Axes]) -> None:
+    """Give all panels one scale of colours and draw it, in the first empty place or else beside them."""
+    hexagons = [axes.collections[0] for axes in panels]
+    most = max(2, *(each.get_clim()[1] for each in hexagons))
+    scale = LogNorm(1, most)
+    for each in hexagons:
+        each.set_norm(scale)
+    for axes in empty:
+        axes.set_axis_off()
+    if not empty:
+        key = figure.colorbar(hexagons[-1], ax=panels, label="rows per hexagon", shrink=0.6)
+        plain_log_ticks(key.ax.yaxis, is_dense=most < _FEW)
+        return
+    place = empty[0].inset_axes((0.05, 0.55, 0.9, 0.09))
+    figure.colorbar(hexagons[-1], cax=place, orientation="horizontal", label="rows per hexagon")
+    plain_log_ticks(place.xaxis, is_dense=most < _FEW)
 
 
 def _percent_ranks(score: NDArray[np.float32]) -> NDArray[np.float64]:

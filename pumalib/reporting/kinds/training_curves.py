@@ -81,9 +81,10 @@ def curves_page(table: pd.DataFrame, settings: TrainingCurvesSettings) -> str:
             f"At the end of training:\n\n{markdown_table(header, cells)}",
             "Clean accuracy and robust accuracy (PGD-10 at the threat's epsilon) of the averaged weights against "
             f"images seen in training, measured on some {split} images, never on test images.{dashed}",
-            "Lines are means over seeds; bands, and ± in the table, one standard deviation over seeds (n - 1; none for "
-            f"a single seed). Seeds per run: {spread(table['num_seeds'])}. They show how training went; what a run is "
-            "worth stands in the results on test images.",
+            "Lines are means over seeds; bands (bars where there are more than three lines), and ± in the table, one "
+            "standard deviation over seeds (n - 1; none for a single seed). Seeds per run: "
+            f"{spread(table['num_seeds'])}. They show how training went; what a run is worth stands in the results on "
+            "test images.",
         ]
     )
 

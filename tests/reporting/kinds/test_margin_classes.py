@@ -35,7 +35,7 @@ def test_a_panel_a_source_and_a_row_a_class_that_it_has() -> None:
     real, synthetic, bar = draw_classes(class_bins(MARGINS, LABELS, NAMES, 0.1), "linf", 0.1).axes
     assert [text.get_text() for text in real.get_yticklabels()] == ["cat", "dog"]
     assert [text.get_text() for text in synthetic.get_yticklabels()] == ["dog"]
-    assert [axes.get_title() for axes in (real, synthetic)] == ["real rows", "synthetic rows"]
+    assert [axes.get_title("left") for axes in (real, synthetic)] == ["real rows", "synthetic rows"]
     assert synthetic.get_xlabel() == "margin (L-inf, pixel scale)"
     assert "% per bin" in bar.get_ylabel()
     shares = real.collections[0].get_array()
