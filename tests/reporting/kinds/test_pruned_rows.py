@@ -23,8 +23,8 @@ def rows(hardness: np.ndarray | None) -> Samples:
 def test_the_easiest_and_hardest_of_what_is_pruned_come_before_those_of_what_is_kept() -> None:
     blocks = chosen_blocks(rows(np.array([0.1, 0.0, 0.5, 0.9, 0.7, 0.3])), 3)
     assert {block.heading: block.positions.tolist() for block in blocks} == {
-        "cut 0: m easiest 30 % (easiest first)": [1, 0],
-        "cut 0: m easiest 30 % (hardest first)": [0, 1],
+        "pruned: easiest 30 % by m (easiest first)": [1, 0],
+        "pruned: easiest 30 % by m (hardest first)": [0, 1],
         "kept (easiest first)": [5, 2, 4],
         "kept (hardest first)": [3, 4, 2],
     }
@@ -42,7 +42,7 @@ def test_rows_that_no_score_orders_are_drawn() -> None:
 def test_page_and_list_tell_what_is_drawn(hardness: np.ndarray | None, order: str) -> None:
     chosen = rows(hardness)
     page = pruned_page(chosen, PrunedRowsSettings(kind="pruned_rows", run="puma", count=2))
-    assert "| cut 0: m easiest 30 % | 2 |" in page
+    assert "| pruned: easiest 30 % by m | 2 |" in page
     assert "| kept | 4 |" in page
     assert order in page
     drawn = rows_drawn(chosen, chosen_blocks(chosen, 2))
