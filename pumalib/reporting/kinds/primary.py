@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pumalib.reporting.colours import RunStyles
 from pumalib.reporting.families import LEFT_OUT, Equivalence
-from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_figure
+from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_figure, write_above
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.outcomes import Outcomes, read_runs
 from pumalib.reporting.parts import ReportParts
@@ -53,17 +54,23 @@ def draw_primary(contrast: Contrast, tested: Equivalence, styles: RunStyles) -> 
     """Draw the difference and its 90 % interval in points, between two dashed lines at the margins."""
     style, (low, high) = styles[contrast.run], tested.interval
     with figure_style():
-        figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 1.2)
+        figure, (axes,) = new_figure(COLUMN_WIDTH_INCHES, 1.35)
         axes.axvline(0, color="#808080", linewidth=0.8, zorder=1)
-        for side in (-1, 1):
-            limit = 100 * side * contrast.margin
+        sides: tuple[tuple[int, str, Literal["left", "right"]], ...] = (
+            (-1, "\N{MINUS SIGN}margin", "right"),
+            (1, "+margin", "left"),
+        )
+        for sign, text, side in sides:
+            limit = 100 * sign * contrast.margin
             axes.axvline(limit, color="#b0b0b0", linestyle=(0, (4, 3)), linewidth=0.7, zorder=1)
+            write_above(axes, limit, text, side)
         axes.plot([100 * low, 100 * high], [0, 0], color=style.colour, linewidth=1.2, zorder=2)
         axes.plot([100 * tested.estimate.value], [0], style.marker, color=style.colour, markersize=6, zorder=3)
         axes.set_yticks([0], [contrast.run])
         axes.set_ylim(-1, 1)
         axes.set_xlabel(f"difference to {contrast.against} (points)")
-        axes.set_title(contrast.measured.title)
+        axes.set_title(contrast.measured.title, pad=12)
+        axes.margins(x=0.2)
         axes.tick_params(axis="y", length=0)
     return figure
 
