@@ -97,3 +97,101 @@ def expect_same_pool(study: StudyView, score: str, first: str, where: str) -> No
             f"expected a score of pool {pool}, as {first} is, got {score}, a score of pool "
             f"{study.score_pool(score)}, at {where}"
         )
+
+
+def expect_second_model(study: StudyView, score: str, where: str) -> None:
+    """Refuse a score that is no whole margin of a pool with synthetic rows by a model that is apart from them.
+
+    Such a second model measures samples: it learned from real rows alone, and had no part in making them.
+    Refused are a model that conditioned the generator or guided it; one that these depend on, or that depends on them;
+    another run of the very same training; and one that has learned from rows other than real ones.
+
+    Raises:
+        ConfigError: the first problem found.
+    """
+    expect_margin_score(study, score, where)
+    expect_whole_scores(study, score, where)
+    pool = study.score_pool(score)
+    if study.settings.pools[pool].synthetic is None:
+        raise ConfigError(
+            f"expected a score of a pool with synthetic rows, got {score}, of pool {pool}, at {where}; score such a "
+            "pool"
+        )
+    settings = study.settings.scores[score]
+    assert isinstance(settings, MarginSettings)
+    run, checkpoint = settings.model.run, settings.model.checkpoint
+    runs, checkpoints = study.behind_samples(pool, study.settings.seeds[0])
+    if run is None:
+        _refuse_checkpoint(checkpoint, checkpoints, pool, where)
+        return
+    _refuse_origin(study, run, pool, where)
+    if run in study.imported:
+        _refuse_checkpoint(study.imported[run].checkpoint, checkpoints, pool, where)
+    _refuse_part(study, run, runs, pool, where)
+
+
+def _refuse_checkpoint(checkpoint: str | None, checkpoints: list[str], pool: str, where: str) -> None:
+    if checkpoint in checkpoints:
+        raise ConfigError(
+            f"expected a model that neither conditioned nor guided the samples of pool {pool}, got {checkpoint}, which "
+            f"did, at {where}; score the pool through another model"
+        )
+
+
+def _refuse_origin(study: StudyView, run: str, pool: str, where: str) -> None:
+    """Refuse a run on another dataset, and one that has learned from generated or learned rows, directly or not."""
+    dataset, trained_on = study.dataset_of_pool(pool), study.dataset_of_run(run)
+    if trained_on != dataset:
+        raise ConfigError(
+            f"expected a model of dataset {dataset}, as pool {pool} is, got {run}, trained on {trained_on}, at {where}"
+        )
+    if run in study.imported:
+        return
+    for each in (run, *_behind(study, run)):
+        if each in study.imported:
+            continue
+        own = study.runs[each].pool
+        if study.settings.pools[own].synthetic is not None or study.settings.pools[own].dataset is None:
+            through = "" if each == run else f", which depends on {each}"
+            raise ConfigError(
+                f"expected a model of real rows alone, got {run}{through}, trained on pool {own}, at {where}; train a "
+                "run on a pool without synthetic and learned rows"
+            )
+
+
+def _behind(study: StudyView, run: str) -> list[str]:
+    return [name for name, _ in study.behind_run(run, study.settings.seeds[0])[0]]
+
+
+def _refuse_part(study: StudyView, run: str, makers: list[str], pool: str, where: str) -> None:
+    """Refuse a run that had a part in the samples, or shares its weights or a model behind it with one that had."""
+    for maker in makers:
+        reason = "which had a part in them"
+        if run != maker:
+            reason = f"which is the same training as {maker}" if study.are_one_model(run, maker) else ""
+            reason = f"which depends on {maker}" if maker in _behind(study, run) else reason
+        if reason:
+            raise ConfigError(
+                f"expected a model that neither conditioned nor guided the samples of pool {pool}, got {run}, "
+                f"{reason}, at {where}; train another run on the real rows, of another architecture or repetition"
+            )
+
+
+def expect_same_measure(study: StudyView, score: str, first: str, where: str) -> None:
+    """Refuse a score that is not measured as the first is, by the same model, in all but the pool.
+
+    Raises:
+        ConfigError: with both.
+    """
+    measures = [_measure(study, each) for each in (score, first)]
+    if measures[0] != measures[1]:
+        key = next(key for key in {**measures[0], **measures[1]} if measures[0].get(key) != measures[1].get(key))
+        raise ConfigError(
+            f"expected margins measured as those of {first} are, got {score}, with another {key}, at {where}; give "
+            "both scores the same settings but pool"
+        )
+
+
+def _measure(study: StudyView, score: str) -> dict[str, object]:
+    settings = study.settings.scores[score]
+    return settings.model_dump(exclude={"pool", "shards", "batch_size"})

@@ -178,6 +178,18 @@ class StudyView(Protocol):
     def behind_run(self, run: str, seed: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
         """Return the (run, seed) of each model and the (score, seed) of each score that a run depends on."""
 
+    def scores_behind_pool(self, pool: str) -> list[str]:
+        """Return the margins that a generator behind a pool learns."""
+
+    def dataset_of_pool(self, pool: str) -> str:
+        """Return the name of the dataset behind a pool."""
+
+    def behind_samples(self, pool: str, seed: int) -> tuple[list[str], list[str]]:
+        """Return the runs and the checkpoints of the models that conditioned or guided the samples of a pool."""
+
+    def are_one_model(self, run: str, other: str) -> bool:
+        """Return whether two runs end in the same weights."""
+
     def learned_behind(self, run: str, seed: int) -> list[tuple[str, int]]:
         """Return the (pool, seed) of each learned pool behind a run."""
 

@@ -19,7 +19,7 @@ from pumalib.learning.settings import LearnedSettings
 from pumalib.perceptron.study import PerceptronStudySettings
 from pumalib.reporting.settings.gate import Gate
 from pumalib.reporting.settings.primary import PrimaryContrast
-from pumalib.scores.settings import ScoreSettings, TrackedScore
+from pumalib.scores.settings import MarginSettings, ScoreSettings, TrackedScore
 from pumalib.setting_errors import describe
 from pumalib.settings import Name, Seeds, Settings
 from pumalib.study.docstrings import described
@@ -272,6 +272,27 @@ class Study:
         """Return the generator that a pool, or one it is learned from, samples from; none: it samples from none."""
         synthetic = [self.settings.pools[name].synthetic for name in self.pools_behind(pool)]
         return [each.generator for each in synthetic if isinstance(each, GeneratedSyntheticSettings)]
+
+    def behind_samples(self, pool: str, seed: int) -> tuple[list[str], list[str]]:
+        """Return the runs and the checkpoints of the models that conditioned or guided the samples of a pool.
+
+        Runs that such a run depends on are among them.
+        """
+        scores = [self.settings.scores[score] for score in self.scores_behind_pool(pool)]
+        references = [score.model for score in scores if isinstance(score, MarginSettings)]
+        direct = [*self.models_behind_pool(pool), *(each.run for each in references if each.run is not None)]
+        runs = dict.fromkeys(direct)
+        for run in direct:
+            runs |= dict.fromkeys(behind for behind, _ in self.behind_run(run, seed)[0])
+        checkpoints = [each.checkpoint for each in references if each.checkpoint is not None]
+        checkpoints += [self.imported[run].checkpoint for run in runs if run in self.imported]
+        return list(runs), checkpoints
+
+    def are_one_model(self, run: str, other: str) -> bool:
+        """Return whether two runs end in the same weights, because all that makes them is spelled alike."""
+        first, second = ({**dict(self.runs[name]), "track": None} for name in (run, other))
+        pools = [self.settings.pools[each.pop("pool")] for each in (first, second)]
+        return run == other or (pools[0] == pools[1] and first == second)
 
     def scores_behind_pool(self, pool: str) -> list[str]:
         """Return the margins that a generator behind a pool learns."""

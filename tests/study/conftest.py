@@ -20,12 +20,22 @@ def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "l2-margin": {"method": "fast_margin", "model": "trades", "norm": "l2"},
         "fast": {"method": "fast_margin", "model": "trades"},
         "entropy": {"method": "scores_of_reports:entropy", "model": "trades", "higher_is": "harder"},
+        "second": {"method": "fast_margin", "model": "real-alone"},
+        "third": {"method": "fast_margin", "model": "real-again", "pool": "near"},
+        "second-near": {"method": "fast_margin", "model": "real-alone", "pool": "near"},
     }
     study["attacks"]["shortest"] = {"method": "minimum_norm"}
     study["pools"]["fashion"] = {"dataset": "fashion"}
+    study["generators"]["knowing"] = {**study["generators"]["edm"], "margin": {"score": "learned-margin"}}
+    study["scores"]["learned-margin"] = {"method": "fast_margin", "model": "conditioning", "pool": "real"}
+    asked = {"method": "generator", "generator": "knowing", "count": 50, "margin": {"above": 0, "below": 0.1}}
+    study["pools"]["near"] = {"dataset": "digits", "synthetic": asked}
     study["datasets"]["grouped"] = put_classes_of_a_tree(tmp_path)
     study["runs"] |= {
         "other": {"pool": "fashion"},
+        "conditioning": {"pool": "real"},
+        "real-alone": {"pool": "real", "repetition": 1},
+        "real-again": {"pool": "real", "repetition": 2},
         "online": {"epsilon": {"policy": "online_margin"}},
         "keeping": {"training": {"epochs": 4, "keep_every": 2}},
         "best": {"training": {"epochs": 4, "keep_every": 3, "checkpoint": "best"}},

@@ -106,7 +106,21 @@ def test_reports_of_what_is_not_there_or_cannot_stand_together_are_refused(
         ({"kind": "training_curves", "runs": ["puma"], "baseline": "trades"}, ["puma", "trades"]),
         (RATIO, ["puma", "trades"]),
         (ROBUSTNESS, ["puma", "trades"]),
-        ({"kind": "cost"}, ["trades", "pruned", "puma", "other", "online", "keeping", "best"]),
+        (
+            {"kind": "cost"},
+            [
+                "trades",
+                "pruned",
+                "puma",
+                "other",
+                "conditioning",
+                "real-alone",
+                "real-again",
+                "online",
+                "keeping",
+                "best",
+            ],
+        ),
         ({"kind": "cost", "runs": ["puma"], "baseline": "puma"}, ["puma"]),
         (
             {

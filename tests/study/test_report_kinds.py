@@ -26,6 +26,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "comparison": {"baseline": "trades", "runs": ["puma"]},
     "cost": {"runs": ["puma"], "baseline": "trades", "seconds": True},
     "epsilon_distribution": {"runs": ["puma", "trades"]},
+    "generated_rows": {"scores": ["second-near"], "labels_by": ["third"]},
     "gate": {"run": "trades", "weaker": ["weak"], "attack": "cw-validation", "score": "margin"},
     "kept_epochs": {"runs": ["keeping"], "baseline": "best", "attack": "cw"},
     "margin_classes": {"score": "margin", "seed": 1},

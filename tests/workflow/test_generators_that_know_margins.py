@@ -1,12 +1,14 @@
-"""A generator that learns margins, and pools that ask for them or are guided, through the whole workflow."""
+"""A generator that learns margins, pools that ask for them or are guided, and what came: through the whole workflow."""
 
 import h5py
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 pytestmark = pytest.mark.slow
 
+SECOND = {"method": "fast_margin", "model": "second", "max_iterations": 5}
 GENERATED = {"method": "generator", "generator": "edm", "count": 40}
 STUDY = {
     "study": "boundary",
@@ -41,6 +43,7 @@ STUDY = {
     "pools": {
         "real": {"dataset": "digits"},
         "near": {"dataset": "digits", "synthetic": {**GENERATED, "margin": {"below": 0.3, "above": -1}}},
+        "theirs": {"dataset": "digits", "synthetic": {"method": "npz", "path": "theirs.npz"}},
         "guided": {
             "dataset": "digits",
             "synthetic": {**GENERATED, "guidance": {"method": "entropy", "model": "real", "weight": 0.5}},
@@ -58,16 +61,24 @@ STUDY = {
             "horizontal_flip": False,
         },
     },
-    "scores": {"real-margin": {"method": "fast_margin", "model": "real", "pool": "real", "max_iterations": 10}},
-    "runs": {"real": {}, "near": {"pool": "near"}, "guided": {"pool": "guided"}},
+    "scores": {
+        "real-margin": {"method": "fast_margin", "model": "real", "pool": "real", "max_iterations": 10},
+        **{f"second-{pool}": {**SECOND, "pool": pool} for pool in ("theirs", "near", "guided")},
+    },
+    "runs": {"real": {}, "second": {"repetition": 1}, "near": {"pool": "near"}, "guided": {"pool": "guided"}},
     "attacks": {"pgd": {"method": "pgd", "steps": 2}},
-    "reports": {"cost": {"kind": "cost", "baseline": "real"}},
+    "reports": {
+        "cost": {"kind": "cost", "baseline": "real"},
+        "came": {"kind": "generated_rows", "scores": ["second-theirs", "second-near", "second-guided"]},
+    },
 }
 
 
 @pytest.fixture(scope="module")
 def boundary(make_checkout):
     checkout = make_checkout()
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 1), np.uint8)
+    np.savez(checkout.folder / "theirs.npz", image=images, label=np.arange(30) % 10)
     (checkout.folder / "boundary.yaml").write_text(yaml.safe_dump(STUDY))
     result = checkout.run(study="boundary.yaml")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -84,8 +95,25 @@ def test_asked_and_guided_samples_come_out_of_one_generator(boundary):
     with h5py.File(results / "synthetic/guided/seed0.h5") as guided:
         assert "asked_margin" not in guided
         assert (guided["images"][...] != images).any()
-    assert set(pd.read_csv(results / "results.csv").run) == {"real", "near", "guided"}
+    assert set(pd.read_csv(results / "results.csv").run) == {"real", "second", "near", "guided"}
     assert boundary.planned("boundary.yaml") == set()
+
+
+def test_report_of_generated_rows_holds_sets_of_this_generator_and_from_elsewhere(boundary):
+    results = boundary.folder / "results/boundary"
+    table = pd.read_csv(results / "reports/came.csv").set_index("set")
+    assert table.index.tolist() == ["digits", "theirs", "near", "guided"]
+    assert table["num_rows"].tolist() == [100, 30, 40, 40]
+    assert table["num_measured"].dropna().tolist() == [30, 30, 30]
+    with h5py.File(results / "scores/real-margin/seed0.h5") as scores:
+        margins = scores["score"][...]
+    with h5py.File(results / "scores/second-near/seed0.h5") as scores:
+        second = scores["score"][...]
+    near = table.loc["near"]
+    assert near["asked_from"] == pytest.approx((margins < -1).mean())
+    assert near["asked_to"] == pytest.approx((margins < 0.3).mean())
+    assert near["margin_0.5"] == pytest.approx(np.median(second[100:]), abs=1e-6)
+    assert table["asked_to"].notna().tolist() == [False, False, True, False]
 
 
 def test_costs_hold_the_margins_and_the_models_behind_the_samples(boundary):

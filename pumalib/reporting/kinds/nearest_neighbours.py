@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,46 +12,13 @@ from numpy.typing import NDArray
 from pumalib.data.datasets import read_split
 from pumalib.data.image_readers import read_all
 from pumalib.data.pool import SYNTHETIC, open_pool
-from pumalib.errors import DataError
 from pumalib.reporting.figures import COLUMN_WIDTH_INCHES, figure_style, new_figure
 from pumalib.reporting.histograms import binned, draw_shares, shared_edges
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.nearest_neighbours import NearestNeighboursSettings
-from pumalib.synthesis.quality import nearest_distances
+from pumalib.synthesis.quality import count_copies, nearest_distances
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
-_NEAR_QUANTILE = 0.01
-
-
-class CopyCounts(NamedTuple):
-    """Signs of copying among the synthetic rows."""
-
-    near_distance: float
-    """The 1 % quantile of the held-out distances."""
-    num_nearer: int
-    """Synthetic rows strictly nearer than that."""
-    num_copies: int
-    """Synthetic rows at distance 0 from a train row."""
-    num_held_out_copies: int
-    """Held-out rows at distance 0: duplicates between the splits."""
-
-
-def count_copies(synthetic: NDArray[np.float32], held_out: NDArray[np.float32]) -> CopyCounts:
-    """Count synthetic rows that are copies, or nearer than nearly all held-out rows.
-
-    Args:
-        synthetic: Distance of each synthetic row to its nearest train row, float32 [M], L2, pixel scale.
-        held_out: The same for test rows, float32 [N].
-
-    Raises:
-        DataError: If either is empty, negative or not finite.
-    """
-    for name, distances in (("synthetic", synthetic), ("held-out", held_out)):
-        if len(distances) == 0 or not np.isfinite(distances).all() or distances.min() < 0:
-            raise DataError(f"expected at least one {name} distance, all finite and not negative")
-    near = float(np.quantile(held_out.astype(np.float64), _NEAR_QUANTILE))
-    num_copies, num_held_out_copies = (int((distances == 0).sum()) for distances in (synthetic, held_out))
-    return CopyCounts(near, int((synthetic < near).sum()), num_copies, num_held_out_copies)
 
 
 def distance_quantiles(synthetic: NDArray[np.float32], held_out: NDArray[np.float32]) -> pd.DataFrame:
