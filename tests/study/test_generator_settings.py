@@ -224,13 +224,15 @@ def test_settings_of_before_have_no_new_key(study: dict[str, Any]) -> None:
 
 def test_example_on_the_page_passes_the_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    first, more = [
+    first, more, came = [
         yaml.safe_load(block.text) for block in blocks_of(ROOT / "docs/synthetic.md") if block.language == "yaml"
     ]
     assert read(first).scores_behind_pool("near") == ["real-margin"]
     more["runs"] = {"guided": {"pool": "guided"}}
     both = {**first, **{group: {**first[group], **more[group]} for group in more}}
     assert read(both).models_behind_pool("guided") == ["real"]
+    all_three = {**both, **{group: {**both[group], **came[group]} for group in came}}
+    assert set(jobs_of(read(all_three))["reports/came"].needs) > {"scores/real-margin/seed2", "scores/second-any/seed0"}
 
 
 def read(raw: dict[str, Any]) -> Study:

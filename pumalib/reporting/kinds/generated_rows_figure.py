@@ -21,20 +21,19 @@ _ROW_INCHES, _LETTERS = 0.24, 22
 
 
 class _Panel(NamedTuple):
-    """A narrow panel: what is drawn, what is drawn hollow beside, its label, and the factor to the unit drawn."""
+    """A narrow panel, in per cent: what is drawn, what is drawn hollow beside, and its label."""
 
     column: str
     beside: str | None
     label: str
-    factor: float = 100
 
 
 _PANELS = (
     _Panel("within", "plain_within", "in the band\nasked (%)"),
     _Panel("denied", "denied_by_other", "labels denied\n(%)"),
-    _Panel("nearer", None, "nearer than\n1 % of test (%)"),
+    _Panel("nearer", None, "near a train\nrow (%)"),
     _Panel("coverage", "expected_coverage", "coverage\n(%)"),
-    _Panel("neighbour_ratio", None, "neighbour\nratio", 1),
+    _Panel("neighbour_ratio", None, "neighbour\nratio (%)"),
 )
 
 
@@ -55,7 +54,7 @@ def draw(table: pd.DataFrame) -> Figure:
     with figure_style():
         figure = new_sheet(PAGE_WIDTH_INCHES, 1.15 + _ROW_INCHES * len(sets))
         figure.set_layout_engine("constrained")
-        widths = [3.0, *[1.0] * len(panels)]
+        widths = [2.5, *[1.0] * len(panels)]
         wide, *narrow = figure.subplots(1, len(widths), sharey=True, width_ratios=widths, squeeze=False)[0]
         _draw_margins(wide, sets)
         for axes, panel in zip(narrow, panels, strict=True):
@@ -82,7 +81,7 @@ def _draw_margins(axes: Axes, sets: Sets) -> None:
     axes.set_yticks(range(len(sets)), [as_label(_named(name, source)) for name, source, _ in sets])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(sets) - 0.5, -0.5)
-    axes.set_xlabel("margin by the second\nmodel (pixel scale)")
+    axes.set_xlabel("margin by the second\nmodel (pixel scale)", fontsize=7)
 
 
 def _named(name: str, source: str) -> str:
@@ -92,18 +91,19 @@ def _named(name: str, source: str) -> str:
 
 def _draw_panel(axes: Axes, sets: Sets, panel: _Panel) -> None:
     for place, (_, source, rows) in enumerate(sets):
-        values = panel.factor * rows[panel.column]
+        values = 100 * rows[panel.column]
         colour = SOURCE_COLOURS[source]
         axes.plot(values, [place] * len(values), ".", color=colour, markersize=3, alpha=0.5, markeredgewidth=0)
         axes.plot([values.mean()], [place], "o", color=colour, markersize=4.5)
         if panel.beside is not None and rows[panel.beside].notna().any():
-            beside = panel.factor * rows[panel.beside].mean()
+            beside = 100 * rows[panel.beside].mean()
             axes.plot([beside], [place], "D", color=_OTHER, markerfacecolor="none", markersize=5, markeredgewidth=0.8)
-    axes.set_xlabel(panel.label)
+    axes.set_xlabel(panel.label, fontsize=7)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=6)
     axes.margins(x=0.2)
-    axes.locator_params(axis="x", nbins=3, min_n_ticks=2)
+    axes.locator_params(axis="x", nbins=2, min_n_ticks=2)
 
 
 def _legend(table: pd.DataFrame) -> list[Line2D | Patch]:

@@ -231,7 +231,7 @@ def test_sets_are_rows_of_the_figure_and_what_no_set_has_is_no_panel() -> None:
     axes = draw(table_of(near=0.1, any=0.3)).axes
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["digits, train rows", "near", "any"]
     labels = [each.get_xlabel().replace("\n", " ") for each in axes[1:]]
-    assert labels == ["labels denied (%)", "nearer than 1 % of test (%)", "coverage (%)", "neighbour ratio"]
+    assert labels == ["labels denied (%)", "near a train row (%)", "coverage (%)", "neighbour ratio (%)"]
     drawn = [line.get_xdata()[0] for line in axes[1].lines if line.get_marker() == "o"]
     assert drawn == pytest.approx([45, 10, 30])
     assert axes[0].yaxis_inverted()
