@@ -18,6 +18,8 @@ _BAND, _OTHER = "#009e73", "#707070"
 _SPANS = ((0.01, 0.99, 0.8), (0.1, 0.9, 2.2), (0.25, 0.75, 5.0))
 """Quantiles that a line goes from and to, and its width in points."""
 _ROW_INCHES, _LETTERS = 0.24, 22
+_NARROWEST = 2
+"""Points that an axis of shares has room for, so that no small difference looks large."""
 
 
 class _Panel(NamedTuple):
@@ -104,6 +106,9 @@ def _draw_panel(axes: Axes, sets: Sets, panel: _Panel) -> None:
     axes.tick_params(axis="x", labelsize=6)
     axes.margins(x=0.2)
     axes.locator_params(axis="x", nbins=2, min_n_ticks=2)
+    low, high = axes.get_xlim()
+    if high - low < _NARROWEST:
+        axes.set_xlim((low + high - _NARROWEST) / 2, (low + high + _NARROWEST) / 2)
 
 
 def _legend(table: pd.DataFrame) -> list[Line2D | Patch]:
