@@ -35,6 +35,7 @@ from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.generated_rows import GeneratedRowsSettings
 from pumalib.scores.table import ScoreTable, read_scores
 from pumalib.synthesis.asked import Band, band_of
+from pumalib.synthesis.margins import read_margins, sorted_margins
 from pumalib.synthesis.quality import nearest_distances
 
 
@@ -90,33 +91,49 @@ def generated_parts(table: pd.DataFrame, settings: GeneratedRowsSettings, notes:
     return ReportParts(table, draw(table), title, page(table, settings, notes))
 
 
+@dataclass(frozen=True)
+class _Seed:
+    """What every set of one seed is held against: real images, train rows and the plain set; and how many of a set."""
+
+    files: SeedFiles
+    settings: GeneratedRowsSettings
+    real: RealImages
+    train: Scored
+    plain: Scored | None
+    count: int
+
+    def row_of(self, each: SetFiles, pool: Pool, mine: Scored) -> dict[str, Any]:
+        """Return all that is measured of one set."""
+        asked, seed = each.asked, self.files.seed
+        band = None if asked is None else self._band(asked)
+        drawn = stratified_rows(mine.labels, self.count, numpy_generator(seed, "measured rows"))
+        images = pool.images[np.flatnonzero(pool.source == SYNTHETIC)[drawn]]
+        generator = numpy_generator(seed, "neighbours of a class")
+        return {
+            **{"set": each.name, "source": "synthetic", "seed": seed},
+            **margin_columns(mine),
+            **{"asked_above": _bound(asked, "above"), "asked_below": _bound(asked, "below")},
+            **asked_columns(mine, band, self.plain),
+            **image_columns(images, mine.labels[drawn], self.real, self.settings.neighbours, generator),
+        }
+
+    def _band(self, asked: AskedFile) -> Band:
+        margins, _ = read_margins(asked.score, self.files.dataset)
+        return band_of(asked.above, asked.below, sorted_margins(margins), self.train.known)
+
+
 def _rows_of_seed(
     files: SeedFiles, settings: GeneratedRowsSettings, dataset: str, notes: dict[str, None]
 ) -> list[dict[str, Any]]:
-    pools = {each.name: open_pool(each.pool) for each in files.sets}
-    count = min(settings.count, *(int((pool.source == SYNTHETIC).sum()) for pool in pools.values()))
-    real = _real_images(files, settings)
-    scored = {each.name: _scored(each, pools[each.name], SYNTHETIC, settings, notes) for each in files.sets}
-    plain = None if settings.plain is None else scored[files.sets[settings.scores.index(settings.plain)].name]
-    train = _scored(files.sets[0], pools[files.sets[0].name], REAL, settings, notes)
-    rows = [{"set": dataset, "source": "real", "seed": files.seed, **margin_columns(train)}]
-    for each in files.sets:
-        mine = scored[each.name]
-        band = None if each.asked is None else _band(each.asked, train)
-        drawn = stratified_rows(mine.labels, count, numpy_generator(files.seed, "measured rows"))
-        pool = pools[each.name]
-        images = pool.images[np.flatnonzero(pool.source == SYNTHETIC)[drawn]]
-        generator = numpy_generator(files.seed, "neighbours of a class")
-        rows.append(
-            {
-                **{"set": each.name, "source": "synthetic", "seed": files.seed},
-                **margin_columns(mine),
-                **{"asked_above": _bound(each.asked, "above"), "asked_below": _bound(each.asked, "below")},
-                **asked_columns(mine, band, plain),
-                **image_columns(images, mine.labels[drawn], real, settings.neighbours, generator),
-            }
-        )
-    return rows
+    pools = [open_pool(each.pool) for each in files.sets]
+    pairs = list(zip(files.sets, pools, strict=True))
+    scored = [_scored(each, pool, SYNTHETIC, notes) for each, pool in pairs]
+    train = _scored(files.sets[0], pools[0], REAL, notes)
+    plain = None if settings.plain is None else scored[settings.scores.index(settings.plain)]
+    count = min(settings.count, *(len(each.labels) for each in scored))
+    seed = _Seed(files, settings, _real_images(files, settings), train, plain, count)
+    first = {"set": dataset, "source": "real", "seed": files.seed, **margin_columns(train)}
+    return [first, *(seed.row_of(each, pool, mine) for (each, pool), mine in zip(pairs, scored, strict=True))]
 
 
 def _bound(asked: AskedFile | None, which: str) -> float:
@@ -136,9 +153,7 @@ def _real_images(files: SeedFiles, settings: GeneratedRowsSettings) -> RealImage
     return RealImages(images, train.labels, drawn, nearest_distances(read_all(test.images)[tested], images))
 
 
-def _scored(
-    files: SetFiles, pool: Pool, source: int, settings: GeneratedRowsSettings, notes: dict[str, None]
-) -> Scored:
+def _scored(files: SetFiles, pool: Pool, source: int, notes: dict[str, None]) -> Scored:
     rows = np.flatnonzero(pool.source == source)
     table = read_scores(files.score, pool.fingerprint)
     notes |= dict.fromkeys(extrapolation_notes(files.name, table))
@@ -165,8 +180,3 @@ def _asked_of_each(pool: Pool) -> NDArray[np.float32]:
     (part,) = [each for each in pool.parts if each.kind == "synthetic"]
     with open_artifact(part.path, "synthetic") as file:
         return read_array(file, "asked_margin", np.float32)
-
-
-def _band(asked: AskedFile, train: Scored) -> Band:
-    table = read_scores(asked.score)
-    return band_of(asked.above, asked.below, table.score[table.valid], train.known)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pumalib.data.datasets import prepare_dataset, read_split
 from pumalib.data.image_groups import write_images
-from pumalib.data.pool import SYNTHETIC, Pool, build_pool, open_pool
+from pumalib.data.pool import Pool, build_pool, open_pool
 from pumalib.data.settings import DigitsSettings, NpzSyntheticSettings
 from pumalib.errors import ArtifactError, DataError
 from pumalib.files.artifacts import create_artifact
@@ -95,6 +95,8 @@ class Files:
         images = generator.integers(0, 256, (60, 8, 8, 1), np.uint8)
         np.savez(folder / "theirs.npz", image=images, label=np.arange(60) % 10)
         self.pools = {name: self._pool(name) for name in ("theirs", "near")}
+        build_pool(self.dataset, None, folder / "pool-real.h5", {})
+        self.pools["real"] = open_pool(folder / "pool-real.h5")
 
     def _pool(self, name: str) -> Pool:
         synthetic, path = self.folder / f"{name}.h5", self.folder / f"pool-{name}.h5"
@@ -112,12 +114,12 @@ class Files:
             write_images(file, read_split(self.dataset, "train").take(np.arange(40)))
             file.create_dataset("asked_margin", data=np.linspace(0, 0.1, 40, dtype=np.float32))
 
-    def score(self, name: str, pool: str, margins: NDArray[np.float64], valid: NDArray[np.bool_] | None = None) -> Path:
+    def score(self, name: str, pool: str, margins: NDArray[np.float64]) -> Path:
         opened, path = self.pools[pool], self.folder / f"{name}.h5"
         path.unlink(missing_ok=True)
         table = ScoreTable(
             score=margins.astype(np.float32),
-            valid=np.ones(len(margins), bool) if valid is None else valid,
+            valid=np.ones(len(margins), bool),
             higher_is="easier",
             unit="pixel scale [0, 1]",
             method="fast_margin",
@@ -134,7 +136,7 @@ class Files:
         margins = {"theirs": np.concatenate([train, theirs]), "near": np.concatenate([train, near])}
         second = {name: self.score(f"second-{name}", name, each) for name, each in margins.items()}
         other = {name: self.score(f"other-{name}", name, each - 0.2) for name, each in margins.items()}
-        asked = AskedFile(0.0, 0.2, self.score("conditioning", "near", margins["near"] / 2, self.is_train()))
+        asked = AskedFile(0.0, 0.2, self.score("conditioning", "real", train / 2))
         return SeedFiles(
             seed,
             self.dataset,
@@ -143,10 +145,6 @@ class Files:
                 SetFiles("near", self.folder / "pool-near.h5", second["near"], other["near"], asked),
             ],
         )
-
-    def is_train(self) -> NDArray[np.bool_]:
-        valid: NDArray[np.bool_] = self.pools["near"].source != SYNTHETIC
-        return valid
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +207,14 @@ def test_a_score_of_another_pool_is_refused(files: Files) -> None:
     of_seed = files.of()
     first, second = of_seed.sets
     wrong = SetFiles(first.name, first.pool, second.score, None, None)
+    with pytest.raises(ArtifactError, match="pool"):
+        make(settings_of(), files=[SeedFiles(0, of_seed.dataset, [wrong])], dataset="digits")
+
+
+def test_margins_that_the_generator_cannot_have_learned_are_refused(files: Files) -> None:
+    of_seed = files.of()
+    _, near = of_seed.sets
+    wrong = SetFiles(near.name, near.pool, near.score, None, AskedFile(0.0, 0.2, near.score))
     with pytest.raises(ArtifactError, match="pool"):
         make(settings_of(), files=[SeedFiles(0, of_seed.dataset, [wrong])], dataset="digits")
 
