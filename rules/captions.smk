@@ -109,6 +109,7 @@ def report_outputs(name):
     """Return the files of a report, by form."""
     paths = report_paths(name)
     own = {"html": shown_page(paths["html"], name)} if "html" in paths else {}
+    own |= {"json": shown_numbers(paths["json"], name)} if "json" in paths else {}
     return {
         **paths,
         "csv": shown_numbers(paths["csv"], name),

@@ -122,8 +122,10 @@ def seed_of(at, otherwise):
 
 
 def report_paths(name):
-    """Return the files of a report, by form; its web page among them if it writes that itself."""
-    own = {"html": "html"} if study.settings.reports[name].writes_page else {}
+    """Return the files of a report, by form; its web page and JSON among them if it writes these itself."""
+    settings = study.settings.reports[name]
+    own = {"html": "html"} if settings.writes_page else {}
+    own |= {"json": "json"} if settings.writes_json else {}
     return {
         form: f"{RESULTS}/reports/{name}.{suffix}"
         for form, suffix in {**REPORT_SUFFIXES, **own}.items()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +20,11 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends and exactly one at the end of the file."""
     with writing(path) as temporary:
         temporary.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON that people can read too; nan and infinity are refused."""
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

@@ -29,6 +29,8 @@ class SectionSettings(Settings):
     section: ClassVar[Section]
     writes_page: ClassVar[bool] = False
     """Whether it writes its own web page, rather than leaving that to the job that makes them of Markdown."""
+    writes_json: ClassVar[bool] = False
+    """Whether it also writes its numbers as JSON, for other programs."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

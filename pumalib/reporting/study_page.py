@@ -61,4 +61,5 @@ def _without_repeated_warnings(sections: Sequence[str]) -> list[str]:
 
 def _forms(report: Path, folder: Path) -> str:
     beside = report.relative_to(folder)
-    return ", ".join(f"[{form}]({beside.with_suffix(f'.{form}').as_posix()})" for form in _FORMS)
+    forms = [*_FORMS, *(["json"] if report.with_suffix(".json").is_file() else [])]
+    return ", ".join(f"[{form}]({beside.with_suffix(f'.{form}').as_posix()})" for form in forms)

@@ -39,6 +39,8 @@ def read(study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "online": {"epsilon": {"policy": "online_margin"}},
         "keeping": {"training": {"epochs": 4, "keep_every": 2}},
         "best": {"training": {"epochs": 4, "keep_every": 3, "checkpoint": "best"}},
+        "random-keep80": {"prune": [{"by": "random", "fraction": 0.2}]},
+        "cut-keep80": {"prune": [{"by": "margin", "drop": "easiest", "fraction": 0.2}]},
     }
 
     def make(report: dict[str, Any]) -> Study:

@@ -15,8 +15,9 @@ from pumalib.study.file import load_merged_study, load_study
 NAME_RULE = "letters, digits and + . _ = -, beginning with a letter or digit"
 SOURCES = "digits, mnist, fashion_mnist, cifar10, cifar100, svhn, cifar10_files, folder, tiny_imagenet or npz"
 KINDS = (
-    "browse, class_groups, comparison, cost, cost_frontier, epsilon_distribution, gate, generated_rows, kept_epochs, margin_classes, margin_histogram, nearest_neighbours, "
-    "primary, pruned_rows, ratio_curves, robustness_curves, score_agreement, suspects, trade_off or training_curves"
+    "browse, class_groups, comparison, cost, cost_frontier, epsilon_distribution, gate, generated_rows, kept_epochs, leaderboard, "
+    "margin_classes, margin_histogram, nearest_neighbours, primary, pruned_rows, ratio_curves, robustness_curves, score_agreement, suspects, "
+    "trade_off or training_curves"
 )
 POLICIES = "fixed, margin, mean_of_margin, shuffled_margin, online_margin, iaat or cat"
 

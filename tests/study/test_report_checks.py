@@ -119,6 +119,8 @@ def test_reports_of_what_is_not_there_or_cannot_stand_together_are_refused(
                 "online",
                 "keeping",
                 "best",
+                "random-keep80",
+                "cut-keep80",
             ],
         ),
         ({"kind": "cost", "runs": ["puma"], "baseline": "puma"}, ["puma"]),

@@ -29,6 +29,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "generated_rows": {"scores": ["second-near"], "labels_by": ["third"]},
     "gate": {"run": "trades", "weaker": ["weak"], "attack": "cw-validation", "score": "margin"},
     "kept_epochs": {"runs": ["keeping"], "baseline": "best", "attack": "cw"},
+    "leaderboard": {
+        "attack": "cw",
+        "methods": {"random": [80], "cut": [80]},
+        "panels": {"trades": {"runs": "{method}-keep{kept}", "metric": "robust_accuracy", "whole": "trades"}},
+    },
     "margin_classes": {"score": "margin", "seed": 1},
     "margin_histogram": {"score": "margin", "beside": "fast", "run": "pruned"},
     "nearest_neighbours": {"pool": "digits+100"},
