@@ -12,7 +12,7 @@ from pumalib.study.study import Study
 from studies.cifar10.split_train import main
 
 ROOT = Path(__file__).parents[1]
-STUDIES = ("cifar10.yaml", "cifar10-rdl.yaml", "easycore-cifar10.yaml")
+STUDIES = ("cifar10.yaml", "cifar10-rdl.yaml", "easycore-cifar10.yaml", "robust-pruning-cifar10.yaml")
 
 
 def write_train(path: Path, count: int) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from pumalib.study.study import OWN_REPORTS, json_schema
 
 NEEDS_A_CLUSTER = {"squeue", "scancel", "sbatch"}
 RUN_BY_A_SHELL = {"source", "sed"}
-FOLLOWED = ("quick-start", "your-own", "large-images", "selection", "sweeps", "compare")
+FOLLOWED = ("quick-start", "your-own", "large-images", "selection", "sweeps", "compare", "robust-pruning")
 """Pages that tests/test_documents.py runs whole."""
 WRITTEN_BY_THE_READER = {
     "results/paper.yaml",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from document_blocks import ROOT, Block, blocks_of
 
-PAGES = ["quick-start", "your-own", "large-images", "selection", "sweeps", "compare"]
+PAGES = ["quick-start", "your-own", "large-images", "selection", "sweeps", "compare", "robust-pruning"]
 COPIED = ("Snakefile", "rules", "workflow_scripts", "profiles", "pumalib", "config.yaml")
 
 

@@ -22,6 +22,7 @@ NEED_FILES = (
     "oracle.yaml",
     "paper-cifar10.yaml",
     "paper-imagenet21k.yaml",
+    "robust-pruning-cifar10.yaml",
     "tiny-imagenet.yaml",
     "tiny-imagenet-rdl.yaml",
 )
