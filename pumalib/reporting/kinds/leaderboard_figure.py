@@ -74,13 +74,13 @@ def _draw_panel(
 ) -> None:
     axes.axhline(0, color="#808080", linewidth=0.8, zorder=1)
     for place, kept in enumerate(shares):
-        group = rows[rows["kept"] == kept].set_index("method")
-        for method in group.index.difference(methods):
-            _draw_random(axes, place, 100 * group.loc[method, "sd"])
-        present = [method for method in methods if method in group.index]
+        group = {row["method"]: row for _, row in rows[rows["kept"] == kept].iterrows()}
+        for method in group.keys() - set(methods):
+            _draw_random(axes, place, 100 * group[method]["sd"])
+        present = [method for method in methods if method in group]
         for turn, method in enumerate(present):
             across = place + _GROUP_WIDTH * ((turn + 0.5) / len(present) - 0.5)
-            _draw_method(axes, across, group.loc[method], styles[method])
+            _draw_method(axes, across, group[method], styles[method])
     axes.set_ylim(*_limits(rows))
     axes.set_xlim(-0.5, len(shares) - 0.5)
     for border in range(1, len(shares)):
