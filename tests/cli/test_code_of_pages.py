@@ -7,11 +7,12 @@ import pytest
 from document_blocks import PAGES, Block, blocks_of
 from test_commands_on_files import on_small_study
 
+FOLLOWED = ("quick-start", "your-own", "large-images", "selection", "robust-pruning")
 RUN_BY_TESTS = {
     "CONTRIBUTING.md": "tests/test_contributing.py",
     "api.md": "tests/reference/test_api_page.py",
     "export.md": "tests/export/test_export_page.py",
-    **{f"{name}.md": "tests/test_documents.py" for name in ("quick-start", "your-own", "large-images", "selection")},
+    **{f"{name}.md": "tests/test_documents.py" for name in FOLLOWED},
 }
 RUN_ELSEWHERE = {
     ("studies.md", "class Lines"): "tests/trackers/test_trackers.py",

@@ -29,6 +29,8 @@ from pumalib.reporting.kinds import (
     cost_page,
     epsilon_distribution,
     gate,
+    generated_rows_figure,
+    leaderboard_figure,
     margin_classes,
     margin_histogram,
     nearest_neighbours,
@@ -47,6 +49,7 @@ from pumalib.reporting.results import CLEAN_ACCURACY, robust_accuracy
 from pumalib.reporting.settings.cost import MARGIN_MODEL, SCORE, TRAINING, CostSettings
 from pumalib.reporting.settings.cost_frontier import CostFrontierSettings
 from pumalib.reporting.settings.gate import Gate
+from pumalib.reporting.settings.leaderboard import LeaderboardSettings
 from pumalib.reporting.settings.ratio_curves import RatioCurvesSettings
 from pumalib.reporting.settings.robustness_curves import RobustnessCurvesSettings
 from pumalib.reporting.settings.score_agreement import ScoreAgreementSettings
@@ -310,6 +313,56 @@ def abstraction_figure() -> Figure:
     return draw_abstraction(table)
 
 
+def generated_rows_example() -> Figure:
+    """Train rows, a plain set, and two that were asked for margins, with long names."""
+    names = [
+        ("digits", "real"),
+        ("second-any", "synthetic"),
+        ("guided-entropy-0.5", "synthetic"),
+        ("near", "synthetic"),
+    ]
+    rows = []
+    for at, (name, source) in enumerate(names):
+        for seed in range(3):
+            row: dict[str, object] = {"set": name, "source": source, "seed": seed, "denied": 0.02 + 0.03 * at}
+            quantiles = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
+            row |= {f"margin_{each}": 0.2 - 0.05 * at + 0.2 * (each - 0.5) + 0.001 * seed for each in quantiles}
+            is_asked, is_made = at > 1, source == "synthetic"
+            row |= {"band_low": 0.0 if is_asked else np.nan, "band_high": 0.08 if is_asked else np.nan}
+            row |= {"asked_from": 0.01 if is_asked else np.nan, "asked_to": 0.2 if is_asked else np.nan}
+            row |= {"within": 0.5 if is_asked else np.nan, "plain_within": 0.1 if is_asked else np.nan}
+            row |= {"denied_by_other": 0.03 + 0.03 * at, "nearer": 0.001 if is_made else np.nan}
+            row |= {"coverage": 0.7 if is_made else np.nan, "expected_coverage": 0.97 if is_made else np.nan}
+            row |= {"neighbour_ratio": 1.08 if is_made else np.nan}
+            rows.append(row)
+    return generated_rows_figure.draw(pd.DataFrame(rows))
+
+
+def leaderboard_example() -> Figure:
+    """Eleven methods at five shares in two panels."""
+    shares, methods = (10, 20, 40, 60, 80), ("redraw", "puma", "mean", "cut", "easycore", "pd", "pe", "ccs", "moderate")
+    panels = {label: {"runs": f"{label}-{{method}}-keep{{kept}}", "metric": "robust_accuracy"} for label in ("a", "b")}
+    settings = LeaderboardSettings.model_validate(
+        {
+            "kind": "leaderboard",
+            "attack": "cw",
+            "methods": dict.fromkeys(("random", *methods), shares),
+            "panels": panels,
+        }
+    )
+    rows = []
+    for panel in panels:
+        for kept in shares:
+            rows.append({"panel": panel, "kept": kept, "method": "random", "sd": 0.01, "told": ""})
+            for at, method in enumerate(methods):
+                difference = 0.01 * (at - 4)
+                told = "higher" if difference > 0.03 else "cannot be told"
+                row = {"panel": panel, "kept": kept, "method": method, "sd": 0.01, "told": told}
+                row |= {"minus_random": difference, "minus_random_low": difference - 0.03}
+                rows.append(row | {"minus_random_high": difference + 0.03})
+    return leaderboard_figure.draw_leaderboard(pd.DataFrame(rows), settings)
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "trade_off": trade_off_figure,
     "cost_frontier": cost_frontier_figure,
@@ -330,6 +383,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "browse": browse_figure,
     "pruned_rows": pruned_rows_figure,
     "suspects": suspects_figure,
+    "generated_rows": generated_rows_example,
+    "leaderboard": leaderboard_example,
 }
 """Figure of each report kind."""
 

@@ -15,7 +15,17 @@ from pumalib.reporting.colours import CYCLE, SOURCE_COLOURS, run_styles
 from tests.reporting.figure_examples import FIGURES, OTHERS, trade_off_figure
 from tests.reporting.figure_rules import broken_rules
 
-PARTS = {"trade_off_frontiers", "comparison_page", "cost_page"}
+PARTS = {
+    "comparison_page",
+    "cost_page",
+    "generated_rows_figure",
+    "generated_rows_measures",
+    "generated_rows_page",
+    "leaderboard_figure",
+    "leaderboard_json",
+    "leaderboard_page",
+    "trade_off_frontiers",
+}
 """Modules beside the kinds that are parts of one."""
 
 

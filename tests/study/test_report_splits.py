@@ -35,7 +35,8 @@ def add_validation(study: dict[str, Any], **changes: Any) -> None:
         "runs": ["trades", "puma"],
         **changes,
     }
-    study["attacks"]["cw"]["runs"] = ["trades", "puma", "pruned", "online", "keeping", "best", "other"]
+    others = ["pruned", "online", "keeping", "best", "other", "conditioning", "real-alone", "real-again"]
+    study["attacks"]["cw"]["runs"] = ["trades", "puma", *others, "random-keep80", "cut-keep80"]
 
 
 @pytest.mark.parametrize(

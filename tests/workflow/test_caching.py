@@ -84,7 +84,7 @@ def test_editing_trades_reruns_every_trades_training(restored):
 
 def test_editing_a_comment_or_a_docstring_reruns_nothing(restored):
     restored.edit("pumalib/attacks/deepfool.py", "import dataclass, replace\n", "import dataclass, replace  # frozen\n")
-    restored.edit("pumalib/data/pool.py", "Open a pool for reading:", "Open a pool to read it:")
+    restored.edit("pumalib/data/pool.py", "Open a pool for reading.", "Open a pool to read it.")
     assert restored.planned() == set()
 
 
