@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -50,7 +51,7 @@ def print_plan(plan: Plan) -> None:
     """Print the runs of a plan, its jobs and its warnings."""
     rows = [(run.run, run.pool, _count(run.rows), _count(run.draws), _passes(run)) for run in plan.runs]
     print("\n".join(aligned(("run", "pool", "rows", "draws", "passes over the pool"), rows, has_units=False)))
-    print("  " + ", ".join(f"{count} {name}" for name, count in plan.jobs.items()))
+    print("  " + ", ".join(_counted(count, name) for name, count in plan.jobs.items()))
     for warning in plan.warnings:
         print(f"Warning: {warning}")
 
@@ -67,3 +68,9 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
     """Return a plan as JSON holds it."""
     runs = [{**asdict(run), "passes": run.passes} for run in plan.runs]
     return {"runs": runs, "jobs": dict(plan.jobs), "warnings": list(plan.warnings)}
+
+
+def _counted(count: int, names: str) -> str:
+    """Return a number and what it counts, such as 1 attack on kept epochs."""
+    told = names if count > 1 else re.sub(r"s\b", "", names, count=1)
+    return f"{count} {told}"

@@ -328,7 +328,7 @@ MeasuredScoreSettings = (
     | Annotated[FastMarginSettings, Tag("fast_margin")]
     | Annotated[RefinedMarginSettings, Tag("refined_margin")]
 )
-"""Margins: what a trained model makes of the pool."""
+"""Margins, and other scores that look at one row at a time through a trained model."""
 
 _OwnScoreSettings = Annotated[CustomScoreSettings, Tag("custom")]
 

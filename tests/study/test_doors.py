@@ -256,7 +256,7 @@ def test_check_prints_the_plan(changed: Callable[[Change], Study], capsys: pytes
 
 
 def test_page_of_keys_is_todays() -> None:
-    assert (ROOT / "docs/keys.md").read_text(encoding="utf-8") == as_page()
+    assert (ROOT / "docs/keys.md").read_text(encoding="utf-8") == as_page(), "run `make keys`"
 
 
 def test_an_alias_bomb_ends_early_in_plain_snakemake_too(tmp_path: Path) -> None:

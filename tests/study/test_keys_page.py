@@ -80,7 +80,7 @@ def test_every_key_of_every_group_stands_on_the_page(settings: type[Settings]) -
     is_base = settings.__name__.startswith("_") or settings.__subclasses__() or settings.__abstractmethods__
     table = "\n".join(key_table(settings)[1:])
     if table and not is_base and settings.__name__ not in MADE_OF_KEYS:
-        assert table in TABLES, f"{settings.__module__}.{settings.__name__}"
+        assert table in TABLES, f"{settings.__module__}.{settings.__name__}: run `make keys`"
 
 
 def test_every_key_has_a_range_a_default_and_a_meaning() -> None:
