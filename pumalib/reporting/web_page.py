@@ -37,7 +37,7 @@ table { background:
   linear-gradient(to left, #0003, #0000) right / 0.7rem 100% no-repeat scroll; }
 th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; }
 th { vertical-align: bottom; }
-td { white-space: nowrap; }
+@media (max-width: 40rem) { td { white-space: nowrap; } }
 code { background: #f2f2f2; border-radius: 3px; padding: 0 0.2rem; }
 pre code { display: block; padding: 0.8rem; overflow-x: auto; }
 """
