@@ -22,6 +22,7 @@ from pumalib.planning.typical import attack_passes, margin_passes, mean_passes, 
 from pumalib.reporting.cost_passes import Passes, tracking_passes, training_passes
 from pumalib.study.slices import run_settings
 from pumalib.study.study import Study
+from pumalib.synthesis.passes import generator_passes, sampling_passes
 from pumalib.tracks.passes import epochs_of, passes_of
 from pumalib.training.length import num_steps, of_pool
 
@@ -167,14 +168,15 @@ class Works:
         images = self._shapes.images_of_dataset(settings.dataset)
         described = settings.model_dump(include={"network", "width", "num_blocks", "batch_size"})
         line = self._measure(f"generator {described} {images}", lambda: pieces.generator_step(settings, images))
-        passes = 2.0 * settings.steps * settings.batch_size
-        return JobWork((Repeated(settings.steps, line.at(settings.batch_size)),), passes)
+        return JobWork(
+            (Repeated(settings.steps, line.at(settings.batch_size)),), float(sum(generator_passes(settings)))
+        )
 
     def _of_samples(self, job: PlannedJob) -> JobWork:
         synthetic = self._study.settings.pools[job.name].synthetic
         if not isinstance(synthetic, GeneratedSyntheticSettings):
             return JobWork()
-        settings, count = self._study.settings.generators[synthetic.generator], synthetic.count
+        settings = self._study.settings.generators[synthetic.generator]
         images = self._shapes.images_of_dataset(settings.dataset)
         described = settings.model_dump(
             include={"network", "width", "num_blocks", "sampling_steps", "sampling_batch_size"}
@@ -185,10 +187,9 @@ class Works:
             f"samples {described} {synthetic.margin} {synthetic.guidance} {architecture} {images}",
             lambda: pieces.sampled_batch(settings, images, synthetic, architecture),
         )
-        batches, calls = math.ceil(count / settings.sampling_batch_size), 2 * settings.sampling_steps - 1
-        calls *= passes_of_an_estimate(synthetic)
+        batches = math.ceil(synthetic.count / settings.sampling_batch_size)
         parts = (Repeated(batches, line.at(settings.sampling_batch_size)),)
-        return JobWork(parts, float(batches * settings.sampling_batch_size * calls))
+        return JobWork(parts, float(sum(sampling_passes(settings, synthetic))))
 
     def _of_learning(self, job: PlannedJob) -> JobWork:
         settings = self._study.settings.pools[job.name].learned
@@ -245,12 +246,6 @@ _NO_PART_OF_A_STEP = {"runs", "split", "num_images", "epsilon", "keep_points", "
 def num_probes(settings: TriLevelSettings) -> int:
     """Return how often a learned pool is measured by a fresh network: before the first step, on the way, at the end."""
     return 1 + math.ceil(settings.steps / settings.probe_every)
-
-
-def passes_of_an_estimate(synthetic: GeneratedSyntheticSettings) -> int:
-    """Return the passes forward and backward, of both networks, for an estimate of the clean image of a sample."""
-    forwards = 1 if synthetic.margin is None or synthetic.margin.weight in (0, 1) else 2
-    return forwards if synthetic.guidance is None else 2 * forwards + 2
 
 
 def _batches(count: int, size: int) -> list[tuple[int, int]]:

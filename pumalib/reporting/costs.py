@@ -70,6 +70,8 @@ def _measure(part: CostPart) -> dict[str, Any]:
     row: dict[str, Any] = {"run": part.run, "seed": part.seed, "part": part.kind, "name": part.name}
     row |= dict.fromkeys(_AMOUNTS, math.nan)
     row["seconds"] = sum(map(read_seconds, part.benchmarks)) if part.benchmarks else math.nan
+    if part.passes is not None:
+        return row | _columns(Passes(*part.passes))
     if part.settings is None or part.file is None:
         return row
     row |= _score_amounts(part) if part.kind == SCORE else _training_amounts(part)

@@ -12,6 +12,7 @@ from pumalib.data.settings import DatasetSettings, SyntheticSettings
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.scores.settings import ScoreSettings
 from pumalib.selection.settings import EpsilonSettings, PruneSettings
+from pumalib.synthesis.settings import EdmSettings
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.settings import TrainingSettings
 from pumalib.training.start_settings import StartSettings
@@ -19,6 +20,10 @@ from pumalib.training.start_settings import StartSettings
 
 class PoolView(Protocol):
     """A pool of the study."""
+
+    @property
+    def learned(self) -> object | None:
+        """How it is learned from another; None: it is not."""
 
     @property
     def dataset(self) -> str | None:
@@ -125,6 +130,10 @@ class SettingsView(Protocol):
         """Datasets by name."""
 
     @property
+    def generators(self) -> Mapping[str, EdmSettings]:
+        """Generators by name."""
+
+    @property
     def pools(self) -> Mapping[str, PoolView]:
         """Pools by name."""
 
@@ -190,8 +199,8 @@ class StudyView(Protocol):
     def are_one_model(self, run: str, other: str) -> bool:
         """Return whether two runs end in the same weights."""
 
-    def learned_behind(self, run: str, seed: int) -> list[tuple[str, int]]:
-        """Return the (pool, seed) of each learned pool behind a run."""
+    def pools_behind_run(self, run: str, seed: int) -> list[tuple[str, int]]:
+        """Return the (pool, seed) of each pool that a run, a model or a score it depends on looks at, each once."""
 
 
 OfSeed = Callable[[str, int], str]

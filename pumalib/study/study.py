@@ -299,12 +299,15 @@ class Study:
         generators = [self.settings.generators[name] for name in self.generators_behind_pool(pool)]
         return [generator.margin.score for generator in generators if generator.margin is not None]
 
-    def learned_behind(self, run: str, seed: int) -> list[tuple[str, int]]:
-        """Return the (pool, seed) of each learned pool that a run, or a model it depends on, was trained on."""
-        models = [(run, seed), *self.behind_run(run, seed)[0]]
-        trained = [(self.trained[name], at) for name, at in models if name in self.trained]
-        pools = dict.fromkeys((pool, at) for each, at in trained for pool in self.pools_behind(each.pool))
-        return [(pool, at) for pool, at in pools if self.settings.pools[pool].learned is not None]
+    def pools_behind_run(self, run: str, seed: int) -> list[tuple[str, int]]:
+        """Return the (pool, seed) of each pool that a run, a model or a score it depends on looks at, each once.
+
+        Those that such a pool is learned from are among them.
+        """
+        models, scores = self.behind_run(run, seed)
+        trained = [(self.trained[name], at) for name, at in [(run, seed), *models] if name in self.trained]
+        pools = [(each.pool, at) for each, at in trained] + [(self.score_pool(score), at) for score, at in scores]
+        return list(dict.fromkeys((behind, at) for pool, at in pools for behind in self.pools_behind(pool)))
 
     def dataset_of_run(self, run: str) -> str:
         """Return the name of the dataset behind a run's pool."""

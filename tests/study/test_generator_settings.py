@@ -6,17 +6,18 @@ from typing import Any
 import pytest
 import yaml
 from document_blocks import ROOT, blocks_of
+from PIL import Image
 
 from pumalib.data.settings import GeneratedSyntheticSettings
 from pumalib.errors import ConfigError
 from pumalib.planning.jobs import jobs_of
-from pumalib.planning.works import passes_of_an_estimate
-from pumalib.reporting.settings.cost import CostSettings
+from pumalib.reporting.settings.cost import CostSettings, _generation_parts
 from pumalib.study.check_pools import check_learned_pools
 from pumalib.study.file import load_merged_study
 from pumalib.study.part import part_of
 from pumalib.study.slices import synthetic_code
 from pumalib.study.study import Study, parse_study
+from pumalib.synthesis.passes import sampling_passes
 
 Put = Callable[..., dict[str, Any]]
 GENERATED = {"method": "generator", "generator": "knowing", "count": 50}
@@ -160,14 +161,43 @@ def test_cost_of_a_run_holds_the_model_that_guided_its_pool(guided: dict[str, An
     assert "selections/real-trades/seed0" in jobs_of(read(guided))["reports/cost"].needs
 
 
-def test_passes_of_a_sample_count_both_denoisers_and_the_way_back() -> None:
+def test_cost_with_generation_counts_each_generator_once_and_the_samples_of_each_pool(guided: dict[str, Any]) -> None:
+    """By hand: 3 steps of 5 images; 50 samples are five batches of 10, with 2 * 3 - 1 estimates of each."""
+    guided["generators"]["edm"] |= {"steps": 3, "batch_size": 5, "sampling_steps": 3, "sampling_batch_size": 10}
+    guided["pools"]["digits+100"]["synthetic"]["count"] = 20
+    guided["scores"]["far"] = {"method": "deepfool", "model": "plain", "pool": "guided"}
+    guided["runs"]["plain"] = {"pool": "digits+100"}
+    guided["runs"]["on-guided"]["epsilon"] = {"policy": "margin", "score": "far"}
+    study = read(guided)
+    parts = [part for part in _generation_parts(study, "on-guided", 1) if part.seed == 1]
+    assert [(part.kind, part.name, part.passes) for part in parts] == [
+        ("generation", "edm", (15, 15)),
+        ("generation", "guided", (50 * 5 * 2, 50 * 5 * 2)),
+        ("generation", "digits+100", (20 * 5, 0)),
+    ]
+    assert not list(_generation_parts(study, "real-trades", 1))
+
+
+def test_rows_from_a_file_are_of_unknown_cost(guided: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "zero").mkdir()
+    Image.new("L", (8, 8)).save(tmp_path / "zero" / "0.png")
+    guided["pools"]["guided"]["synthetic"] = {"method": "folder", "path": str(tmp_path)}
+    (part,) = _generation_parts(read(guided), "on-guided", 0)
+    assert (part.name, part.passes) == ("guided", None)
+
+
+def test_passes_of_a_sample_count_both_denoisers_and_the_way_back(knowing: dict[str, Any]) -> None:
     asked, guide = {"margin": {"below": 0.1, "weight": 2}}, {"guidance": {"method": "entropy", "model": "m"}}
     alone = {"margin": {"below": 0.1}}
+    settings = read(knowing).settings.generators["knowing"]
+    settings = settings.model_copy(update={"sampling_steps": 12, "sampling_batch_size": 4})
     passes = [
-        passes_of_an_estimate(GeneratedSyntheticSettings.model_validate({"generator": "g", "count": 1, **keys}))
+        sampling_passes(settings, GeneratedSyntheticSettings.model_validate({"generator": "g", "count": 5, **keys}))
         for keys in ({}, alone, asked, guide, {**asked, **guide})
     ]
-    assert passes == [1, 1, 2, 4, 6]
+    estimates = 8 * 23  # two batches of 4; 2 * 12 - 1 estimates of each sample
+    each = [(1, 0), (1, 0), (2, 0), (2, 2), (3, 3)]
+    assert passes == [(estimates * forward, estimates * backward) for forward, backward in each]
 
 
 def test_cycle_through_a_generator_is_spelled_out(knowing: dict[str, Any]) -> None:

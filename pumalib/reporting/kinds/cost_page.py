@@ -17,6 +17,7 @@ from pumalib.reporting.figures import PAGE_WIDTH_INCHES, figure_style, new_figur
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.settings.cost import (
     EVALUATION,
+    GENERATION,
     LEARNED_POOL,
     MARGIN_MODEL,
     SCORE,
@@ -34,6 +35,7 @@ _BARS = {
     MARGIN_MODEL: ("models behind its scores", "#e69f00"),
     SCORE: ("scores", "#000000"),
     LEARNED_POOL: ("learned pools", "#56b4e9"),
+    GENERATION: ("generated rows", "#009e73"),
 }
 """Legend text and colour (Okabe and Ito 2008) of each part of a bar; parts that no run has are left out."""
 
@@ -126,6 +128,7 @@ def cost_page(
         "its training",
         "models behind its scores",
         "scores",
+        *(["generated rows"] if settings.generation else []),
         "whole",
     ]
     header += [f"whole / `{settings.baseline}`"] if settings.baseline else []
@@ -137,8 +140,7 @@ def cost_page(
         "scores look through or were gathered in, named, and all that those depend on. `scores`: the search for "
         "margins over the pool, counted row by row, or what gathering added to a training. Pruning leaves "
         "the number of draws as it is: it saves rows, not passes.",
-        "Left out, because it is the same for every run over one pool: making the pool; and the accuracies in the "
-        f"histories. Means over seeds: {spread(table['num_seeds'])}.",
+        f"{_left_out(settings)} Means over seeds: {spread(table['num_seeds'])}.",
         *_imported_note(left_out),
         *_kept_note(parts),
         *_unknown_notes(parts),
@@ -180,7 +182,8 @@ def _saved(cost: float, reference: float) -> str:
 def _cells(table: pd.DataFrame, run: str, settings: CostSettings) -> list[str]:
     own = _part_of(table, run, TRAINING)
     numbers = [f"{own['rows']:.0f}", f"{own['draws']:.0f}", f"{round(own['attack_steps'], 1):g}"]
-    passes = [_passes_cell(table, run, part) for part in (TRAINING, MARGIN_MODEL, SCORE, WHOLE)]
+    generation = [GENERATION] if settings.generation else []
+    passes = [_passes_cell(table, run, part) for part in (TRAINING, MARGIN_MODEL, SCORE, *generation, WHOLE)]
     cells = [f"`{run}`", *numbers, *passes]
     if settings.baseline:
         ratio = _whole(table, run) / _whole(table, settings.baseline)
@@ -197,13 +200,27 @@ def _passes_cell(table: pd.DataFrame, run: str, part: str) -> str:
     forward, backward = (rows[f"{way}_passes"].sum(skipna=False) / _MILLION for way in ("forward", "backward"))
     text = "unknown" if math.isnan(forward + backward) else f"{forward:.3g} + {backward:.3g}"
     names = ", ".join(f"`{name}`" for name in rows["name"])
-    return f"{names}: {text}" if part in (MARGIN_MODEL, SCORE) else text
+    return f"{names}: {text}" if part in (MARGIN_MODEL, SCORE, GENERATION) else text
 
 
 def _seconds_cell(table: pd.DataFrame, run: str, part: str) -> str:
     rows = table[(table["run"] == run) & (table["part"] == part)]
     seconds = float(rows["seconds"].sum(skipna=False))
     return "unknown" if math.isnan(seconds) or rows.empty else f"{seconds:.1f}"
+
+
+def _left_out(settings: CostSettings) -> str:
+    """Say what the counts leave out, and what those of generated rows are of."""
+    if not settings.generation:
+        return (
+            "Left out, because it is the same for every run over one pool: making the pool; and the accuracies in the "
+            "histories."
+        )
+    return (
+        "`generated rows`: the training of generators, and the drawing of samples, for every pool that a run depends "
+        "on, named. These passes go through the generator and a model that guides it, so they need not take as long as "
+        "those of a classifier. Left out: the accuracies in the histories."
+    )
 
 
 def _imported_note(left_out: Sequence[str]) -> list[str]:
@@ -229,6 +246,8 @@ def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:
             notes.append(f"Unknown: the training of `{part.name}`, which this study did not make.")
         elif part.kind == SCORE and not counts_passes(TypeAdapter(ScoreSettings).validate_python(part.settings)):
             notes.append(f"Unknown: the passes of the score `{part.name}`, which does not count them.")
+        elif part.kind == GENERATION and part.passes is None:
+            notes.append(f"Unknown: what the generated rows of pool `{part.name}` took, which this study did not make.")
         elif part.kind == LEARNED_POOL:
             notes.append(f"Unknown: the passes of learning pool `{part.name}`, which are not counted.")
     return list(dict.fromkeys(notes))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
+from pydantic import model_validator
+
+from pumalib.data.settings import FolderSyntheticSettings, GeneratedSyntheticSettings, NpzSyntheticSettings
 from pumalib.errors import ConfigError
 from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
 from pumalib.settings import Name
+from pumalib.synthesis.passes import generator_passes, sampling_passes
 from pumalib.tracks.passes import names_of
 from pumalib.training.online.settings import OnlineEpsilonSettings
 
-PartKind = Literal["training", "margin model", "score", "learned pool", "evaluation"]
+PartKind = Literal["training", "margin model", "score", "learned pool", "generation", "evaluation"]
 """What a part of a cost is."""
 
 TRAINING: PartKind = "training"
@@ -25,6 +29,8 @@ SCORE: PartKind = "score"
 """The scoring of a pool."""
 LEARNED_POOL: PartKind = "learned pool"
 """The learning of a pool; its seconds only, because its passes are not counted."""
+GENERATION: PartKind = "generation"
+"""The training of a generator, or its sampling of a pool's generated rows."""
 EVALUATION: PartKind = "evaluation"
 """An attack on the test images; its seconds only, and no part of the whole."""
 
@@ -41,8 +47,8 @@ class CostPart:
         run, seed: what it is needed for.
         kind: what it is.
         name: of the run, score, pool or attack.
-        settings: of the training or score; None for an evaluation, a learned pool and a model that the study does not
-            train.
+        settings: of the training or score; None for an evaluation, a learned pool, generated rows and a model that
+            the study does not train.
         outer_passes: of a training, forward and backward passes of a draw outside the inner attack.
         online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
         gathered: for a score of tracks, of each run behind it `training`, what it had to `track`, and what it tracks
@@ -51,6 +57,8 @@ class CostPart:
         history: of a training whose epochs differ in length: there its draws stand; None: they are planned.
         pool: pool file of a score.
         benchmarks: seconds of its jobs; none: not asked for.
+        passes: forward and backward, of a generator and its samples; None: of generated rows not known, of other parts
+            told by the files.
     """
 
     run: str
@@ -65,6 +73,7 @@ class CostPart:
     history: str | None = None
     pool: str | None = None
     benchmarks: tuple[str, ...] = ()
+    passes: tuple[float, float] | None = None
 
     @property
     def files(self) -> list[str]:
@@ -87,6 +96,15 @@ class CostSettings(ReportSettings):
     seconds: bool = False
     """Also show the seconds of each job, which differ from one run of the workflow to the next."""
 
+    generation: bool = False
+    """Also count what generated rows took: the passes of training their generator and of drawing them."""
+
+    @model_validator(mode="after")
+    def _refuse_seconds_of_generation(self) -> Self:
+        if self.seconds and self.generation:
+            raise ValueError("expected seconds or generation, got both; the seconds of generators are not recorded")
+        return self
+
     def check(self, study: StudyView, where: str) -> None:
         """Refuse a study that trains nothing: runs on any images have a cost."""
         if not self.runs_needed(study):
@@ -94,12 +112,14 @@ class CostSettings(ReportSettings):
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return every part of what the runs cost; the files in them, and what their pools stand on."""
-        costs = needs_of_costs(self, study, files, self.seconds)
+        costs = needs_of_costs(self, study, files, self.seconds, self.generation)
         left_out = list(study.imported) if self.runs is None else []
         return Needs(costs.inputs, {**costs.arguments, "left_out": left_out})
 
 
-def needs_of_costs(report: ReportSettings, study: StudyView, files: StudyFiles, seconds: bool = False) -> Needs:
+def needs_of_costs(
+    report: ReportSettings, study: StudyView, files: StudyFiles, seconds: bool = False, generation: bool = False
+) -> Needs:
     """Return every part of what a report's runs cost, as `parts`; the files in them, and what their pools stand on.
 
     Args:
@@ -107,11 +127,13 @@ def needs_of_costs(report: ReportSettings, study: StudyView, files: StudyFiles, 
         study: the study.
         files: where its files lie.
         seconds: also what the seconds of jobs, and evaluations, are read from.
+        generation: also what generated rows took.
     """
     pairs = [(run, seed) for run in report.runs_needed(study) for seed in study.settings.seeds]
     parts = [part for run, seed in pairs for part in cost_parts(study, files, run, seed)]
     if not seconds:
         parts = [replace(part, benchmarks=()) for part in parts if part.kind != EVALUATION]
+    parts += [part for run, seed in pairs if generation for part in _generation_parts(study, run, seed)]
     scored = {score for run, seed in pairs for score in study.behind_run(run, seed)[1]}
     sources = [path for score, seed in scored for path in files.pool_sources(study.score_pool(score), seed)]
     inputs = [path for part in parts for path in part.files]
@@ -136,11 +158,27 @@ def cost_parts(study: StudyView, files: StudyFiles, run: str, seed: int) -> Iter
         reference = getattr(study.settings.scores[score[0]], "model", None)
         if reference is not None and reference.checkpoint is not None:
             yield CostPart(run, seed, MARGIN_MODEL, reference.checkpoint)
-    for pool, at in study.learned_behind(run, seed):
-        yield CostPart(run, seed, LEARNED_POOL, pool, benchmarks=(files.learning_benchmark(pool, at),))
+    for pool, at in study.pools_behind_run(run, seed):
+        if study.settings.pools[pool].learned is not None:
+            yield CostPart(run, seed, LEARNED_POOL, pool, benchmarks=(files.learning_benchmark(pool, at),))
     for attack in study.attacks_of(run):
         benchmark = files.attack_benchmark(run, seed, attack)
         yield CostPart(run, seed, EVALUATION, attack, benchmarks=(benchmark,))
+
+
+def _generation_parts(study: StudyView, run: str, seed: int) -> Iterator[CostPart]:
+    """Yield each generator, and each pool's generated rows, that a run with one seed stands on."""
+    generators: set[tuple[str, int]] = set()
+    for pool, at in study.pools_behind_run(run, seed):
+        synthetic = study.settings.pools[pool].synthetic
+        if isinstance(synthetic, GeneratedSyntheticSettings):
+            settings = study.settings.generators[synthetic.generator]
+            if (synthetic.generator, at) not in generators:
+                generators.add((synthetic.generator, at))
+                yield CostPart(run, seed, GENERATION, synthetic.generator, passes=generator_passes(settings))
+            yield CostPart(run, seed, GENERATION, pool, passes=sampling_passes(settings, synthetic))
+        elif isinstance(synthetic, NpzSyntheticSettings | FolderSyntheticSettings):
+            yield CostPart(run, seed, GENERATION, pool)
 
 
 def _training(study: StudyView, files: StudyFiles, run: str, seed: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from pumalib.data.datasets import write_images
 from pumalib.data.images import LabelledImages
 from pumalib.data.pool import build_pool, read_pool_rows
-from pumalib.errors import ArtifactError
+from pumalib.errors import ArtifactError, ConfigError
 from pumalib.files.artifacts import create_artifact
 from pumalib.reporting.costs import cost_table, read_seconds
 from pumalib.reporting.kinds.cost import make
@@ -22,6 +22,7 @@ from pumalib.scores.table import ScoreTable, write_scores
 TRAINING = {"method": "trades", "epochs": 2, "samples_per_epoch": 100, "batch_size": 30, "attack_steps": 4}
 DRAWS = 2 * 120  # four whole batches an epoch
 MARGINS = {"method": "fast_margin", "model": "trades", "bisection_steps": 5}
+MADE = (("edm", (1e6, 1e6)), ("near", (2e6, 0)))
 HEADER = "s\th:m:s\tmax_rss\n"
 
 
@@ -192,6 +193,32 @@ def test_gathering_costs_the_runs_whose_scores_read_it_and_no_other(parts: list[
     assert table.loc["puma", "score"]["forward_passes"] == 8 * epochs * (steps + 2)
     assert table.loc["puma", "score"]["backward_passes"] == 8 * epochs * steps
     assert table.loc["trades", "whole"]["forward_passes"] == DRAWS * 6
+
+
+def test_generated_rows_are_part_of_the_whole_where_they_are_asked_for(parts: list[CostPart]) -> None:
+    made = [CostPart("puma", seed, "generation", name, passes=passes) for seed in (0, 1) for name, passes in MADE]
+    table, settings = cost_table([*parts, *made]), CostSettings(generation=True, baseline="trades")
+    whole = table.set_index(["run", "part"]).loc[("puma", "whole")]
+    assert whole["forward_passes"] == 2 * DRAWS * 6 + 28 + 1e6 + 2e6
+    assert whole["backward_passes"] == 2 * DRAWS * 6 + 28 + 1e6
+    page = cost_page(table, parts, settings)
+    assert "| scores | generated rows | whole |" in page
+    assert "`edm`, `near`: 3 + 1 |" in page
+    assert "making the pool" not in page
+    labels = draw_cost(table, settings).legends[0].get_texts()
+    assert "generated rows" in [text.get_text() for text in labels]
+
+
+def test_generated_rows_of_others_are_of_unknown_cost(parts: list[CostPart]) -> None:
+    parts += [CostPart("puma", seed, "generation", "theirs") for seed in (0, 1)]
+    page = cost_page(cost_table(parts), parts, CostSettings(generation=True, baseline="trades"))
+    assert "Unknown: what the generated rows of pool `theirs` took, which this study did not make." in page
+    assert "| unknown | unknown |" in page
+
+
+def test_seconds_and_generation_are_not_asked_for_together() -> None:
+    with pytest.raises(ConfigError, match="expected seconds or generation, got both"):
+        CostSettings(seconds=True, generation=True)
 
 
 def test_quantities_of_one_pass_are_paid_for_once(parts: list[CostPart], pool: Path) -> None:
