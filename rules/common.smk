@@ -70,6 +70,7 @@ def start_run():
     """Take the study's lock, and forget the errors of the run before."""
     try:
         expect_first_node()
+        expect_gpus_for_devices()
         begin_run(Path(ERRORS).parent)
     except (ConfigError, ResourceError) as error:
         sys.exit(f"Error: {error}")
@@ -86,6 +87,22 @@ def expect_first_node():
     ]
     if planned and not workflow.non_local_exec:
         meeting_place(study.trained[planned[0]].training.nodes)
+
+
+def expect_gpus_for_devices():
+    """Refuse to send a training over more devices than a job may ask GPUs for: it would get so many and then fail."""
+    most = workflow.global_resources.get("gpu", 0)
+    if not (workflow.non_local_exec and most) or study.settings.device == "cpu":
+        return  # with 0 the cluster has no GPUs
+    for job in workflow.dag.needrun_jobs():
+        name = job.rule.name.strip("_")
+        if name.startswith("model") and not name.startswith("model_on_nodes"):
+            devices = study.trained[job.wildcards.run].training.devices
+            if devices > most:
+                raise ConfigError(
+                    f"expected gpu of at least {devices} under resources of the profile, the devices of run "
+                    f"{job.wildcards.run}, got {most}; raise it there, or pass --resources gpu={devices}"
+                )
 
 
 def code_of(script, *modules):

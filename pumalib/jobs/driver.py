@@ -19,8 +19,11 @@ from types import FrameType
 from typing import IO
 
 from pumalib.errors import ResourceError
+from pumalib.files.plain_text import visible
 
 RUN_LOCK, JOBS_LOCK = "run.lock", "jobs.lock"
+LOG_LINE = "  log: "
+"""How the line begins that ends a message in the file of errors."""
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 """What file systems without locks answer."""
 
@@ -61,9 +64,31 @@ def end_run() -> None:
 
 
 def errors_of_run(errors: str | Path) -> str:
-    """Return the messages of the jobs that failed in the last run, each with the place of its log; empty: none."""
+    """Return the messages of the jobs that failed in the last run, each with the place of its log; empty: none.
+
+    A job that was tried again has emptied its log: what it said before counts no more.
+    """
     path = Path(errors)
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    told: dict[str, None] = {}  # each message once
+    message = ""
+    # Invariant: `told` has the messages above, `message` the lines since the last.
+    for line in lines:
+        message += line
+        if line.startswith(LOG_LINE):
+            if _is_last_word(message, Path(line.removeprefix(LOG_LINE).rstrip("\n"))):
+                told[message] = None
+            message = ""
+    return "".join([*told, message]).strip()
+
+
+def _is_last_word(message: str, log_file: Path) -> bool:
+    """Return whether a log still holds the message of its job; so it is taken where there is no log to read."""
+    try:
+        text = log_file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return message.splitlines()[0] in visible(text)
 
 
 def tell_errors_last(errors: str | Path) -> None:

@@ -21,7 +21,7 @@ from pumalib.errors import PumaError, ResourceError
 from pumalib.files.origin import Maker
 from pumalib.files.plain_text import visible
 from pumalib.files.provenance import loaded_outside
-from pumalib.jobs.driver import join_run
+from pumalib.jobs.driver import LOG_LINE, join_run
 from pumalib.jobs.progress import is_quiet, log_progress
 from pumalib.jobs.termination import TerminationError, answer_sigterm
 from pumalib.trackers.listener import epochs_tracked
@@ -195,7 +195,7 @@ def _check_closure(code: Mapping[str, str]) -> None:
 
 def _fail(message: str, frame: Frame, status: int = 1) -> None:
     logging.error("%s", message)
-    text = visible(f"{message}\n  log: {frame.log}\n")
+    text = visible(f"{message}\n{LOG_LINE}{frame.log}\n")
     with suppress(OSError), open(frame.errors, "a", encoding="utf-8") as file:  # where the disk is full, stderr has it
         file.write(text)
     if not is_quiet():  # else `puma run` tells it

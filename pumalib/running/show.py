@@ -15,6 +15,7 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from pumalib.running.job_log import told_by_slurm
 from pumalib.running.screen import Screen
 from pumalib.running.tally import Job, Tally
 from pumalib.running.words import counted, end_of_run, ended_line, failed_line, state_of_jobs, state_of_run
@@ -130,6 +131,8 @@ class LogHandler(LogHandlerBase):
         if job is not None:
             logs = tuple(map(str, record.log))
             self._screen.line(failed_line(job, record.created - job.began, record.rule_msg, logs))
+            for line in told_by_slurm(logs):
+                self._screen.line(f"  {line}")
 
     def _tick(self) -> None:
         """Show how far jobs are: all the time in a terminal, elsewhere after some silence."""

@@ -8,6 +8,8 @@ from typing import IO
 
 import pytest
 
+from pumalib.jobs.driver import errors_of_run
+
 ROOT = Path(__file__).parents[2]
 BEGIN = """
 import sys
@@ -78,3 +80,19 @@ def test_messages_of_failed_jobs_are_the_last_words_of_the_driver(tmp_path: Path
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ended.stderr.startswith("later\n\nError: ")
     assert ended.stderr.strip().endswith(message or "the lines above name its log")
+
+
+def test_a_message_that_its_log_no_longer_holds_is_of_an_attempt_that_was_followed_by_another(tmp_path: Path) -> None:
+    """The log of the first job is of a second attempt, which went well; the second failed twice; the third has none."""
+    logs = [tmp_path / f"{number}.log" for number in (1, 2, 3)]
+    logs[0].write_text("2026-11-27 INFO begin\n2026-11-27 INFO end, after 1.0 s\n")
+    logs[1].write_text("2026-11-27 INFO begin\n2026-11-27 ERROR expected bytes, got \x1b\nand more\n")
+    first, second, third = (
+        f"{said}\n  log: {log}\n"
+        for said, log in zip(
+            ("expected a, got b", "expected bytes, got \\u001b\nand more", "killed"), logs, strict=True
+        )
+    )
+    (tmp_path / "errors.txt").write_text(first + second + third + second)
+    assert errors_of_run(tmp_path / "errors.txt") == (second + third).strip()
+    assert errors_of_run(tmp_path / "none.txt") == ""

@@ -4,6 +4,7 @@ import io
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,6 +58,26 @@ def test_error_of_a_job_is_told_once_with_its_log(handler: LogHandler, shown: io
     handler.emit(record("Exiting because a job execution failed. Look above", logging.ERROR))
     handler.emit(record("At least one job did not complete successfully.", logging.ERROR, event=LogEvent.ERROR))
     assert shown.getvalue() == "failed: train puma, seed 3, after 0.0 s; log: a.log\n"
+
+
+def test_what_slurm_says_of_a_job_that_failed_stands_below_it(
+    handler: LogHandler, shown: io.StringIO, tmp_path: Path
+) -> None:
+    (tmp_path / "12.log").write_text(
+        "srun: cluster configuration lacks support for cpu binding\n"
+        "srun: error: Step requested gres=gpu:2 is more than the job's gres=gpu:1\n"
+        "slurmstepd: error: *** JOB 12 ON node1 CANCELLED AT 2026-11-27T11:06:37 DUE TO TIME LIMIT ***\n"
+        "slurmstepd: error: *** JOB 12 ON node1 CANCELLED AT 2026-11-27T11:06:37 DUE TO TIME LIMIT ***\n"
+    )
+    handler.emit(began(1, "train puma, seed 3"))
+    logs = [str(tmp_path / "none.log"), str(tmp_path / "12.log")]
+    handler.emit(record("x", logging.ERROR, event=LogEvent.JOB_ERROR, jobid=1, rule_msg=None, log=logs))
+    first, *below = shown.getvalue().splitlines()
+    assert first.startswith("failed: train puma, seed 3")
+    assert below == [
+        "  srun: error: Step requested gres=gpu:2 is more than the job's gres=gpu:1",
+        "  slurmstepd: error: *** JOB 12 ON node1 CANCELLED AT 2026-11-27T11:06:37 DUE TO TIME LIMIT ***",
+    ]
 
 
 def test_warnings_errors_and_words_of_a_cluster_are_passed_on(handler: LogHandler, shown: io.StringIO) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -171,6 +172,31 @@ def test_a_study_for_the_cpu_asks_for_no_gpu(cluster, make_checkout):
     ended = driver(checkout.folder, "results/tiny/models/trades/seed0/model.safetensors").wait()
     assert ended == 0, (checkout.folder / "driver.log").read_text()
     assert asked(checkout.folder) == {"synthetic": {None}, "model trades_0": {None}}
+
+
+def test_training_over_more_devices_than_a_job_may_ask_gpus_for_is_refused(cluster, make_checkout):
+    checkout = make_checkout()
+    write_study(checkout.folder)
+    assert driver(checkout.folder).wait() == 1
+    message = "expected gpu of at least 2 under resources of the profile, the devices of run pruned, got 1; raise it"
+    assert message in (checkout.folder / "driver.log").read_text()
+    assert not (checkout.folder / "results/tiny/datasets").exists()
+
+
+def test_one_door_sends_jobs_and_shows_a_line_for_each(cluster, make_checkout):
+    checkout = make_checkout()
+    checkout.edit("profiles/slurm/config.yaml", "status-checks: 10", "status-checks: 2")
+    write_study(checkout.folder, device="cpu")
+    command = [sys.executable, "-m", "pumalib", "run", "tiny.yaml", "--profile", "slurm", "--"]
+    command.append("results/tiny/models/trades/seed0/model.safetensors")
+    environment = {**os.environ, "PYTHONPATH": str(checkout.folder), "XDG_CACHE_HOME": str(checkout.folder / ".cache")}
+    ended = subprocess.run(
+        command, cwd=checkout.folder, env=environment, stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("[")]
+    assert re.search(r"^\[5 of 5\] train trades, seed 0 ", lines[-1]), ended.stderr
+    assert len(lines) == 5
 
 
 def test_each_job_was_given_gpus_of_its_own_where_it_asked(finished_on_slurm):
