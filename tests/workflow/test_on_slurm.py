@@ -189,7 +189,8 @@ def test_one_door_sends_jobs_and_shows_a_line_for_each(cluster, make_checkout):
     write_study(checkout.folder, device="cpu")
     command = [sys.executable, "-m", "pumalib", "run", "tiny.yaml", "--profile", "slurm", "--"]
     command.append("results/tiny/models/trades/seed0/model.safetensors")
-    environment = {**os.environ, "PYTHONPATH": str(checkout.folder), "XDG_CACHE_HOME": str(checkout.folder / ".cache")}
+    found = os.pathsep.join([str(checkout.folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    environment = {**os.environ, "PYTHONPATH": found, "XDG_CACHE_HOME": str(checkout.folder / ".cache")}
     ended = subprocess.run(
         command, cwd=checkout.folder, env=environment, stderr=subprocess.PIPE, text=True, check=False
     )
