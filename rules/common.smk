@@ -91,7 +91,8 @@ def expect_first_node():
 
 def expect_gpus_for_devices():
     """Refuse to send a training over more devices than a job may ask GPUs for: it would get so many and then fail."""
-    most = workflow.global_resources.get("gpu", 0)
+    given = workflow.global_resources.get("gpu")
+    most = 0 if given is None else given.value
     if not (workflow.non_local_exec and most) or study.settings.device == "cpu":
         return  # with 0 the cluster has no GPUs
     for job in workflow.dag.needrun_jobs():
