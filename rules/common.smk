@@ -91,10 +91,9 @@ def expect_first_node():
 
 def expect_gpus_for_devices():
     """Refuse to send a training over more devices than a job may ask GPUs for: it would get so many and then fail."""
-    given = workflow.global_resources.get("gpu")
-    most = 0 if given is None else given.value
+    most = workflow.global_resources.get("gpu").value
     if not (workflow.non_local_exec and most) or study.settings.device == "cpu":
-        return  # with 0 the cluster has no GPUs
+        return  # with 0 the cluster has no GPUs; None: nothing is said of them
     for job in workflow.dag.needrun_jobs():
         name = job.rule.name.strip("_")
         if name.startswith("model") and not name.startswith("model_on_nodes"):
