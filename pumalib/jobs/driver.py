@@ -10,13 +10,13 @@ import atexit
 import errno
 import fcntl
 import logging
+import os
 import signal
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 from pumalib.errors import ResourceError
 from pumalib.files.plain_text import visible
@@ -28,8 +28,6 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 """What file systems without locks answer."""
 
 log = logging.getLogger(__name__)
-_held: list[IO[str]] = []
-"""Open as long as the process lives."""
 
 
 def begin_run(logs: str | Path) -> None:
@@ -42,8 +40,8 @@ def begin_run(logs: str | Path) -> None:
         ResourceError: another run of the study, or a job that outlived one, is at work; no right to write.
     """
     try:
-        _held.append(_locked(Path(logs) / RUN_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB))
-        _locked(Path(logs) / JOBS_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB).close()
+        _lock(Path(logs) / RUN_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(_lock(Path(logs) / JOBS_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB))
     except BlockingIOError:
         raise ResourceError(
             "expected no other run of this study, found one at work, or a job that outlived one: wait for it or end it "
@@ -99,16 +97,18 @@ def tell_errors_last(errors: str | Path) -> None:
 
 def join_run(logs: str | Path) -> None:
     """Let no other run of the study begin while this job lives."""
-    _held.append(_locked(Path(logs) / JOBS_LOCK, fcntl.LOCK_SH))
+    _lock(Path(logs) / JOBS_LOCK, fcntl.LOCK_SH)
 
 
-def _locked(path: Path, kind: int) -> IO[str]:
+def _lock(path: Path, kind: int) -> int:
+    """Lock a file until its descriptor is closed, at the latest when the process ends; return the descriptor."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115 (a lock lasts as long as its file is open)
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(file, kind)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
+            os.close(file)
             raise
         log.warning("%s cannot be locked (%s): see to it that no two runs of a study work at once", path, error)
     return file

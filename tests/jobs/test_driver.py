@@ -32,7 +32,9 @@ WAIT = "import sys; sys.stdin.read()"
 def start(folder: Path, code: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes: dict[str, int] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", code], cwd=folder, env=environment, text=True, **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-W", "default", "-c", code], cwd=folder, env=environment, text=True, **pipes
+    )
 
 
 def line_of(stream: IO[str] | None) -> str:
