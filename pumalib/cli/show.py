@@ -75,10 +75,9 @@ def run(options: argparse.Namespace) -> int:
     if not chosen:
         raise DataError(f"expected rows to draw, got none with {options.rows or 'a score'} in {path}")
     from pumalib.reporting.contact_sheet import Block, write_contact_sheet
-    from pumalib.reporting.tile_texts import group_words
 
     names_groups = len(set(samples.groups.tolist())) > len(chosen)
-    blocks = [Block(group_words(name), positions, names_groups) for name, positions in chosen.items()]
+    blocks = [Block(name, positions, names_groups) for name, positions in chosen.items()]
     write_contact_sheet(samples, blocks, str(path), options.out)
     if options.json:
         tables = {name: row_table(name, samples, positions) for name, positions in chosen.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,15 +15,6 @@ from pumalib.reporting.figures import LEAST_POINTS
 _LETTER_INCHES = 0.63 * LEAST_POINTS / 72
 """Width of a letter, a little above the mean: digits are wider than small letters."""
 _MOST_DECIMALS = 6
-
-
-def group_words(group: str) -> str:
-    """Return a group in words: `cut 0: margin easiest 20 %` is `pruned: easiest 20 % by margin`."""
-    cut = re.fullmatch(r"cut \d+: (.+)", group)
-    if not cut:
-        return group
-    found = re.fullmatch(r"(.+?) ((?:easiest|hardest|extremes) [\d.]+ %)(.*)", cut[1])
-    return f"pruned: {found[2]} by {found[1]}{found[3]}" if found else f"pruned: {cut[1]}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ class TileText:
         first = [f"{samples.rows[at]}: " + " → ".join(names)]
         if len(first[0]) > self.widest:
             first = [f"{samples.rows[at]}: {names[0]}", *(f"→ {name}" for name in names[1:])]
-        group = [group_words(str(samples.groups[at]))] if names_group else []
+        group = [str(samples.groups[at])] if names_group else []
         source = [] if samples.sources is None else [str(samples.sources[at])]
         return [self._fitted(line) for line in (*first, *dict.fromkeys([*group, *source]), *self._values(samples, at))]
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from pumalib.inspection.samples import Samples
 from pumalib.reporting.contact_sheet import Block, draw_contact_sheet
-from pumalib.reporting.tile_texts import group_words, tile_texts
+from pumalib.reporting.tile_texts import tile_texts
 
 
 def samples(values: np.ndarray, points: np.ndarray | None = None) -> Samples:
@@ -72,17 +72,3 @@ def test_a_sheet_is_as_wide_as_a_page_at_most_and_not_too_tall_for_it(count: int
     width, height = sheet.get_size_inches()
     assert width <= 7.01
     assert height <= 1.3 * width
-
-
-@pytest.mark.parametrize(
-    ("group", "words"),
-    [
-        ("cut 0: margin easiest 20 %", "pruned: easiest 20 % by margin"),
-        ("cut 1: el2n hardest 2.5 %, ties by loss", "pruned: hardest 2.5 % by el2n, ties by loss"),
-        ("cut 0: random 10 %", "pruned: random 10 %"),
-        ("cut 2: epsilon < 0", "pruned: epsilon < 0"),
-        ("kept", "kept"),
-    ],
-)
-def test_groups_are_named_in_words(group: str, words: str) -> None:
-    assert group_words(group) == words

@@ -14,7 +14,6 @@ from pumalib.reporting.contact_sheet import Block, draw_contact_sheet
 from pumalib.reporting.files import markdown_table
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.settings.pruned_rows import PrunedRowsSettings
-from pumalib.reporting.tile_texts import group_words
 
 
 def chosen_blocks(rows: Samples, count: int) -> list[Block]:
@@ -29,12 +28,11 @@ def chosen_blocks(rows: Samples, count: int) -> list[Block]:
     groups = sorted(set(rows.groups.tolist()), key=lambda group: (group == KEPT, group))
     blocks = []
     for group in groups:
-        words = group_words(group)
         if rows.hardness is None:
-            blocks.append(Block(f"{words} (drawn at random)", drawn(rows, count, group)))
+            blocks.append(Block(f"{group} (drawn at random)", drawn(rows, count, group)))
             continue
         sides = [(side, ordered(rows, side, count, group)) for side in ("easiest", "hardest")]
-        blocks += [Block(f"{words} ({side} first)", positions) for side, positions in sides if len(positions)]
+        blocks += [Block(f"{group} ({side} first)", positions) for side, positions in sides if len(positions)]
     return blocks
 
 
@@ -53,7 +51,7 @@ def rows_drawn(rows: Samples, blocks: list[Block]) -> pd.DataFrame:
 def pruned_page(rows: Samples, settings: PrunedRowsSettings) -> str:
     """Return how many rows of each group there are, and what stands above an image."""
     groups, counts = np.unique(rows.groups, return_counts=True)
-    cells = [[group_words(str(group)), str(count)] for group, count in zip(groups, counts, strict=True)]
+    cells = [[str(group), str(count)] for group, count in zip(groups, counts, strict=True)]
     scores = [name for name in rows.values if name != "epsilon"]
     order = f"by `{scores[0]}`" if scores else "drawn at random, because no score orders them"
     return "\n\n".join(

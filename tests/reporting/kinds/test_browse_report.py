@@ -27,7 +27,7 @@ def rows_of(labels: list[int], fates: list[int], sources: list[int], names: tupl
         return np.zeros((len(positions), 2, 2, 1), np.uint8)
 
     facets = {
-        "fate": Facet(("kept", "cut 0", "cut 1"), np.array(fates)),
+        "fate": Facet(("kept", "pruned: easiest", "pruned: random"), np.array(fates)),
         "source": Facet(("real", "synthetic"), np.array(sources)),
     }
     return Collection("rows", np.arange(len(labels)), names, np.array(labels), facets, {}, {}, images)

@@ -12,7 +12,7 @@ def rows(hardness: np.ndarray | None) -> Samples:
         rows=np.arange(6),
         class_names=("a", "b"),
         labels=np.array([0, 1, 0, 1, 0, 1]),
-        groups=np.array(["cut 0: m easiest 30 %", "cut 0: m easiest 30 %", "kept", "kept", "kept", "kept"]),
+        groups=np.array(["pruned: easiest 30 % by m", "pruned: easiest 30 % by m", "kept", "kept", "kept", "kept"]),
         images=lambda positions: np.zeros((len(positions), 4, 4, 1), np.uint8),
         predictions={},
         values={"epsilon": np.full(6, 0.1)} if hardness is None else {"m": -hardness, "epsilon": np.full(6, 0.1)},
