@@ -177,3 +177,8 @@ def members(union: Any) -> tuple[type[Settings], ...]:
 def by_kind(union: Any, key: str) -> dict[str, type[Settings]]:
     """Return the classes of a union by the names that `key` may have in them; one without names is left out."""
     return {str(name): each for each in members(union) for name in get_args(each.model_fields[key].annotation)}
+
+
+def is_none(value: object) -> bool:
+    """Say whether a value is left out of params and files, which are then those of before there was such a setting."""
+    return value is None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pumalib.data.guidance_settings import GuidanceSettings
-from pumalib.settings import Amount, Name, Settings
+from pumalib.settings import Amount, Name, Settings, is_none
 
 TORCHVISION_SHAPES: dict[str, tuple[tuple[int, int, int], int]] = {
     "mnist": ((28, 28, 1), 10),
@@ -279,11 +279,6 @@ class AskedMarginSettings(Settings):
         return " and ".join(bounds) or "any"
 
 
-def _is_none(value: object) -> bool:
-    """Leave a value out of params and files, which are then those of before there was such a setting."""
-    return value is None
-
-
 class GeneratedSyntheticSettings(_SyntheticSettings):
     """Samples of a generator of this study, one seed a sample, classes in equal numbers."""
 
@@ -292,9 +287,9 @@ class GeneratedSyntheticSettings(_SyntheticSettings):
     """Name under `generators`."""
     count: int = Field(gt=0)
     """Rows to sample."""
-    margin: AskedMarginSettings | None = Field(default=None, exclude_if=_is_none)
+    margin: AskedMarginSettings | None = Field(default=None, exclude_if=is_none)
     """Margins to ask for, of a generator with `margin`; none: samples as if it knew no margin."""
-    guidance: GuidanceSettings | None = Field(default=None, exclude_if=_is_none)
+    guidance: GuidanceSettings | None = Field(default=None, exclude_if=is_none)
     """A model that guides the sampling; none: the generator samples alone."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from pumalib.settings import Name, Settings
+from pumalib.settings import Name, Settings, is_none
 
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -20,11 +20,6 @@ class GeneratorMarginSettings(Settings):
     drop: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Probability that a training step leaves a row's margin out, so that the generator also samples without one
     (Ho & Salimans 2022, who find 0.1 and 0.2 equally good)."""
-
-
-def _is_none(value: object) -> bool:
-    """Leave a value out of params and files, which are then those of before there was such a setting."""
-    return value is None
 
 
 class EdmSettings(Settings):
@@ -81,7 +76,7 @@ class EdmSettings(Settings):
     sampling_batch_size: PositiveInt = 500
     """Images sampled at once; memory and speed only, the images stay the same up to rounding."""
 
-    margin: GeneratorMarginSettings | None = Field(default=None, exclude_if=_is_none)
+    margin: GeneratorMarginSettings | None = Field(default=None, exclude_if=is_none)
     """What makes the generator learn the margins of its train rows; none: it knows their classes alone."""
 
     @model_validator(mode="after")

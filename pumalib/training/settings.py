@@ -9,18 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_origin
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter, model_validator
 
-from pumalib.settings import PixelAmount, Settings, by_kind
+from pumalib.settings import PixelAmount, Settings, by_kind, is_none
 from pumalib.training.dynamic.settings import DynamicPruningSettings
 
 
 def _is_one(value: int) -> bool:
     """Leave a value out of params and files, which are then those of before there was such a setting."""
     return value == 1
-
-
-def _is_none(value: object) -> bool:
-    """Leave a value out, as `_is_one` does."""
-    return value is None
 
 
 class ResizedCropSettings(Settings):
@@ -85,10 +80,10 @@ class RecipeSettings(Settings):
     """Pixels of zero padding for random crops; 0: no crops. 4 is usual for photographs of 32 pixels."""
     horizontal_flip: bool = False
     """Flip half of the images; not where left and right mean something, as in digits."""
-    random_resized_crop: ResizedCropSettings | None = Field(default=None, exclude_if=_is_none)
+    random_resized_crop: ResizedCropSettings | None = Field(default=None, exclude_if=is_none)
     """Random crops of random size, resized to the whole image, as is usual for photographs of 224 pixels; none: no such
     crops. Not with `crop_padding`."""
-    dynamic_pruning: DynamicPruningSettings | None = Field(default=None, exclude_if=_is_none)
+    dynamic_pruning: DynamicPruningSettings | None = Field(default=None, exclude_if=is_none)
     """Leave rows out of single epochs, which are shorter then; none: each epoch has `samples_per_epoch` draws. Not
     beside a policy that finds epsilons during training."""
     history_images: int = Field(default=500, gt=0)
