@@ -76,13 +76,19 @@ def test_images_are_found_in_their_source_by_their_bytes() -> None:
         rows_in(source, np.stack([source[0], source[0] + 100]))
 
 
-def test_the_kept_rows_of_fashion_mnist_are_of_the_lowest_margins_and_each_seed_has_real_rows_of_its_own() -> None:
-    published, real = STUDIES / "kept" / "fashion-decides.npz", []
-    for seed in range(10):
+@pytest.mark.parametrize(
+    ("study", "num_seeds", "num_rows", "num_images"),
+    [("fashion-decides", 10, 17000, 60000), ("cifar10", 5, 23000, 40000)],
+)
+def test_kept_rows_are_of_the_lowest_margins_and_each_seed_has_real_rows_of_its_own(
+    study: str, num_seeds: int, num_rows: int, num_images: int
+) -> None:
+    published, real = STUDIES / "kept" / f"{study}.npz", []
+    for seed in range(num_seeds):
         with np.load(published) as archive:
             rows, margin = archive[f"seed{seed}/rows"], archive[f"seed{seed}/margin"]
         kept = kept_rows(published, "puma-20", seed)
-        assert (len(rows), len(kept.rows), kept.rows.max() < 60000) == (17000, 13600, True)
+        assert (len(rows), len(kept.rows), kept.rows.max() < num_images) == (num_rows, round(0.8 * num_rows), True)
         assert kept.margin.max() <= np.sort(margin)[len(kept.rows)]
         real.append(set(kept.rows[~kept.is_synthetic].tolist()))
     assert len(set.union(*real)) > 0.99 * sum(map(len, real))  # but for images that stand twice in the source
