@@ -45,7 +45,7 @@ class _PgdSettings(_AttackSettings):
     step_size: PixelAmount | None = None
     """Step on the pixel scale; none: a quarter of epsilon (2/255 at 8/255)."""
     restarts: int = Field(default=1, gt=0)
-    """Random starts; an image is robust if it withstands all."""
+    """Random starts; an image is robust if none of them fools the model."""
     random_start: bool = True
     """Start uniformly inside the ball rather than at the image."""
     screening: Literal["bfloat16"] | None = None
@@ -107,7 +107,7 @@ class SquareSettings(_AttackSettings):
     norms = ("linf",)
     method: Literal["square"] = "square"
     queries: int = Field(default=5000, gt=0)
-    """Forward passes an image at most. 5,000, as AutoAttack takes; the paper takes 10,000 or more."""
+    """Most forward passes per image. 5,000, as AutoAttack takes; the paper takes 10,000 or more."""
     initial_share: float = Field(default=0.8, gt=0, le=1)
     """Share of the pixels that the first squares cover. 0.8 as in AutoAttack, for robust models; the paper has 0.05
     for others."""
@@ -171,9 +171,9 @@ AttackSettings = Annotated[
 
 
 class WorstOfSettings(_EvaluatedSettings):
-    """The worst case over other attacks, image by image: an image is robust if it withstands each of them.
+    """The worst case over other attacks, image by image: an image is robust if none of them fools the model.
 
-    It attacks nothing anew. `split`, `num_images`, `epsilon` and `norm` are those of its attacks, and need not be said.
+    It runs no attack itself. `split`, `num_images`, `epsilon` and `norm` are those of its attacks, and need not be said.
     It keeps points only if each of its attacks does.
     """
 

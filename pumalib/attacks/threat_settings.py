@@ -1,4 +1,4 @@
-"""The perturbations that a model should withstand. Imports no torch."""
+"""The perturbations that a model should be robust to. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Norm = Literal["linf", "l2"]
 
 
 class ThreatSettings(Settings):
-    """The perturbations a model should withstand: all within a ball around the image.
+    """The perturbations a model should be robust to: all within a ball around the image.
 
     Example:
         >>> ThreatSettings(norm="l2", epsilon="128/255")

@@ -60,7 +60,7 @@ class _Splits(Settings):
 
     @property
     def is_seeded(self) -> bool:
-        """Whether each seed of the study has a test split of its own, drawn anew."""
+        """Whether each seed of the study has a test split of its own."""
         return self.split == "seeded"
 
     @property

@@ -38,7 +38,7 @@ class TriLevelSettings(_LearnedSettings):
     networks: int = Field(default=10, gt=0)
     """Networks that train side by side, at different ages."""
     max_age: int = Field(default=500, gt=0)
-    """Steps of natural training after which a network starts anew; also how long a probe is trained."""
+    """Steps of natural training after which a network restarts; also how long a probe is trained."""
     epsilon: PixelAmount | None = None
     """Radius of the attack in the outer loss, pixel scale; none: the threat's."""
     attack_steps: int = Field(default=10, gt=0)
@@ -70,7 +70,7 @@ class RobustFeaturesSettings(_LearnedSettings):
     steps: int = Field(default=1000, gt=0)
     """Gradient steps (Ilyas et al. 2019)."""
     step_size: PositiveAmount = 0.1
-    """Length of the first step in L2, pixel scale (Ilyas et al. 2019); it falls linearly to 0, a choice of ours."""
+    """Length of the first step in L2, pixel scale (Ilyas et al. 2019); it falls linearly to 0, our choice."""
     batch_size: int = Field(default=500, gt=0)
     """Rows at once; changes the speed, not the result but for rounding."""
 

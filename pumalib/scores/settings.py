@@ -129,7 +129,7 @@ class _BisectedMarginSettings(MarginSettings):
 
 
 class DeepfoolSettings(_BisectedMarginSettings, DeepfoolOptions):
-    """Signed DeepFool margins (Moosavi-Dezfooli et al. 2016; the sign is a choice of ours)."""
+    """Signed DeepFool margins (Moosavi-Dezfooli et al. 2016; the sign is our choice)."""
 
     method: Literal["deepfool"] = "deepfool"
 
@@ -143,7 +143,7 @@ class DeepfoolPublishedSettings(MarginSettings, DeepfoolOptions):
 
 
 class FastMarginSettings(_BisectedMarginSettings):
-    """PUMA's Algorithm 1, errata mended."""
+    """PUMA's Algorithm 1, with its errata corrected."""
 
     method: Literal["fast_margin"] = "fast_margin"
     step_size: PixelAmount = 1 / 255

@@ -41,7 +41,7 @@ def as_page() -> str:
         "* In a range, `[` and `]` include the end, `(` and `)` leave it out.",
         "* Default **needed**: you must give the key. **none**: you may leave it out; its meaning says what that does.",
         "* A heading names the place: `<name>` stands for a name of yours, `[]` for each item of a list.",
-        "* A paper stands with the key or the group that comes from it. Other values are choices of ours.",
+        "* A paper stands with the key or the group that comes from it. Other values are our choice.",
     ]
     seen: set[type[BaseModel]] = set()
     for title, study in STUDIES.items():

@@ -74,14 +74,14 @@ class StudySettings(Settings):
     """Let CUDA devices round the factors of convolutions and matrix products to 10 bits (TF32), which is faster.
     Margins then count a crossing only beyond that rounding. Changes nothing on a CPU."""
     save_every_seconds: float = Field(default=300, ge=0)
-    """Seconds between saves of the state that a killed job goes on from; 0: at each step. No part of the result."""
+    """Seconds between saves of the state that an interrupted job resumes from; 0: at each step. No part of the result."""
     tracker: str | None = None
-    """Who is told of each epoch of a training while it runs: `tensorboard` writes event files beside `history.csv`,
+    """Where each epoch of a training is reported while it runs: `tensorboard` writes event files beside `history.csv`,
     `<module>:<class>` is one of yours; none: nobody. No part of the result."""
     data_dir: str = "data"
     """Folder of downloaded data sets."""
     threat: ThreatSettings
-    """The perturbations that models should withstand."""
+    """The perturbations that models should be robust to."""
     datasets: dict[Name, DatasetSettings] = Field(min_length=1)
     """Real images, by name."""
     generators: dict[Name, EdmSettings] = Field(default_factory=dict)

@@ -23,7 +23,7 @@ class PassSettings(Settings):
     inputs: Literal["clean", "attacked"] = "clean"
     """Images as they are, or under the run's own inner attack at the threat's epsilon."""
     augmented: bool = False
-    """Crop and flip the images as the run's training does, drawn anew after each epoch, before any attack."""
+    """Crop and flip the images as the run's training does, redrawn after each epoch, before any attack."""
     weights: Literal["current", "averaged"] = "current"
     """The weights in training, or their average."""
 

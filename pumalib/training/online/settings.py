@@ -57,7 +57,7 @@ class IaatEpsilon(Settings):
 
 
 class CatEpsilon(Settings):
-    """Customized adversarial training (Cheng et al. 2020): a row's epsilon grows while it withstands attacks at it.
+    """Customized adversarial training (Cheng et al. 2020): a row's epsilon grows while attacks at it fail.
 
     Source: Cheng et al. 2020.
 
