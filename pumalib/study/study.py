@@ -74,7 +74,7 @@ class StudySettings(Settings):
     """Let CUDA devices round the factors of convolutions and matrix products to 10 bits (TF32), which is faster.
     Margins then count a crossing only beyond that rounding. Changes nothing on a CPU."""
     save_every_seconds: float = Field(default=300, ge=0)
-    """Seconds between saves of the state that an interrupted job resumes from; 0: at each step. No part of the result."""
+    """Seconds between saves of the state that an interrupted job resumes from; 0: at each step. Not part of results."""
     tracker: str | None = None
     """Where each epoch of a training is reported while it runs: `tensorboard` writes event files beside `history.csv`,
     `<module>:<class>` is one of yours; none: nobody. No part of the result."""

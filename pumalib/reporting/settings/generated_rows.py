@@ -30,8 +30,8 @@ class GeneratedRowsSettings(ReportSettings):
     """Margins by one model of real rows alone, which neither conditioned nor guided; each of a pool with synthetic
     rows, which are the set that is measured."""
     plain: Name | None = None
-    """Score, among `scores`, of a set that was asked for nothing: its share of rows in each band is shown as well; null:
-    none."""
+    """Score, among `scores`, of a set that was asked for nothing, whose share of rows in each band is shown as well;
+    null: none."""
     labels_by: Names | None = None
     """Margins by another such model, of the same pools in the same order, which judges the labels too; null: the model
     of `scores` alone does."""
