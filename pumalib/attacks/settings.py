@@ -173,7 +173,8 @@ AttackSettings = Annotated[
 class WorstOfSettings(_EvaluatedSettings):
     """The worst case over other attacks, image by image: an image is robust if none of them fools the model.
 
-    It runs no attack itself. `split`, `num_images`, `epsilon` and `norm` are those of its attacks. It keeps points only if each of its attacks does.
+    It runs no attack itself. `split`, `num_images`, `epsilon` and `norm` are those of its attacks. It keeps points only
+    if each of its attacks does.
     """
 
     method: Literal["worst_of"]
