@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from pumalib.data.pool import read_pool_rows
 from pumalib.data.selection import read_selection
+from pumalib.data.settings import GeneratedSyntheticSettings
 from pumalib.errors import ArtifactError
 from pumalib.jobs.kept_record import seconds_of_work
 from pumalib.reporting.cost_passes import (
@@ -24,9 +25,11 @@ from pumalib.reporting.cost_passes import (
     training_passes,
 )
 from pumalib.reporting.histories import draws_made
-from pumalib.reporting.settings.cost import EVALUATION, SCORE, CostPart
+from pumalib.reporting.settings.cost import EVALUATION, GENERATION, SCORE, CostPart
 from pumalib.scores.settings import FeatureScoreSettings, ScoreSettings, looks_through_a_model
 from pumalib.scores.table import read_scores
+from pumalib.synthesis.passes import generator_passes, sampling_passes
+from pumalib.synthesis.settings import EdmSettings
 from pumalib.tracks.settings import TrackSettings
 from pumalib.training.length import num_draws, of_pool
 from pumalib.training.online.settings import read_online
@@ -70,8 +73,8 @@ def _measure(part: CostPart) -> dict[str, Any]:
     row: dict[str, Any] = {"run": part.run, "seed": part.seed, "part": part.kind, "name": part.name}
     row |= dict.fromkeys(_AMOUNTS, math.nan)
     row["seconds"] = sum(map(read_seconds, part.benchmarks)) if part.benchmarks else math.nan
-    if part.passes is not None:
-        return row | _columns(Passes(*part.passes))
+    if part.kind == GENERATION:
+        return row | _columns(_generation_passes(part))
     if part.settings is None or part.file is None:
         return row
     row |= _score_amounts(part) if part.kind == SCORE else _training_amounts(part)
@@ -106,6 +109,16 @@ def _score_amounts(part: CostPart) -> dict[str, float]:
     else:
         passes = _passes_of_gathering(part, len(table.score))
     return {"rows": len(table.score), **_columns(passes)}
+
+
+def _generation_passes(part: CostPart) -> Passes:
+    """Return the passes of training a generator, or of drawing its samples."""
+    if part.settings is None:
+        return UNKNOWN
+    settings = EdmSettings.model_validate(part.settings)
+    if part.synthetic is None:
+        return Passes(*generator_passes(settings))
+    return Passes(*sampling_passes(settings, GeneratedSyntheticSettings.model_validate(part.synthetic)))
 
 
 def _passes_of_gathering(part: CostPart, num_rows: int) -> Passes:

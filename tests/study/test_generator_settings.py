@@ -162,18 +162,17 @@ def test_cost_of_a_run_holds_the_model_that_guided_its_pool(guided: dict[str, An
 
 
 def test_cost_with_generation_counts_each_generator_once_and_the_samples_of_each_pool(guided: dict[str, Any]) -> None:
-    """By hand: 3 steps of 5 images; 50 samples are five batches of 10, with 2 * 3 - 1 estimates of each."""
-    guided["generators"]["edm"] |= {"steps": 3, "batch_size": 5, "sampling_steps": 3, "sampling_batch_size": 10}
-    guided["pools"]["digits+100"]["synthetic"]["count"] = 20
     guided["scores"]["far"] = {"method": "deepfool", "model": "plain", "pool": "guided"}
     guided["runs"]["plain"] = {"pool": "digits+100"}
     guided["runs"]["on-guided"]["epsilon"] = {"policy": "margin", "score": "far"}
     study = read(guided)
     parts = [part for part in _generation_parts(study, "on-guided", 1) if part.seed == 1]
-    assert [(part.kind, part.name, part.passes) for part in parts] == [
-        ("generation", "edm", (15, 15)),
-        ("generation", "guided", (50 * 5 * 2, 50 * 5 * 2)),
-        ("generation", "digits+100", (20 * 5, 0)),
+    settings = study.settings.generators["edm"].model_dump()
+    sets = {name: pool.synthetic.model_dump() for name, pool in study.settings.pools.items() if pool.synthetic}
+    assert [(part.name, part.settings, part.synthetic) for part in parts] == [
+        ("edm", settings, None),
+        ("guided", settings, sets["guided"]),
+        ("digits+100", settings, sets["digits+100"]),
     ]
     assert not list(_generation_parts(study, "real-trades", 1))
 
@@ -183,7 +182,7 @@ def test_rows_from_a_file_are_of_unknown_cost(guided: dict[str, Any], tmp_path: 
     Image.new("L", (8, 8)).save(tmp_path / "zero" / "0.png")
     guided["pools"]["guided"]["synthetic"] = {"method": "folder", "path": str(tmp_path)}
     (part,) = _generation_parts(read(guided), "on-guided", 0)
-    assert (part.name, part.passes) == ("guided", None)
+    assert (part.kind, part.name, part.settings) == ("generation", "guided", None)
 
 
 def test_passes_of_a_sample_count_both_denoisers_and_the_way_back(knowing: dict[str, Any]) -> None:

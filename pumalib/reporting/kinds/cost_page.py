@@ -246,7 +246,7 @@ def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:
             notes.append(f"Unknown: the training of `{part.name}`, which this study did not make.")
         elif part.kind == SCORE and not counts_passes(TypeAdapter(ScoreSettings).validate_python(part.settings)):
             notes.append(f"Unknown: the passes of the score `{part.name}`, which does not count them.")
-        elif part.kind == GENERATION and part.passes is None:
+        elif part.kind == GENERATION and part.settings is None:
             notes.append(f"Unknown: what the generated rows of pool `{part.name}` took, which this study did not make.")
         elif part.kind == LEARNED_POOL:
             notes.append(f"Unknown: the passes of learning pool `{part.name}`, which are not counted.")

@@ -14,7 +14,6 @@ from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
 from pumalib.settings import Name
-from pumalib.synthesis.passes import generator_passes, sampling_passes
 from pumalib.tracks.passes import names_of
 from pumalib.training.online.settings import OnlineEpsilonSettings
 
@@ -47,8 +46,8 @@ class CostPart:
         run, seed: what it is needed for.
         kind: what it is.
         name: of the run, score, pool or attack.
-        settings: of the training or score; None for an evaluation, a learned pool, generated rows and a model that
-            the study does not train.
+        settings: of the training, score or generator; None for an evaluation, a learned pool, and a model or generated
+            rows that the study does not make.
         outer_passes: of a training, forward and backward passes of a draw outside the inner attack.
         online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
         gathered: for a score of tracks, of each run behind it `training`, what it had to `track`, and what it tracks
@@ -57,8 +56,8 @@ class CostPart:
         history: of a training whose epochs differ in length: there its draws stand; None: they are planned.
         pool: pool file of a score.
         benchmarks: seconds of its jobs; none: not asked for.
-        passes: forward and backward, of a generator and its samples; None: of generated rows not known, of other parts
-            told by the files.
+        synthetic: of samples of a generator, how they are drawn; None: the part is the training of the generator, or
+            none of generated rows.
     """
 
     run: str
@@ -73,7 +72,7 @@ class CostPart:
     history: str | None = None
     pool: str | None = None
     benchmarks: tuple[str, ...] = ()
-    passes: tuple[float, float] | None = None
+    synthetic: Mapping[str, Any] | None = None
 
     @property
     def files(self) -> list[str]:
@@ -172,11 +171,11 @@ def _generation_parts(study: StudyView, run: str, seed: int) -> Iterator[CostPar
     for pool, at in study.pools_behind_run(run, seed):
         synthetic = study.settings.pools[pool].synthetic
         if isinstance(synthetic, GeneratedSyntheticSettings):
-            settings = study.settings.generators[synthetic.generator]
+            settings = study.settings.generators[synthetic.generator].model_dump()
             if (synthetic.generator, at) not in generators:
                 generators.add((synthetic.generator, at))
-                yield CostPart(run, seed, GENERATION, synthetic.generator, passes=generator_passes(settings))
-            yield CostPart(run, seed, GENERATION, pool, passes=sampling_passes(settings, synthetic))
+                yield CostPart(run, seed, GENERATION, synthetic.generator, settings)
+            yield CostPart(run, seed, GENERATION, pool, settings, synthetic=synthetic.model_dump())
         elif isinstance(synthetic, NpzSyntheticSettings | FolderSyntheticSettings):
             yield CostPart(run, seed, GENERATION, pool)
 

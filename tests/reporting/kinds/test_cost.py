@@ -22,7 +22,11 @@ from pumalib.scores.table import ScoreTable, write_scores
 TRAINING = {"method": "trades", "epochs": 2, "samples_per_epoch": 100, "batch_size": 30, "attack_steps": 4}
 DRAWS = 2 * 120  # four whole batches an epoch
 MARGINS = {"method": "fast_margin", "model": "trades", "bisection_steps": 5}
-MADE = (("edm", (1e6, 1e6)), ("near", (2e6, 0)))
+GENERATOR = {
+    **{"dataset": "digits", "width": 8, "num_blocks": 1, "steps": 1000, "batch_size": 1000, "learning_rate": 0.1},
+    **{"averaging": 0.9, "sampling_steps": 2, "sampling_batch_size": 1000},
+}
+SAMPLES = {"method": "generator", "generator": "edm", "count": 666_500}
 HEADER = "s\th:m:s\tmax_rss\n"
 
 
@@ -196,10 +200,12 @@ def test_gathering_costs_the_runs_whose_scores_read_it_and_no_other(parts: list[
 
 
 def test_generated_rows_are_part_of_the_whole_where_they_are_asked_for(parts: list[CostPart]) -> None:
-    made = [CostPart("puma", seed, "generation", name, passes=passes) for seed in (0, 1) for name, passes in MADE]
+    """By hand: 1,000 steps of 1,000 images; 667 batches of 1,000 samples, 3 estimates each."""
+    made = [CostPart("puma", seed, "generation", "edm", GENERATOR) for seed in (0, 1)]
+    made += [CostPart("puma", seed, "generation", "near", GENERATOR, synthetic=SAMPLES) for seed in (0, 1)]
     table, settings = cost_table([*parts, *made]), CostSettings(generation=True, baseline="trades")
     whole = table.set_index(["run", "part"]).loc[("puma", "whole")]
-    assert whole["forward_passes"] == 2 * DRAWS * 6 + 28 + 1e6 + 2e6
+    assert whole["forward_passes"] == 2 * DRAWS * 6 + 28 + 1e6 + 667_000 * 3
     assert whole["backward_passes"] == 2 * DRAWS * 6 + 28 + 1e6
     page = cost_page(table, parts, settings)
     assert "| scores | generated rows | whole |" in page
