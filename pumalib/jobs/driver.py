@@ -121,6 +121,7 @@ def hand_on_sigterm() -> None:
     before = signal.getsignal(signal.SIGTERM)
 
     def hand_on(number: int, frame: FrameType | None) -> None:
+        """Answer the signal: the jobs first, then what was to happen before."""
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # it ended meanwhile
                 if not process.children():
