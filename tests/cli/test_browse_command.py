@@ -46,7 +46,7 @@ def test_page_has_every_row_with_its_margin_epsilon_prediction_source_and_fate(
         np.testing.assert_array_equal(numbers(told["predictions"][0]["codes"], "<u2"), predicted)
         np.testing.assert_array_equal(tile(page, 0, 7, told["layout"]), pool["images"][rows[7]][..., 0])
         assert told["values"][0]["cuts"] == [json.loads(selection.attrs["cuts"])[0][1]]
-    assert fate["names"] == ["kept", "pruned: easiest 10 % by margin", "pruned: random 10 %"]
+    assert fate["names"] == ["kept", "pruned (cut 1): easiest 10 % by margin", "pruned (cut 2): random 10 %"]
     assert [each["name"] for each in told["predictions"]] == ["prediction (margin)", "true label"]
     assert told_by(page)["facts"][:2] == ["study small", f"keeps {np.isfinite(epsilons).sum()} of 120 rows"]
 

@@ -40,7 +40,7 @@ def test_rows_of_a_selection_are_grouped_by_what_became_of_them(
         reason = file["reason"][...]
     assert len(groups) == 3
     for heading, rows in groups.items():
-        expected = {"pruned: easiest": 0, "pruned: random ": 1}.get(heading[:15], -1)
+        expected = {"pruned (cut 1)": 0, "pruned (cut 2)": 1}.get(heading[:14], -1)
         assert {reason[row["row"]] for row in rows} == {expected}
 
 

@@ -26,6 +26,11 @@ def test_a_cut_is_named_in_words(label: str, name: str) -> None:
     assert cut_names(selection(label)) == [name]
 
 
-def test_cuts_of_the_same_words_have_different_names() -> None:
-    twice = cut_names(selection("random 10 %", "margin easiest 20 %", "random 10 %"))
-    assert twice == ["pruned: random 10 % (cut 1)", "pruned: easiest 20 % by margin", "pruned: random 10 % (cut 3)"]
+def test_several_cuts_have_different_names_that_sort_as_they_were_made() -> None:
+    names = cut_names(selection("random 10 %", "margin easiest 20 %", "random 10 %"))
+    assert names == [
+        "pruned (cut 1): random 10 %",
+        "pruned (cut 2): easiest 20 % by margin",
+        "pruned (cut 3): random 10 %",
+    ]
+    assert names == sorted(names)

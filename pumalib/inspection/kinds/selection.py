@@ -86,15 +86,15 @@ def _first_score(header: Header) -> list[tuple[str, ScoreTable]]:
 
 
 def cut_names(selection: StoredSelection) -> list[str]:
-    """Return a name for each cut, each another, such as `pruned: easiest 20 % by margin`."""
-    names = [_in_words(label) for label, _ in selection.cuts]
-    return [name if names.count(name) == 1 else f"{name} (cut {at})" for at, name in enumerate(names, 1)]
+    """Return a name for each cut, such as `pruned: easiest 20 % by margin`; several are numbered, and sort so."""
+    words = [_in_words(label) for label, _ in selection.cuts]
+    return [f"pruned{f' (cut {at})' if len(words) > 1 else ''}: {each}" for at, each in enumerate(words, 1)]
 
 
 def _in_words(label: str) -> str:
-    """Return what a cut prunes: of `margin easiest 20 %` it is `pruned: easiest 20 % by margin`."""
+    """Return what a cut prunes: of `margin easiest 20 %` it is `easiest 20 % by margin`."""
     found = re.fullmatch(r"(.+?) ((?:easiest|hardest|extremes) [\d.]+ %)(.*)", label)
-    return f"pruned: {found[2]} by {found[1]}{found[3]}" if found else f"pruned: {label}"
+    return f"{found[2]} by {found[1]}{found[3]}" if found else label
 
 
 def _cut_table(selection: StoredSelection) -> Table:
