@@ -31,7 +31,7 @@ paper: $(STAMP)
 perceptron:
 	$(MAKE) run STUDY=studies/perceptron.yaml
 
-# The whole CPU suite, a process a core.
+# The whole CPU suite, a process per core.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 

@@ -168,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=4000)
     trials = parser.parse_args().trials
-    print(f"Coverage (%) and mean width (points) of nominal 95 % intervals, {trials} trials a row.\n")
+    print(f"Coverage (%) and mean width (points) of nominal 95 % intervals, {trials} trials per row.\n")
     shared = _cases((500, 2000))
     kinds = ("ours", "satterthwaite", "plain t")
     print(table("Difference of two runs, one test set for all seeds", coverage_of_differences, shared, trials, kinds))

@@ -115,7 +115,7 @@ def report(name: str, seed: int, solved: list[Solved], methods: list[str]) -> No
         cells = [f"{100 * value:+.2f} %" for mask in (right, ~right) for value in summary(excess[mask])]
         table.append([method, *cells, f"{float(found['passes'][0]) / len(rows):.0f}"])
     header = [f"{what}, {which}" for which in ("right", "wrong") for what in ("mean", "95th percentile", "largest")]
-    print_table(["method", *header, "passes an image"], table)
+    print_table(["method", *header, "passes per image"], table)
 
 
 def summary(excess: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -57,7 +57,7 @@ def accuracies(net: str, images: Tensor, labels: Tensor, seed: int, options: arg
 
 
 def with_interval(differences: np.ndarray) -> str:
-    """Return the mean of differences, one a seed, and its 95 % interval."""
+    """Return the mean of differences, one per seed, and its 95 % interval."""
     mean, count = differences.mean(), len(differences)
     if count < 2:
         return f"{mean:+.2f} (one seed)"

@@ -30,7 +30,7 @@ ROUNDS = 3
 
 
 def gradients_a_second(name: str, shape: tuple[int, int, int], batch: int) -> dict[str, float]:
-    """Return images a second of the best round, and what it took of the system."""
+    """Return images per second of the best round, and what it took of the system."""
     model = build_model(ArchitectureSettings(name=name), shape, 10).eval().requires_grad_(False)
     images = torch.rand(batch, shape[2], *shape[:2], requires_grad=True)
     seconds, faults = [], []

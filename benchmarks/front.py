@@ -6,7 +6,7 @@
 Rightly classified images of naturally and adversarially trained networks, L-inf. Each method is measured chunk by
 chunk; what is measured lies in FOLDER and is not measured again, so the command may be stopped and goes on. It ends
 with a table a network: AttackBench's optimality (Cina et al. 2025: the area under robust accuracy over distance, 1 for
-the best distance of all methods image by image, 0 for none), mean distance over the best, passes an image (forward and
+the best distance of all methods image by image, 0 for none), mean distance over the best, passes per image (forward and
 backward, counted the same way for all). Peers run at the settings that AttackBench publishes, but for targeted minimal
 APGD, which has no budget there: see `apgd_minimal`. C&W-inf is left out: without AttackBench's limit of passes it takes
 tens of thousands. The tables stand in docs/margins.md.
@@ -225,7 +225,7 @@ def optimality(distances: Floats, best: Floats) -> float:
 
 
 def gather(name: str, folder: Path, count: int) -> dict[str, tuple[Floats, float, float]]:
-    """Return distances, passes an image and seconds an image of each method that was measured whole."""
+    """Return distances, passes per image and seconds per image of each method that was measured whole."""
     found = {}
     for method in METHODS:
         files = sorted((folder / name / method).glob("*.npz"), key=lambda path: int(path.stem))
@@ -253,7 +253,7 @@ def report(name: str, folder: Path, count: int) -> list[tuple[str, float, float]
             [method, f"{value:.4f}", f"{over:.4f}", f"{across.mean():.1%}", f"{passes:.0f}", f"{1000 * seconds:.0f}"]
         )
     print(f"\n{name}: {len(best)} images, mean of the best distances {best.mean():.5f}\n")
-    print_table(["method", "optimality", "mean distance / best", "across", "passes an image", "ms an image"], rows)
+    print_table(["method", "optimality", "mean distance / best", "across", "passes per image", "ms per image"], rows)
     return points
 
 

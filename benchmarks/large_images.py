@@ -4,8 +4,8 @@
         [--figure FILE]
 
 Photographs are drawn: smooth colours with a little noise, as JPEG of quality 92, 500 x 500 and 64 x 64. `decode`:
-images a second out of a dataset in their own size, beside simplejpeg on bytes in memory, and resizing apart. `make`: a
-dataset of 40,000 files, beside decoding and copying them. `open`: a pool of 5 million rows whose images are stubs.
+images per second out of a dataset in their own size, beside simplejpeg on bytes in memory, and resizing apart. `make`:
+a dataset of 40,000 files, beside decoding and copying them. `open`: a pool of 5 million rows whose images are stubs.
 `grow`: making and reading at growing numbers of rows, drawn with --figure. `make`, `open` and `grow` run in processes
 of their own, so that the peak memory is theirs. The tables stand in docs/large-images.md.
 """
@@ -69,7 +69,7 @@ def stored(contents: list[bytes], folder: Path, view: View) -> EncodedImages:
 
 
 def time_decoding(folder: Path) -> None:
-    """Print images a second of the bare decoder and of ours, and of resizing."""
+    """Print images per second of the bare decoder and of ours, and of resizing."""
     rows = [decoded_row(name, *size, folder) for name, size in SIZES.items()]
     header = ["images", "bare decoder, images/s", "ours, images/s", "ours / bare", "resizing alone, images/s"]
     print_table(header, rows)

@@ -78,7 +78,7 @@ def main() -> None:
             classes = model(rows).argmax(1)
         print(f"{count} classes\n")
         print_table(
-            ["estimator", "passes an image", "ms an image", "mean distance", "over the best, %"],
+            ["estimator", "passes per image", "ms per image", "mean distance", "over the best, %"],
             lines_of(model, rows, classes, options.rounds),
         )
         print()

@@ -61,8 +61,8 @@ class Counted(nn.Module):
 
 
 class Measured(NamedTuple):
-    """What a method reached: mean margin, share of images seen to be across, passes an image, seconds; images a second
-    of processor time (on a GPU of wall-clock time), in the fastest round."""
+    """What a method reached: mean margin, share of images seen to be across, passes per image, seconds; images per
+    second of processor time (on a GPU of wall-clock time), in the fastest round."""
 
     margin: float
     crossed: float
@@ -156,7 +156,7 @@ def print_results(title: str, results: dict[str, Measured], unit: str, is_peer_f
         rows.append([name, *cells, *ratios])
     compared = f"time / that of {unit}" if is_peer_first else f"time of {unit} / time"
     print(f"\n{title}\n")
-    header = ["method", "mean margin", "across", "passes an image", "images / s", f"{compared}, wall", "the same, CPU"]
+    header = ["method", "mean margin", "across", "passes per image", "images / s", f"{compared}, wall", "the same, CPU"]
     print_table(header, rows)
 
 

@@ -61,7 +61,7 @@ def main() -> None:
 def print_pieces(nets: list[str]) -> None:
     """Print counts, then times, of the pieces."""
     found = {(net, name): parts for net in nets for name, parts in pieces_of(ArchitectureSettings(name=net)).items()}
-    print("| network | piece | launches | GFLOP a row | MB a row: products | all else | MB fixed |")
+    print("| network | piece | launches | GFLOP per row | MB per row: products | all else | MB fixed |")
     print("|:--|:--|--:|--:|--:|--:|--:|")
     for (net, name), (outer, attack, rows) in found.items():
         row, fixed = (_minus(_at(outer, attack, n), _at(outer, attack, m)) for n, m in ((1, 0), (0, None)))

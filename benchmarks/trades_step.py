@@ -2,14 +2,14 @@
 
     OMP_NUM_THREADS=1 python benchmarks/trades_step.py [--device cuda] [--faster] [--peak TFLOP/S]
 
-The plain loop (Zhang et al. 2019): PGD-10 on the KL from a start near the image, in eval mode, one loss a batch, then
+The plain loop (Zhang et al. 2019): PGD-10 on the KL from a start near the image, in eval mode, one loss per batch, then
 cross-entropy plus beta KL, a backward pass and a step of SGD; the clean prediction is taken once, not in every step of
 the attack as in the authors' code. As we attack with the statistics of the batch (Wang et al. 2023), which costs more
 than eval mode, the loop runs that way as well, and ours in eval mode (`attack_statistics: running`); ratios are of one
 mode. Ours: a step of `Trainer`, same model, batch, steps and optimiser; it takes the clean prediction from the forward
 that trains where the attack has the statistics of the batch, and folds BatchNorm where it is in eval mode.
 No crops, flips or weight average on either side. On a GPU both sides run in float32 and in TF32.
-`--faster` adds our faster options one by one, in float32 where they say nothing else. Images a second, and with
+`--faster` adds our faster options one by one, in float32 where they say nothing else. Images per second, and with
 `--peak` the share that the operations of a plain step have of so many TFLOP/s. The tables stand in docs/performance.md,
 with the date and the machine.
 """
@@ -143,7 +143,7 @@ def operations_an_image(model: nn.Module, images: Tensor) -> float:
 
 def main() -> None:
     arguments = parser(__doc__, ("convnet", "resnet-18"), count=5, rounds=5)
-    arguments.add_argument("--batch", type=int, default=128, help="images a step; --count is the steps a round")
+    arguments.add_argument("--batch", type=int, default=128, help="images per step; --count is the steps per round")
     arguments.add_argument("--faster", action="store_true", help="add attack_precision, channels_last and compile")
     arguments.add_argument("--peak", type=float, metavar="TFLOP/S", help="what the device could do")
     options = arguments.parse_args()

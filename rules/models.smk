@@ -1,4 +1,4 @@
-"""Models: one training a run and seed, or a checkpoint from elsewhere. A margin model is a run like any other."""
+"""Models: one training per run and seed, or a checkpoint from elsewhere. A margin model is a run like any other."""
 
 for rule_name, script_name, epochs_kept, runs_trained in training_rules():
 

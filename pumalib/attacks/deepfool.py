@@ -260,7 +260,7 @@ def _linearise(look: Look, labels: Tensor, stays: Tensor, walk: Walk) -> tuple[T
     if num_staying < count * (len(stays) - num_staying):  # then a forward pass costs less than needless backward ones
         look, others, stays = look.among(stays), others[stays], stays[stays]  # [S, C], [S] all true
     values = [gaps_to(look.logits, labels[look.rows], others[:, k]) for k in range(count)]  # C of [R], or of [S]
-    # One backward pass a class through one forward pass; the last of them frees the graph.
+    # One backward pass per class through one forward pass; the last of them frees the graph.
     normals = [look.gradient(gap, keep_graph=k + 1 < count)[stays] for k, gap in enumerate(values)]  # C of [S, D]
     gaps = torch.stack([gap.detach()[stays] for gap in values], 1)  # [S, C]
     return gaps, torch.stack(normals, 1), look.inputs.detach().flatten(1)[stays]

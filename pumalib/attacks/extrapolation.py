@@ -1,9 +1,9 @@
 """Margins of many rows from those of a few, by nearest neighbours in the features of a network.
 
 A margin is about the lead of the label's logit, divided by how fast that lead falls on the way to the boundary. The
-lead costs one forward pass a row. How far the margin reaches for each unit of lead changes slowly from image to image,
-so it is taken from the nearest rows that were measured: `margin = lead * mean(margin / lead of the neighbours)`. A
-choice of ours: neighbours of the margin itself rank rows worse than the lead alone does, see docs/margins.md.
+lead costs one forward pass per row. How far the margin reaches for each unit of lead changes slowly from image to
+image, so it is taken from the nearest rows that were measured: `margin = lead * mean(margin / lead of the neighbours)`.
+A choice of ours: neighbours of the margin itself rank rows worse than the lead alone does, see docs/margins.md.
 """
 
 from __future__ import annotations

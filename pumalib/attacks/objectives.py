@@ -1,4 +1,4 @@
-"""What attacks maximise, one number a row."""
+"""What attacks maximise, one number per row."""
 
 from __future__ import annotations
 

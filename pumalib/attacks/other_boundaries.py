@@ -3,7 +3,7 @@
 DeepFool commits itself to the class whose boundary is the nearest for the gradients it meets on its way. Against exact
 distances its longest excesses are those of a wrong class (docs/margins.md), which no step along that boundary mends. So
 each other class that may be nearer is aimed at from the image, as its boundary looks where the plane at
-the image is crossed: one forward and one backward pass a class. From the nearest of these points the boundary is
+the image is crossed: one forward and one backward pass per class. From the nearest of these points the boundary is
 followed.
 """
 
@@ -53,7 +53,7 @@ def try_other_boundaries(
         model: counts the passes.
         among: the images, all rightly classified.
         planes: of their candidates [R, C], in the same order.
-        nearest: the points known, one a row.
+        nearest: the points known, one per row.
         restarts: other boundaries followed at most.
         num_steps: along the first boundary; fewer are taken along others.
         norm: `linf` or `l2`.

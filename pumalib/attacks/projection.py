@@ -1,4 +1,4 @@
-"""Norm balls, one radius a row: distances, projections, steps and random starts."""
+"""Norm balls, one radius per row: distances, projections, steps and random starts."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class _EvaluatedSettings(Settings):
 
 class _AttackSettings(_EvaluatedSettings):
     batch_size: int | None = Field(default=None, gt=0)
-    """Images a batch, none: 500, and fewer of images larger than 32 x 32 x 3; changes the speed, not the result."""
+    """Images per batch, none: 500, and fewer of images larger than 32 x 32 x 3; changes the speed, not the result."""
 
 
 class _PgdSettings(_AttackSettings):
@@ -117,7 +117,7 @@ class DeepfoolOptions(Settings):
     """How DeepFool searches."""
 
     max_iterations: int = Field(default=50, gt=0)
-    """Gradient iterations a sample."""
+    """Gradient iterations per sample."""
     overshoot: float = Field(default=0.02, ge=0)
     """Share by which each perturbation is stretched to cross."""
     num_candidates: int = Field(default=10, gt=0)

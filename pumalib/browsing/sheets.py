@@ -72,7 +72,7 @@ def sheets_of(collection: Collection, layout: Layout) -> Iterator[bytes]:
 
 
 def moved_sheets(moved: Moved, collection: Collection, layout: Layout) -> Iterator[tuple[bytes, NDArray[np.float32]]]:
-    """Yield sheets of 128 perturbed rows, two tiles a row: the perturbed image, and its magnified difference.
+    """Yield sheets of 128 perturbed rows, two tiles per row: the perturbed image, and its magnified difference.
 
     With each sheet come the largest changes of its rows.
     """

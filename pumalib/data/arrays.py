@@ -38,7 +38,7 @@ def as_array(values: ArrayLike, what: str) -> NDArray[Any]:
 
 
 def as_labels(values: ArrayLike, count: int, what: str = "labels") -> NDArray[np.int64]:
-    """Return labels, one an image, as int64.
+    """Return labels, one per image, as int64.
 
     Args:
         values: [count] integers.
@@ -46,7 +46,7 @@ def as_labels(values: ArrayLike, count: int, what: str = "labels") -> NDArray[np
         what: they are, for the message.
 
     Raises:
-        DataError: not integers, or not one an image.
+        DataError: not integers, or not one per image.
     """
     labels = as_array(values, what)
     if labels.ndim == 2 and len(labels) == count and labels.shape[1] > 1:
@@ -79,7 +79,7 @@ def as_sources(values: ArrayLike, count: int) -> NDArray[np.uint8]:
     """Return the source of each of `count` rows, 0 real or 1 synthetic.
 
     Raises:
-        DataError: other numbers, or not one a row.
+        DataError: other numbers, or not one per row.
     """
     source = as_labels(values, count, "sources")
     if count and not 0 <= source.min() <= source.max() <= 1:

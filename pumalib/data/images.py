@@ -107,7 +107,7 @@ def check_image_form(dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -
 
 
 def check_labels(labels: NDArray[Any], count: int, num_classes: int | None, where: str) -> None:
-    """Refuse labels that are not integers, not one an image, or out of range."""
+    """Refuse labels that are not integers, not one per image, or out of range."""
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1:
         raise DataError(f"expected labels as integers [N], got {labels.dtype} {list(labels.shape)} in {where}")
     if len(labels) != count:

@@ -152,7 +152,7 @@ def _expect_own_numbers(selection: StoredSelection, pruned_fraction: float, path
 
 
 def _expect_own_steps(selection: StoredSelection, path: str | Path) -> None:
-    """Refuse attack steps that are not one number a row, or lie on one side of their mean."""
+    """Refuse attack steps that are not one number per row, or lie on one side of their mean."""
     steps, mean = selection.attack_steps, selection.mean_attack_steps
     if steps is None or mean is None:
         return

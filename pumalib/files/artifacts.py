@@ -323,7 +323,7 @@ def stored(file: h5py.Group, name: str) -> h5py.Dataset:
 
 
 def read_texts(file: h5py.Group, name: str, count: int) -> NDArray[np.object_] | None:
-    """Read a stored column of text, one a row, after checking that it is one; None: it is not there."""
+    """Read a stored column of text, one per row, after checking that it is one; None: it is not there."""
     if name not in file:
         return None
     column = stored(file, name)

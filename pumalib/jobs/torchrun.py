@@ -71,7 +71,7 @@ def run_ranks(
 
     Args:
         module: its main code calls `be_a_rank`.
-        devices: torch devices, one a rank.
+        devices: torch devices, one per rank.
         frame: of the job, entered by each rank as well.
         arguments: what `be_a_rank` hands on, as JSON.
         machine: place of this one among those that share the work; None: it is alone.

@@ -37,7 +37,7 @@ def draw_batches(seed: int, purpose: str, number: int, num_rows: int, batch_size
         purpose: what the batches are for.
         number: which draw of that purpose.
         num_rows: N.
-        batch_size: rows a batch.
+        batch_size: rows per batch.
         count: batches.
 
     Returns:

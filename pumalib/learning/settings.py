@@ -26,7 +26,7 @@ class TriLevelSettings(_LearnedSettings):
     unrolled_steps: int = Field(default=5, ge=0)
     """Steps of natural training that each step of the pixels differentiates through; with 0 nothing is learned."""
     batch_size: int = Field(default=64, gt=0)
-    """Rows a step of natural training."""
+    """Rows per step of natural training."""
     learning_rate: float = Field(default=0.1, ge=0)
     """Learning rate of natural training, constant."""
     momentum: float = Field(default=0.9, ge=0, lt=1)

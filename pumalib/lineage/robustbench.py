@@ -46,7 +46,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class _Measured:
-    """One number of a run: its lines of results.csv, a line a seed, and the table of the first."""
+    """One number of a run: its lines of results.csv, a line per seed, and the table of the first."""
 
     lines: Sequence[Mapping[str, str]]
     header: Header
@@ -58,7 +58,7 @@ class _Measured:
 
     @property
     def num_images(self) -> str:
-        """Test images a seed."""
+        """Test images per seed."""
         counts = sorted({int(line["num_samples"]) for line in self.lines})
         return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 

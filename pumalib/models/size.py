@@ -30,7 +30,7 @@ class NetworkSize:
         """Return the bytes of a training step; all passes whose gradients are summed keep their layers until then.
 
         Args:
-            batch_size: images a step.
+            batch_size: images per step.
             passes: backward passes of an image outside the inner attack.
         """
         return _WEIGHT_COPIES * self.weights + passes * batch_size * self.activations

@@ -54,7 +54,7 @@ def fit_decay(alphas: NDArray[np.float64], errors: NDArray[np.float64]) -> Decay
 
     Args:
         alphas: [A], ascending.
-        errors: [S, A], one line a seed.
+        errors: [S, A], one line per seed.
 
     Returns:
         None where there are fewer than `MIN_FIT_POINTS` alphas, or where an error is 0 or nan and has no logarithm.

@@ -87,7 +87,7 @@ class PerceptronSettings(Settings):
     students: StudentsSettings
     """What learns."""
     teachers: Annotated[tuple[TeacherName, ...], *_Once] = ("axis",)
-    """What is learned: `axis` (1, 0, 0, ...), `dense` (equal weights), `random` (uniform on the sphere, one a seed)."""
+    """What is learned: `axis` (1, 0, 0, ...), `dense` (equal weights), `random` (uniform on the sphere, per seed)."""
     epsilons: Annotated[tuple[Annotated[Amount, Field(ge=0)], ...], *_Once] = (0.0, 0.001, 0.01)
     """L-inf radii of FGSM training, on the scale of the inputs, which have deviation 1. Each is computed with and
     without removing margins of at most epsilon first."""

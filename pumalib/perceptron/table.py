@@ -47,7 +47,7 @@ class Line(NamedTuple):
         strategy: `none`, `pe` or `pd`.
         kept_fraction: in (0, 1].
         alphas: [A], ascending.
-        errors: [S, A], one line a seed; nan where there is no student.
+        errors: [S, A], one line per seed; nan where there is no student.
         alphas_before: [A], rows before pruning and the filter over K.
         unfinished: [A], how many of the students did not reach their tolerance.
         mislabelled_share: of the rows that are kept.

@@ -22,7 +22,7 @@ class Machine:
     Attributes:
         name: as people call it.
         peak: FLOP/s of products by precision.
-        bandwidth: bytes a second between its memory and its processors, at best.
+        bandwidth: bytes per second between its memory and its processors, at best.
         memory: bytes.
         reached: share of `peak` that convolutions reach, by precision; large matrix products reach more.
         bandwidth_reached: share of `bandwidth` that is reached.

@@ -101,7 +101,7 @@ def _rows(images: Images, count: int, recipe: Recipe) -> TrainingRows:
 def measured_accuracies(
     threat: ThreatSettings, architecture: ArchitectureSettings, images: Images, count: int
 ) -> Piece:
-    """Return a measurement of a network on a few images, as histories hold one an epoch."""
+    """Return a measurement of a network on a few images, as histories hold one per epoch."""
 
     def do(rows: int, meter: Meter, repetitions: int) -> None:
         probe = make_probe(images.draw(rows), rows, threat, "train", _CPU)

@@ -1,7 +1,7 @@
 """Accuracies and differences of accuracies with the variance that seeds and test images give them together.
 
 For anyone's own data: `crossed_mean` and `crossed_difference` take whether each image was right, [seeds, images];
-`resampled_mean` takes one value a seed where each seed has a split of its own. docs/statistics.md has the formulas.
+`resampled_mean` takes one value per seed where each seed has a split of its own. docs/statistics.md has the formulas.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ def resampled_mean(
     numbers = np.asarray(values, np.float64)
     if numbers.ndim != 1 or not len(numbers) or not test_to_train > 0 or num_images < 2:
         raise DataError(
-            f"expected a value a seed, test_to_train above 0 and 2 images, got shape {list(numbers.shape)}, "
+            f"expected a value per seed, test_to_train above 0 and 2 images, got shape {list(numbers.shape)}, "
             f"{test_to_train} and {num_images}"
         )
     num_seeds = len(numbers)

@@ -77,12 +77,12 @@ def verdict_sentence(run: str, weighed: Sequence[Weaker], num_rows: int) -> str:
     if not found:
         return (
             f"**Gate passed.** No smaller epsilon beats `{run}` in both accuracies by more than one standard error, on "
-            f"{num_rows} validation rows a seed."
+            f"{num_rows} validation rows per seed."
         )
     worst = max(found, key=lambda each: min(each.clean.value, each.robust.value))
     return (
         f"**Gate failed.** `{worst.run}`, the same training at a smaller epsilon, beats `{run}` in both accuracies: "
         f"{worst.clean.in_points} points clean and {worst.robust.in_points} points robust (± one standard error), on "
-        f"{num_rows} validation rows a seed. Any policy that lowers the mean epsilon gains both here, so this study "
+        f"{num_rows} validation rows per seed. Any policy that lowers the mean epsilon gains both here, so this study "
         "does not test margins."
     )

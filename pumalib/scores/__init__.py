@@ -1,1 +1,1 @@
-"""Scores: one number a row that ranks hardness."""
+"""Scores: one number per row that ranks hardness."""

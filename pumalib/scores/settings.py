@@ -149,7 +149,7 @@ class FastMarginSettings(_BisectedMarginSettings):
     step_size: PixelAmount = 1 / 255
     """Step on the pixel scale."""
     max_iterations: int = Field(default=200, gt=0)
-    """Gradient steps a sample."""
+    """Gradient steps per sample."""
 
 
 class RefinedMarginSettings(_BisectedMarginSettings, DeepfoolOptions):

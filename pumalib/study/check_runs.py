@@ -139,7 +139,7 @@ def _check_epsilon(study: Study, name: str) -> None:
 
 
 def _check_attacked_rows(study: Study, name: str) -> None:
-    """Refuse fewer attacks than one a row where a policy attacks every row itself, or where there is none."""
+    """Refuse fewer attacks than one per row where a policy attacks every row itself, or where there is none."""
     run, where = study.trained[name], f"runs.{name}"
     selective, far = getattr(run.training, "selective", None), run.far
     if selective is None and far is None:

@@ -1,4 +1,4 @@
-"""The history of a training: one line an epoch."""
+"""The history of a training: one line per epoch."""
 
 from __future__ import annotations
 

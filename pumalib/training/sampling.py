@@ -20,8 +20,8 @@ class BatchPlan:
     """How batches are mixed.
 
     Attributes:
-        batch_size: rows a batch.
-        num_batches: batches an epoch.
+        batch_size: rows per batch.
+        num_batches: batches per epoch.
         synthetic_fraction: share of synthetic rows in each batch, where the pool has any.
         seed: seed of the order.
     """
@@ -84,7 +84,7 @@ def without_rows(
     Args:
         batches: as `draw_batches` yields them.
         is_left_out: [N] bool, of the whole pool.
-        batch_size: rows a batch.
+        batch_size: rows per batch.
 
     Raises:
         DataError: no draw is left.

@@ -46,9 +46,9 @@ class RecipeSettings(Settings):
     epochs: int = Field(default=400, gt=0)
     """Epochs; one is `samples_per_epoch` draws."""
     samples_per_epoch: int | None = Field(default=None, gt=0)
-    """Draws an epoch, rounded up to whole batches; none: as many as the pool has rows, pruned or not."""
+    """Draws per epoch, rounded up to whole batches; none: as many as the pool has rows, pruned or not."""
     batch_size: int = Field(default=512, gt=0)
-    """Rows a step."""
+    """Rows per step."""
     synthetic_fraction: float = Field(default=0.7, ge=0, le=1)
     """Share of synthetic rows in each batch; without effect on a pool without synthetic rows."""
     learning_rate: float = Field(default=0.2, gt=0)

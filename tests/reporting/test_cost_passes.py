@@ -76,7 +76,7 @@ def test_passes_of_a_training_are_those_that_a_network_counts(method: str, stati
 def test_passes_of_a_training_that_spares_rows_are_those_that_a_network_counts(
     method: str, selective: dict[str, Any] | None
 ) -> None:
-    """Without `selective` every fourth row takes one step and the others three: 2.5 steps a row."""
+    """Without `selective` every fourth row takes one step and the others three: 2.5 steps per row."""
     images = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 1), dtype=np.uint8)
     common = {"epochs": 2, "samples_per_epoch": 40, "batch_size": 8, "averaging": 0, "history_every": 2}
     spared = {"attack_statistics": "running", "selective": selective}

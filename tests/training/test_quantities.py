@@ -1,4 +1,4 @@
-"""Tracked quantities against closed forms on a linear softmax model, and against one backward pass a row."""
+"""Tracked quantities against closed forms on a linear softmax model, and against one backward pass per row."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Selection beyond one number a row, as docs/selection.md shows: scores from files, features, and rules."""
+"""Selection beyond one number per row, as docs/selection.md shows: scores from files, features, and rules."""
 
 import h5py
 import numpy as np

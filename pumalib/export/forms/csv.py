@@ -1,4 +1,4 @@
-"""A table as CSV: a line a row."""
+"""A table as CSV: a line per row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder a class with an image file a row, and `metadata.csv`, whose `file_name` leads to each."""
+"""A folder per class with an image file per row, and `metadata.csv`, whose `file_name` leads to each."""
 
 from __future__ import annotations
 

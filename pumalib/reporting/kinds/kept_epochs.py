@@ -50,7 +50,7 @@ def kept_table(kept: Sequence[KeptRun], test_to_train: float | None = None) -> p
     """Return a row per run and kept epoch, then one for its best epoch, its last, and best - last, paired by seed.
 
     Columns: run, checkpoint (`kept`, `best`, `last`, `best - last`), epoch (mean over seeds), num_seeds, num_samples
-    (images a seed), split, and of clean_accuracy and robust_accuracy, shares in [0, 1], over seeds: `_mean`, `_sd`
+    (images per seed), split, and of clean_accuracy and robust_accuracy, shares in [0, 1], over seeds: `_mean`, `_sd`
     (n - 1), `_low` and `_high` of a 95 % interval over seeds and images (nan below three seeds). Runs keep their order.
 
     Args:
@@ -151,7 +151,7 @@ def kept_page(table: pd.DataFrame, settings: KeptEpochsSettings, test_to_train: 
         f"The figure shows clean accuracy and robust accuracy under `{settings.attack}` of the averaged weights that "
         f"the runs kept, on {split} images.{dashed} Lines are means over seeds, bands (bars where there are more than "
         f"three lines) one standard deviation over seeds (n - 1). Seeds per run: {spread(table['num_seeds'])}. Images "
-        f"a seed: {spread(table['num_samples'])}.",
+        f"per seed: {spread(table['num_samples'])}.",
     ]
     few = [FEW_SEEDS_WARNING] if table["num_seeds"].min() < MIN_SEEDS_FOR_CLAIM else []
     return "\n\n".join([*lines, *few])

@@ -1,4 +1,4 @@
-"""Histograms of margins by class and source: a row of shades a class, a panel a source."""
+"""Histograms of margins by class and source: a row of shades per class, a panel per source."""
 
 from __future__ import annotations
 

@@ -47,10 +47,10 @@ def robustness_table(
 
     Columns: run, epsilon (pixel scale, from 0), mean over seeds of the accuracy at that epsilon (a share in [0, 1];
     at 0 the clean accuracy), low and high of its 95 % interval (nan below three seeds), num_seeds, num_samples (images
-    a seed).
+    per seed).
 
     Args:
-        files: tables of a minimum-norm attack, one a run and seed.
+        files: tables of a minimum-norm attack, one per run and seed.
         epsilon: the threat's.
         up_to: largest epsilon, in the threat's.
         test_to_train: as in `Outcomes`.

@@ -20,7 +20,7 @@ from pumalib.reporting.settings.cost import CostPart, CostSettings
 from pumalib.scores.table import ScoreTable, write_scores
 
 TRAINING = {"method": "trades", "epochs": 2, "samples_per_epoch": 100, "batch_size": 30, "attack_steps": 4}
-DRAWS = 2 * 120  # four whole batches an epoch
+DRAWS = 2 * 120  # four whole batches per epoch
 MARGINS = {"method": "fast_margin", "model": "trades", "bisection_steps": 5}
 GENERATOR = {
     **{"dataset": "digits", "width": 8, "num_blocks": 1, "steps": 1000, "batch_size": 1000, "learning_rate": 0.1},

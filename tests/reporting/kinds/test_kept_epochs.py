@@ -113,7 +113,7 @@ def test_page_tells_the_lead_its_interval_and_on_which_images(kept: list[KeptRun
     page = kept_page(kept_table(kept), SETTINGS)
     assert "| `trades` | 3 | 70.00 | 90.00 | -20.00 | 55.00 | 35.00 | +20.00 |" in page
     assert "under `cw` of the averaged weights that the runs kept, on test images. Dashed: `random`." in page
-    assert "Seeds per run: 2. Images a seed: 10." in page
+    assert "Seeds per run: 2. Images per seed: 10." in page
     assert "too few seeds for a claim" in page
     assert "comes out a little too large" not in page
     on_validation = kept_run(tmp_path, "held", 0, {1: (5, 5)}, [0.5], "validation")
