@@ -41,7 +41,9 @@ def score(
     """
     pool = open_pool(pool_path)
     columns = _read(path, settings, pool.fingerprint)
-    rows = _rows_of(columns, settings, pool, path)
+    expect_scores(columns, settings, len(pool), path)
+    named = columns[settings.rows_by]
+    rows = named.astype(np.int64) if settings.rows_by == "row" else _by_file(named, pool, path)
     scores = np.ones(len(rows), np.float32) if settings.column is None else _numbers(columns[settings.column], path)
     filled = np.full(len(pool), np.nan if settings.column is not None else 0, np.float32)
     filled[rows] = scores
@@ -58,8 +60,8 @@ def score(
     write_scores(table, output, maker.origin(settings.model_dump(), inputs))
 
 
-def _read(path: Path, settings: FileScoreSettings, pool_fingerprint: str) -> dict[str, NDArray[Any]]:
-    """Read the columns that the settings name, as they stand."""
+def _read(path: Path, settings: FileScoreSettings, pool_fingerprint: str | None) -> dict[str, NDArray[Any]]:
+    """Read the columns that the settings name, as they stand; without a fingerprint, of whatever pool they are."""
     read = _read_csv if path.suffix == ".csv" else _read_hdf5
     needed = [settings.rows_by, *([settings.column] if settings.column is not None else [])]
     try:
@@ -70,17 +72,18 @@ def _read(path: Path, settings: FileScoreSettings, pool_fingerprint: str) -> dic
         raise DataError(f"expected a file of scores or rows at {path}, reading it failed: {error}") from error
 
 
-def _read_csv(path: Path, needed: list[str], _: str) -> dict[str, NDArray[Any]]:
+def _read_csv(path: Path, needed: list[str], _: str | None) -> dict[str, NDArray[Any]]:
     # An empty cell is no score; a file may well be called NA.
-    frame = pd.read_csv(path, dtype={"file": str}, keep_default_na=False, na_values={needed[-1]: ["", "nan", "NaN"]})
+    unscored = {name: ["", "nan", "NaN"] for name in needed[1:]}
+    frame = pd.read_csv(path, dtype={"file": str}, keep_default_na=False, na_values=unscored)
     _expect_columns(list(frame.columns), needed, path)
     return {name: frame[name].to_numpy() for name in needed}
 
 
-def _read_hdf5(path: Path, needed: list[str], pool_fingerprint: str) -> dict[str, NDArray[Any]]:
+def _read_hdf5(path: Path, needed: list[str], pool_fingerprint: str | None) -> dict[str, NDArray[Any]]:
     with h5py.File(path) as file:
         told = file.attrs.get("pool_fingerprint")
-        if told is not None and str(told) != pool_fingerprint:
+        if told is not None and pool_fingerprint is not None and str(told) != pool_fingerprint:
             raise DataError(
                 f"expected scores of pool {pool_fingerprint[:12]}, got a file of pool {str(told)[:12]} at {path}; "
                 "name the pool that they are of"
@@ -113,30 +116,48 @@ def _expect_columns(found: list[str], needed: list[str], path: Path, given: Any 
         )
 
 
-def _rows_of(
-    columns: dict[str, NDArray[Any]], settings: FileScoreSettings, pool: Pool, path: Path
-) -> NDArray[np.int64]:
-    """Return the pool rows that the lines of the file are about, [L]."""
+def look(settings: FileScoreSettings, path: Path, num_rows: int | None) -> None:
+    """Refuse a file that a pool can take no scores from, before there is a pool.
+
+    Whether the file is of that pool, and whether it names images of it, is not known then.
+
+    Args:
+        settings: the score's settings.
+        path: the file.
+        num_rows: of the pool; None: not known.
+
+    Raises:
+        DataError: as `score`.
+    """
+    expect_scores(_read(path, settings, None), settings, num_rows, path)
+
+
+def expect_scores(
+    columns: dict[str, NDArray[Any]], settings: FileScoreSettings, num_rows: int | None, path: Path
+) -> None:
+    """Refuse columns of several lengths, rows that are no rows of the pool or stand there twice, and other scores than
+    numbers."""
     named = columns[settings.rows_by]
     if any(len(column) != len(named) for column in columns.values()):
         raise DataError(f"expected columns of one length in {path}, got {[len(each) for each in columns.values()]}")
-    rows = _numbered(named, len(pool), path) if settings.rows_by == "row" else _by_file(named, pool, path)
-    if len(np.unique(rows)) != len(rows):
-        twice = named[np.flatnonzero(np.bincount(rows, minlength=1)[rows] > 1)[0]]
-        raise DataError(f"expected each row once in {path}, got {settings.rows_by} {twice} again")
-    return rows
+    if settings.rows_by == "row" and len(named):
+        _expect_numbers_of_rows(named, num_rows, path)
+    names, counts = np.unique(named, return_counts=True)
+    if len(names) != len(named):
+        raise DataError(f"expected each row once in {path}, got {settings.rows_by} {names[counts > 1][0]} again")
+    if settings.column is not None and len(named):
+        _numbers(columns[settings.column], path)
 
 
-def _numbered(named: NDArray[Any], num_rows: int, path: Path) -> NDArray[np.int64]:
+def _expect_numbers_of_rows(named: NDArray[Any], num_rows: int | None, path: Path) -> None:
     if not np.issubdtype(named.dtype, np.integer):
         raise DataError(f"expected whole numbers in column row of {path}, got {named.dtype}")
-    outside = named[(named < 0) | (named >= num_rows)]
+    outside = named[(named < 0) | (named >= (np.inf if num_rows is None else num_rows))]
     if len(outside):
+        within = "of at least 0" if num_rows is None else f"in [0, {num_rows})"
         raise DataError(
-            f"expected rows in [0, {num_rows}) of the pool in {path}, got {outside[0]}; rows count from 0, "
-            "real ones first"
+            f"expected rows {within} of the pool in {path}, got {outside[0]}; rows count from 0, real ones first"
         )
-    return named.astype(np.int64)
 
 
 def _by_file(named: NDArray[Any], pool: Pool, path: Path) -> NDArray[np.int64]:
@@ -159,6 +180,8 @@ def _by_file(named: NDArray[Any], pool: Pool, path: Path) -> NDArray[np.int64]:
 
 def _numbers(column: NDArray[Any], path: Path) -> NDArray[np.float32]:
     """Return the scores of the lines; nan where the file leaves a cell empty."""
+    if not len(column):  # a CSV file without a line does not say what its columns hold
+        return np.zeros(0, np.float32)
     if column.dtype.kind not in "iuf":
         raise DataError(f"expected numbers as scores in {path}, got {column.dtype}, such as {column[:1].tolist()}")
     with np.errstate(over="ignore"):

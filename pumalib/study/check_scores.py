@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pumalib.errors import ConfigError
+from pumalib.errors import ConfigError, DataError
 from pumalib.scores.functions import load_function
 from pumalib.scores.settings import (
     CustomScoreSettings,
@@ -16,6 +16,7 @@ from pumalib.scores.settings import (
 from pumalib.study.check_pools import Shapes
 from pumalib.study.check_tracks import check_one_pool
 from pumalib.study.names import expect_name
+from pumalib.study.plan import rows_of_pool
 from pumalib.study.study import Study
 
 
@@ -44,7 +45,7 @@ def check_scores(study: Study, shapes: Shapes) -> None:
         if looks_through_a_model(score):
             _check_reference(study, name, score.model, shapes)  # type: ignore[union-attr]
         elif isinstance(score, FileScoreSettings):
-            _check_file(study, score, f"scores.{name}.path")
+            _check_file(study, name, score, shapes)
     for name, score in study.settings.scores.items():
         if isinstance(score, CustomScoreSettings):
             _check_function(score, f"scores.{name}.method")
@@ -67,11 +68,18 @@ def _check_reference(study: Study, name: str, model: ModelReference, shapes: Sha
         )
 
 
-def _check_file(study: Study, score: FileScoreSettings, where: str) -> None:
-    """Refuse a file that is not there for a seed; what it holds is looked at by the job."""
+def _check_file(study: Study, name: str, score: FileScoreSettings, shapes: Shapes) -> None:
+    """Refuse a file that is not there for a seed, or that the pool can take no scores from."""
+    from pumalib.scores.file import look  # pandas takes longer to load than all other checks take
+
+    where, num_rows = f"scores.{name}.path", rows_of_pool(study, study.score_pool(name), shapes)
     for path in dict.fromkeys(score.path_of(seed) for seed in study.settings.seeds):
         if not Path(path).is_file():
             raise ConfigError(f"expected a file, found none at {path}, named at {where}")
+        try:
+            look(score, Path(path), num_rows)
+        except DataError as error:
+            raise ConfigError(f"{error}, named at {where}") from None
 
 
 def _check_function(score: CustomScoreSettings, where: str) -> None:

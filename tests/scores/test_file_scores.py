@@ -99,6 +99,13 @@ def test_listed_rows_are_kept_by_a_cut(pool: Path, tmp_path: Path) -> None:
     assert np.array_equal(again.score, table.score)
 
 
+def test_an_empty_list_or_file_scores_no_row(pool: Path, tmp_path: Path) -> None:
+    listed = table_of(pool, write(tmp_path / "none.csv", "row\n"))
+    assert listed.valid.all()
+    assert not listed.score.any()
+    assert not table_of(pool, write(tmp_path / "empty.csv", "row,loss\n"), column="loss").valid.any()
+
+
 def test_scores_by_file_name(pool_of_files: Path, tmp_path: Path) -> None:
     names = open_pool(pool_of_files).read_files()
     assert names is not None
@@ -136,6 +143,7 @@ def test_a_table_of_this_library(pool: Path, tmp_path: Path) -> None:
         ("row,loss\n0,1\n0,2\n", {"column": "loss"}, "expected each row once in .*, got row 0 again"),
         ("row,loss\n60,1\n", {"column": "loss"}, r"expected rows in \[0, 60\) of the pool in .*, got 60"),
         ("row,loss\n-1,1\n", {"column": "loss"}, "got -1"),
+        ('file\na.png\n""\na.png\n', {"rows_by": "file"}, "expected each row once in .*, got file a.png again"),
         ("row,loss\n1.5,1\n", {"column": "loss"}, "expected whole numbers in column row of .*, got float64"),
         ("row,loss\n1,high\n", {"column": "loss"}, "expected numbers as scores in .*such as"),
         ("row,loss\n1,1e300\n", {"column": "loss"}, "expected finite scores in .*, got 1 that float32 cannot hold"),

@@ -409,6 +409,27 @@ def test_function_of_one_s_own_is_looked_for_before_any_job(
         load_merged_study(study, [])
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("row,lss\n0,1\n", r"expected a column loss, got row, lss in .*csv"),
+        ("row,loss\n0,1\n0,2\n", "expected each row once in .*csv, got row 0 again"),
+        ("row,loss\n0,1\n2000,2\n", r"expected rows in \[0, \d+\) of the pool in .*csv, got 2000"),
+        ("row,loss\n0,high\n", "expected numbers as scores in .*csv"),
+    ],
+)
+def test_file_of_scores_is_looked_at_before_any_job(
+    study: dict[str, Any], tmp_path: Path, text: str, message: str
+) -> None:
+    for seed in study["seeds"]:
+        (tmp_path / f"loss{seed}.csv").write_text("row,loss\n0,1.5\n1,\n")
+    study["scores"]["mine"] = {"method": "file", "path": str(tmp_path / "loss{seed}.csv"), "column": "loss"}
+    load_merged_study(study, [])
+    (tmp_path / f"loss{study['seeds'][-1]}.csv").write_text(text)
+    with pytest.raises(ConfigError, match=message + r".*, named at scores\.mine\.path"):
+        load_merged_study(study, [])
+
+
 def test_square_attack_needs_the_linf_norm(study: dict[str, Any]) -> None:
     study["attacks"]["square"] = {"method": "square"}
     load_merged_study(study, [])
