@@ -42,6 +42,7 @@ def look_at_datasets(study: Study) -> Shapes:
         shape = shapes[name] = grouped_shape(settings, shape, where)
         if shape.num_classes is not None and shape.num_classes < 2:
             raise ConfigError(f"expected at least two classes, got {shape.num_classes} at {where}")
+        _expect_rows(settings, shape, where)
         _expect_rows_for_each_seed(study, settings, shape, where)
     return shapes
 
@@ -60,6 +61,24 @@ def rows_left(dataset: DatasetSettings, num_rows: tuple[int, int]) -> tuple[int,
         train = train + test - round(dataset.test_fraction * (train + test))
     validation, held_out = (round(share * train) for share in (dataset.validation_fraction, dataset.held_out_fraction))
     return train - validation - held_out, held_out
+
+
+def _expect_rows(dataset: DatasetSettings, shape: SourceShape, where: str) -> None:
+    """Refuse counts of train or test rows that a dataset has not, or that leave a class without a row, as far as the
+    number of its rows tells."""
+    counts = {"train_count": dataset.train_count, "test_count": dataset.test_count}
+    asked = {key: count for key, count in counts.items() if count is not None}
+    num_rows = rows_as_they_come(dataset, shape) if asked else None
+    if num_rows is None:
+        return
+    tested = round(dataset.test_fraction * sum(num_rows)) if dataset.is_seeded else num_rows[1]
+    most, fewest = {"train_count": rows_left(dataset, num_rows)[0], "test_count": tested}, shape.num_classes or 1
+    for key, count in asked.items():
+        if not fewest <= count <= most[key]:
+            raise ConfigError(
+                f"expected from {fewest}, a row of each class, to {most[key]:,}, the rows that there are, got {count} "
+                f"at {where}.{key}"
+            )
 
 
 def _expect_rows_for_each_seed(study: Study, dataset: DatasetSettings, shape: SourceShape, where: str) -> None:
@@ -102,6 +121,7 @@ def check_pools(study: Study, shapes: Shapes) -> None:
                 raise ConfigError(
                     f"expected held_out_fraction above 0 in datasets.{pool.dataset} for {where}.synthetic, got 0"
                 )
+            _check_held_out_pool(settings.datasets[pool.dataset], synthetic, shapes[pool.dataset], f"{where}.synthetic")
         elif synthetic is not None:
             expect_name(synthetic.generator, settings.generators, "generator", f"{where}.synthetic.generator")
             trained_on = settings.generators[synthetic.generator].dataset
@@ -129,6 +149,21 @@ def check_npz_pool(dataset: str, synthetic: NpzSyntheticSettings, expected: Sour
     if synthetic.count is not None and synthetic.count > count:
         raise ConfigError(
             f"expected a count of at most {count}, the rows of {synthetic.path}, got {synthetic.count} at {where}.count"
+        )
+
+
+def _check_held_out_pool(
+    dataset: DatasetSettings, synthetic: HeldOutSyntheticSettings, shape: SourceShape, where: str
+) -> None:
+    """Refuse a count of more rows than are held out, as far as the number of rows tells."""
+    num_rows = None if synthetic.count is None else rows_as_they_come(dataset, shape)
+    if synthetic.count is None or num_rows is None:
+        return
+    held_out = rows_left(dataset, num_rows)[1]
+    if synthetic.count > held_out:
+        raise ConfigError(
+            f"expected a count of at most {held_out:,}, the rows held out, got {synthetic.count} at {where}.count; "
+            "raise held_out_fraction"
         )
 
 

@@ -560,6 +560,33 @@ def test_npz_train_and_test_files_of_two_shapes_are_refused_before_any_job(
     load_merged_study(study, [])
 
 
+@pytest.mark.parametrize(
+    ("key", "count", "message"),
+    [
+        # 40 rows: 10 are tested, 15 of the other 30 held out, and 15 left
+        ("train_count", 15, None),
+        ("train_count", 16, r"expected from 3, a row of each class, to 15, .*, got 16 at datasets\.mine\.train_count"),
+        ("train_count", 2, r"expected from 3, .*, got 2 at datasets\.mine\.train_count"),
+        ("test_count", 10, None),
+        ("test_count", 11, r"expected from 3, .*, to 10, .*, got 11 at datasets\.mine\.test_count"),
+        ("count", 15, None),
+        ("count", 16, r"expected a count of at most 15, the rows held out, got 16 at pools\.perfect\.synthetic\.count"),
+    ],
+)
+def test_counts_of_rows_that_are_not_there_are_refused_before_any_job(
+    study: dict[str, Any], npz: Callable[..., str], key: str, count: int, message: str | None
+) -> None:
+    dataset = {"source": "npz", "train": npz("mine.npz", (40, 8, 8, 1), 3), "split": "seeded", "test_fraction": 0.25}
+    study["datasets"]["mine"] = {**dataset, "held_out_fraction": 0.5}
+    study["pools"]["perfect"] = {"dataset": "mine", "synthetic": {"method": "held_out"}}
+    (study["pools"]["perfect"]["synthetic"] if key == "count" else study["datasets"]["mine"])[key] = count
+    if message is None:
+        load_merged_study(study, [])
+        return
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
 def test_architecture_that_does_not_fit_the_images_is_refused(study: dict[str, Any], npz: Callable[..., str]) -> None:
     path = npz("small.npz", (20, 4, 4, 1), 10)
     study["datasets"]["digits"] = {"source": "npz", "train": path, "split": "seeded", "test_fraction": 0.5}
