@@ -587,6 +587,28 @@ def test_counts_of_rows_that_are_not_there_are_refused_before_any_job(
         load_merged_study(study, [])
 
 
+def test_npz_labels_without_a_row_of_some_class_are_refused_before_any_job(
+    study: dict[str, Any], npz: Callable[..., str]
+) -> None:
+    def save(name: str, labels: list[int]) -> str:
+        path = npz(name, (len(labels), 8, 8, 1), 3)
+        np.savez(path, image=np.zeros((len(labels), 8, 8, 1), np.uint8), label=np.array(labels))
+        return path
+
+    whole, from_one, gap = save("a.npz", [0, 1, 2] * 4), save("b.npz", [1, 2, 3] * 4), save("c.npz", [0, 2] * 4)
+    study["datasets"]["mine"] = {"source": "npz", "train": from_one, "test": whole}
+    message = (
+        r"each of 4 classes, got none of label 0 in .*b\.npz, named at datasets\.mine\.train; number the classes 0,"
+    )
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+    study["datasets"]["mine"] = {"source": "npz", "train": whole, "test": gap}
+    with pytest.raises(ConfigError, match=r"got none of label 1 in .*c\.npz, named at datasets\.mine\.test"):
+        load_merged_study(study, [])
+    study["datasets"]["mine"] |= {"split": "seeded", "test_fraction": 0.3}
+    load_merged_study(study, [])  # both are divided together
+
+
 def test_architecture_that_does_not_fit_the_images_is_refused(study: dict[str, Any], npz: Callable[..., str]) -> None:
     path = npz("small.npz", (20, 4, 4, 1), 10)
     study["datasets"]["digits"] = {"source": "npz", "train": path, "split": "seeded", "test_fraction": 0.5}

@@ -50,6 +50,7 @@ def look(settings: NpzDatasetSettings, where: str) -> SourceShape:
         num_tested, test = look_at(settings.test, f"{where}.test")
         expect_shape(test.image_shape, train.image_shape, settings.train, f"{where}.test")
         _expect_labels(test.num_classes or 0, num_classes, settings.test, f"{where}.test")
+    _expect_every_label(settings, num_classes, where)
     return SourceShape(train.image_shape, num_classes, (count, num_tested), settings.class_names or ())
 
 
@@ -59,6 +60,26 @@ def _expect_a_row_of_each(num_classes: int, num_rows: int, path: str) -> None:
             f"expected a row at least of each class, got label {num_classes - 1} among {num_rows} rows in {path}; "
             "number the classes 0, 1, 2, ..."
         )
+
+
+def _expect_every_label(settings: NpzDatasetSettings, num_classes: int, where: str) -> None:
+    """Refuse files without a row of some class: with a seeded split in both together, else in either."""
+    paths = {key: path for key, path in (("train", settings.train), ("test", settings.test)) if path is not None}
+    found = {key: _labels_in(path) for key, path in paths.items()}
+    if settings.is_seeded:
+        found = {"train": set().union(*found.values())}
+    for key, labels in found.items():
+        missing = [str(label) for label in range(num_classes) if label not in labels]
+        if missing:
+            raise ConfigError(
+                f"expected a row at least of each of {num_classes} classes, got none of label {', '.join(missing)} in "
+                f"{paths[key]}, named at {where}.{key}; number the classes 0, 1, 2, ..."
+            )
+
+
+def _labels_in(path: str) -> set[int]:
+    with _opened(path) as archive:
+        return set(np.unique(_read_whole(archive, "label", path)).tolist())
 
 
 def _expect_labels(found: int, num_classes: int, path: str, where: str) -> None:
