@@ -27,6 +27,10 @@ SeveralNames = Annotated[tuple[Name, ...], Field(min_length=2), AfterValidator(_
 """Two or more names, each once, in the order in which they are reported."""
 
 
+OF_SEED = "of_seed"
+"""The argument of reports about one seed that says which; it goes to the page, and not to the kind's `make`."""
+
+
 class Needs(NamedTuple):
     """What a report is made from."""
 

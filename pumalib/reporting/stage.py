@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 from pydantic import validate_call
 
 from pumalib.reporting.parts import ReportFiles, ReportParts, write_parts
+from pumalib.reporting.report_settings import OF_SEED
 
 
 def write_report(settings: Mapping[str, Any], arguments: Mapping[str, Any], files: ReportFiles) -> None:
@@ -29,8 +31,10 @@ def write_report(settings: Mapping[str, Any], arguments: Mapping[str, Any], file
 def make_report(settings: Mapping[str, Any], arguments: Mapping[str, Any]) -> ReportParts:
     """Make the parts of a report, by `make` of its kind's module.
 
-    What the rules spell in plain words becomes what `make` declares: settings, paths and dataclasses.
+    What the rules spell in plain words becomes what `make` declares: settings, paths and dataclasses. The page of a
+    report about one seed says which, because a study may have several.
     """
+    seed, others = arguments.get(OF_SEED), {name: value for name, value in arguments.items() if name != OF_SEED}
     make = validate_call(import_module(f"pumalib.reporting.kinds.{settings['kind']}").make)
-    parts: ReportParts = make(settings, **arguments)
-    return parts
+    parts: ReportParts = make(settings, **others)
+    return parts if seed is None else replace(parts, text=f"{parts.text}\n\nAll of this is of seed {seed} alone.")

@@ -228,10 +228,12 @@ def test_margins_of_another_pool_are_refused(tmp_path: Path, pool: Path, output:
 
 
 def test_neighbours_are_compared_with_test_rows(tmp_path: Path, pool: Path, output: ReportFiles) -> None:
-    arguments = {"pool": str(pool), "dataset": str(tmp_path / "dataset.h5")}
+    arguments = {"pool": str(pool), "dataset": str(tmp_path / "dataset.h5"), "of_seed": 3}
     write_report({"kind": "nearest_neighbours", "pool": "p"}, arguments, output)
     assert is_written(output)
-    assert "test rows" in output.markdown.read_text(encoding="utf-8")
+    page = output.markdown.read_text(encoding="utf-8")
+    assert "test rows" in page
+    assert page.endswith("\n\nAll of this is of seed 3 alone.\n")
 
 
 @pytest.mark.parametrize(

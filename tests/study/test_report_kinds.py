@@ -13,6 +13,7 @@ import pytest
 from pumalib.errors import ConfigError
 from pumalib.files.provenance import code_fingerprint
 from pumalib.reporting import kinds, settings
+from pumalib.reporting.report_settings import OF_SEED
 from pumalib.reporting.section_settings import SECTIONS
 from pumalib.reporting.settings.cost import CostPart
 from pumalib.reporting.study_view import StudyFiles
@@ -47,6 +48,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "trade_off": {"baseline": "trades", "attack": "cw", "runs": ["puma"]},
     "training_curves": {"runs": ["puma"], "baseline": "trades"},
 }
+
+
+ONE_SEED = ("browse", "margin_classes", "margin_histogram", "nearest_neighbours", "pruned_rows", "suspects")
 
 
 @pytest.fixture
@@ -103,21 +107,27 @@ def test_what_a_report_needs_is_what_its_module_takes_and_its_rule_waits_for(
     needs = report.needs(loaded, files)
     made, *arguments = inspect.signature(import_module(f"{KINDS}.{kind}").make, eval_str=True).parameters.values()
     assert made.annotation is type(report)
-    assert {each.name for each in arguments} == set(needs.arguments)
+    assert {each.name for each in arguments} == set(needs.arguments) - {OF_SEED}
     assert set(paths_in(needs.arguments)) <= set(needs.inputs)
     assert needs.inputs
 
 
-@pytest.mark.parametrize("kind", ["browse", "margin_classes", "margin_histogram", "nearest_neighbours", "pruned_rows"])
-def test_a_report_of_one_seed_reads_the_pool_and_what_it_stands_on(
+@pytest.mark.parametrize("kind", ONE_SEED)
+def test_a_report_of_one_seed_says_which_and_reads_the_pool_and_what_it_stands_on(
     kind: str, read: Callable[[dict[str, Any]], Study], files: StudyFiles
 ) -> None:
     for seed, drawn in ((None, 0), (1, 1)):
         study = read({"kind": kind, **EXAMPLES[kind], "seed": seed})
-        inputs = study.settings.reports["r"].needs(study, files).inputs
+        inputs, arguments = study.settings.reports["r"].needs(study, files)
         assert f"at/pool/digits+100/{drawn}" in inputs
         assert f"at/source/digits+100/{drawn}" in inputs
         assert all(str(drawn) in path.split("/") for path in inputs)
+        assert arguments[OF_SEED] == drawn
+
+
+def test_every_kind_with_a_seed_of_its_own_is_about_that_seed_alone() -> None:
+    of_all = {"score_agreement"}  # whose numbers are of all seeds; its page says which one is drawn
+    assert {kind for kind, model in report_kinds().items() if "seed" in model.model_fields} - of_all == set(ONE_SEED)
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pumalib.errors import ConfigError
 from pumalib.reporting.needs import drawn_seed
-from pumalib.reporting.report_settings import Names, Needs, ReportSettings
+from pumalib.reporting.report_settings import OF_SEED, Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
 from pumalib.settings import Name
@@ -60,5 +60,5 @@ class BrowseSettings(ReportSettings):
         attacks = [files.attack(self.run, seed, attack) for attack in self.attacks or ()]
         attacked = [files.dataset(study.dataset_of_run(self.run), seed)] if attacks else []
         read = [files.score(score, seed) for score in run.scores]
-        arguments = {"selection": selection, "scores": scores, "attacks": attacks}
+        arguments = {"selection": selection, "scores": scores, "attacks": attacks, OF_SEED: seed}
         return Needs([selection, *pool, *scores, *read, *attacks, *attacked], arguments)

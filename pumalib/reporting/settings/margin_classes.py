@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pumalib.reporting.checks import expect_margin_score, expect_whole_scores
 from pumalib.reporting.needs import drawn_seed
-from pumalib.reporting.report_settings import Needs, ReportSettings
+from pumalib.reporting.report_settings import OF_SEED, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
 from pumalib.settings import Name
@@ -35,5 +35,5 @@ class MarginClassesSettings(ReportSettings):
         """Return the score, its pool, and the threat's epsilon."""
         seed, name = drawn_seed(study, self.seed), study.score_pool(self.score)
         score, pool = files.score(self.score, seed), files.pool(name, seed)
-        arguments = {"score": score, "pool": pool, "epsilon": study.settings.threat.epsilon}
+        arguments = {"score": score, "pool": pool, "epsilon": study.settings.threat.epsilon, OF_SEED: seed}
         return Needs([score, pool, *files.pool_sources(name, seed)], arguments)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pumalib.errors import ConfigError
 from pumalib.reporting.checks import expect_margin_score, expect_same_pool, expect_whole_scores
 from pumalib.reporting.needs import drawn_seed
-from pumalib.reporting.report_settings import Needs, ReportSettings
+from pumalib.reporting.report_settings import OF_SEED, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
 from pumalib.selection.settings import CutSettings
@@ -71,6 +71,7 @@ class MarginHistogramSettings(ReportSettings):
             "selection": selection,
             "cut_by": [cut.by if isinstance(cut, CutSettings) else "" for cut in cuts],
             "epsilon": study.settings.threat.epsilon,
+            OF_SEED: seed,
         }
         selections = [] if selection is None else [selection]
         return Needs([*scores, pool, *files.pool_sources(name, seed), *selections], arguments)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pumalib.errors import ConfigError
 from pumalib.reporting.needs import drawn_seed
-from pumalib.reporting.report_settings import Needs, ReportSettings
+from pumalib.reporting.report_settings import OF_SEED, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
 from pumalib.settings import Name
@@ -38,4 +38,4 @@ class NearestNeighboursSettings(ReportSettings):
         seed = drawn_seed(study, self.seed)
         pool, dataset = files.pool(self.pool, seed), files.dataset(str(study.settings.pools[self.pool].dataset), seed)
         inputs = [pool, dataset, *files.pool_sources(self.pool, seed)]
-        return Needs(inputs, {"pool": pool, "dataset": dataset})
+        return Needs(inputs, {"pool": pool, "dataset": dataset, OF_SEED: seed})

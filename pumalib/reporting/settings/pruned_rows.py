@@ -9,7 +9,7 @@ from pydantic import Field
 from pumalib.errors import ConfigError
 from pumalib.reporting.checks import expect_whole_scores
 from pumalib.reporting.needs import drawn_seed
-from pumalib.reporting.report_settings import Needs, ReportSettings
+from pumalib.reporting.report_settings import OF_SEED, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
 from pumalib.settings import Name
@@ -46,4 +46,4 @@ class PrunedRowsSettings(ReportSettings):
         selection = files.selection(self.run, seed)
         pool = [files.pool(run.pool, seed), *files.pool_sources(run.pool, seed)]
         scores = [files.score(score, seed) for score in run.scores]
-        return Needs([selection, *pool, *scores], {"selection": selection})
+        return Needs([selection, *pool, *scores], {"selection": selection, OF_SEED: seed})

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pumalib.reporting.checks import expect_margin_score
 from pumalib.reporting.needs import drawn_seed
-from pumalib.reporting.report_settings import Needs, ReportSettings
+from pumalib.reporting.report_settings import OF_SEED, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.study_view import StudyFiles, StudyView
 from pumalib.settings import Name
@@ -38,4 +38,4 @@ class SuspectsSettings(ReportSettings):
         seed, pool = drawn_seed(study, self.seed), study.score_pool(self.score)
         score = files.score(self.score, seed)
         inputs = [score, files.pool(pool, seed), *files.pool_sources(pool, seed)]
-        return Needs(inputs, {"score": score})
+        return Needs(inputs, {"score": score, OF_SEED: seed})
