@@ -44,6 +44,9 @@ _AMOUNTS = ("rows", "draws", "attack_steps", "forward_passes", "backward_passes"
 def cost_table(parts: Sequence[CostPart]) -> pd.DataFrame:
     """Return a row per run and part, means over seeds; the last of each run is its `whole`.
 
+    A run may stand on a part with several seeds, such as a model of one seed that gives the margins of all: the part is
+    then their sum.
+
     Columns: run, part, name, rows (kept by a training, scored by a score), draws, attack_steps (a draw),
     forward_passes and backward_passes (images), seconds, seconds_sd (n - 1), num_seeds. nan: not known, not asked for,
     or meaningless; a whole with an unknown part is unknown.
@@ -56,7 +59,8 @@ def cost_table(parts: Sequence[CostPart]) -> pd.DataFrame:
     whole = table[table["part"] != EVALUATION].groupby(["run", "seed"], sort=False)
     sums = whole[["forward_passes", "backward_passes", "seconds"]].agg(_sum_of_known).reset_index()
     table = pd.concat([table, sums.assign(part=WHOLE, name="")], ignore_index=True)
-    groups = table.groupby(keys, sort=False)
+    of_seeds = table.groupby([*keys, "seed"], sort=False, as_index=False).agg(_OF_ONE_SEED)
+    groups = of_seeds.groupby(keys, sort=False)
     means = groups[list(_AMOUNTS)].mean()
     means["seconds_sd"], means["num_seeds"] = groups["seconds"].std(), groups["seed"].nunique()
     order = {run: place for place, run in enumerate(dict.fromkeys(table["run"]))}
@@ -66,6 +70,12 @@ def cost_table(parts: Sequence[CostPart]) -> pd.DataFrame:
 def _sum_of_known(values: pd.Series[float]) -> float:
     """Return the sum; nan where any part is."""
     return float(values.sum(skipna=False))
+
+
+_OF_ONE_SEED: dict[str, Any] = {
+    name: "mean" if name in ("rows", "attack_steps") else _sum_of_known for name in _AMOUNTS
+}
+"""How the amounts of a part that a run of one seed stands on several times become one."""
 
 
 def _measure(part: CostPart) -> dict[str, Any]:

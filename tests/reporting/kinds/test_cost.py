@@ -215,6 +215,20 @@ def test_generated_rows_are_part_of_the_whole_where_they_are_asked_for(parts: li
     assert "generated rows" in [text.get_text() for text in labels]
 
 
+def test_a_part_that_a_seed_stands_on_twice_counts_twice(parts: list[CostPart], tmp_path: Path) -> None:
+    """By hand: seed 0 stands on one training of `trades` and one generator, seed 1 on those of both seeds."""
+    parts += [CostPart("puma", 1, "margin model", **training(tmp_path, "trades", 0, 8))]
+    parts += [CostPart("puma", seed, "generation", "edm", GENERATOR) for seed in (0, 1, 1)]
+    table = cost_table(parts).set_index(["run", "part"])
+    own, model, generator = (table.loc["puma", part] for part in ("training", "margin model", "generation"))
+    assert model["forward_passes"] == 1.5 * own["forward_passes"]
+    assert (model["draws"], model["attack_steps"]) == (1.5 * own["draws"], own["attack_steps"])
+    assert model["seconds"] == (10.5 + 10.5 + 11.5) / 2
+    assert (generator["forward_passes"], generator["num_seeds"]) == (1.5e6, 2)
+    added = own["forward_passes"] + model["forward_passes"] + table.loc["puma", "score"]["forward_passes"] + 1.5e6
+    assert table.loc["puma", "whole"]["forward_passes"] == added
+
+
 def test_generated_rows_of_others_are_of_unknown_cost(parts: list[CostPart]) -> None:
     parts += [CostPart("puma", seed, "generation", "theirs") for seed in (0, 1)]
     page = cost_page(cost_table(parts), parts, CostSettings(generation=True, baseline="trades"))
