@@ -99,3 +99,46 @@ def test_a_model_trained_elsewhere_is_refused(
     study["runs"]["their-keep80"] = {"checkpoint": "their.safetensors", "architecture": "mlp", "pool": "real"}
     with pytest.raises(ConfigError, match="expected a run that this study trains, got their-keep80"):
         read({**BOARD, "methods": {"random": [80], "their": [80]}})
+
+
+CUT = {"by": "margin", "drop": "easiest"}
+
+
+@pytest.mark.parametrize(
+    ("prune", "epsilon", "kept"),
+    [
+        ([], {}, "100 %"),
+        ([{**CUT, "fraction": 0.3}], {}, "70 %"),
+        ([{**CUT, "fraction": 0.05}, {"by": "random", "fraction": 0.1}], {}, "85 to 90 %"),
+        ([{**CUT, "fraction": 0.3}, {"by": "margin", "above": 0.1}], {}, "0 to 70 %"),
+        ([{**CUT, "fraction": 0.1}], {"policy": "margin", "score": "margin"}, "90 %"),
+    ],
+)
+def test_a_share_that_a_run_cannot_keep_is_refused(
+    prune: list[dict[str, Any]],
+    epsilon: dict[str, Any],
+    kept: str,
+    read: Callable[[dict[str, Any]], Study],
+    study: dict[str, Any],
+) -> None:
+    study["runs"]["cut-keep80"] = {"prune": prune, **({"epsilon": epsilon} if epsilon else {})}
+    with pytest.raises(ConfigError) as error:
+        read(BOARD)
+    expected = f"expected the share of rows that run cut-keep80 keeps, {kept}, got 80 % at reports.r.methods.cut"
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("prune", "epsilon"),
+    [
+        ([{"by": "random", "fraction": 0.21}], {}),
+        ([{**CUT, "fraction": 0.1}, {"by": "random", "fraction": 0.15}], {}),
+        ([{"by": "margin", "above": 0.1}], {}),
+        ([{**CUT, "fraction": 0.1}], {"policy": "margin", "score": "margin", "negative": "drop"}),
+    ],
+)
+def test_a_share_that_a_run_may_keep_is_left_to_its_selection(
+    prune: list[dict[str, Any]], epsilon: dict[str, Any], read: Callable[[dict[str, Any]], Study], study: dict[str, Any]
+) -> None:
+    study["runs"]["cut-keep80"] = {"prune": prune, **({"epsilon": epsilon} if epsilon else {})}
+    read(BOARD)

@@ -28,12 +28,9 @@ from pumalib.reporting.outcomes import Measured, Outcomes, read_runs
 from pumalib.reporting.parts import ReportParts
 from pumalib.reporting.results import CLEAN_ACCURACY, Metric, robust_accuracy, rows_of, values_by_seed
 from pumalib.reporting.settings.cost import TRAINING, CostPart
-from pumalib.reporting.settings.leaderboard import Entry, LeaderboardSettings
+from pumalib.reporting.settings.leaderboard import MOST_OFF, Entry, LeaderboardSettings
 from pumalib.reporting.statistics import summarise
 from pumalib.results.collect import RunFiles
-
-MOST_OFF = 2.0
-"""Points by which the share of rows that a run keeps may differ from what is said of it: cuts round in each class."""
 
 
 @dataclass(frozen=True)

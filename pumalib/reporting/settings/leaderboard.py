@@ -14,11 +14,15 @@ from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.settings.cost import needs_of_costs
 from pumalib.reporting.study_view import StudyFiles, StudyView
+from pumalib.selection.needed import drops_negative
 from pumalib.setting_errors import nearest
 from pumalib.settings import Name, Settings
 
 ALL_ROWS = 100
 """Per cent kept where nothing is pruned."""
+
+MOST_OFF = 2.0
+"""Points by which the share of rows that a run keeps may differ from what is said of it: cuts round in each class."""
 
 _FIELDS = {"method", "kept"}
 
@@ -154,7 +158,8 @@ class LeaderboardSettings(ReportSettings):
         ]
 
     def check(self, study: StudyView, where: str) -> None:
-        """Refuse an attack that leaves out a run, and a panel of several datasets or ways to train."""
+        """Refuse an attack that leaves out a run, a panel of several datasets or ways to train, and shares of rows that
+        runs cannot keep."""
         expect_perturbing(self, study, self.attack, f"{where}.attack")
         expect_one_split(self, study, where)
         for label in self.panels:
@@ -165,6 +170,8 @@ class LeaderboardSettings(ReportSettings):
                         f"expected one dataset and one way to train, got {first} ({_told(study, first)}) and {run} "
                         f"({_told(study, run)}) at {where}.panels.{label}; make a panel for each"
                     )
+            for entry in self.entries(label):
+                _expect_share(study, entry, f"{where}.methods.{entry.method}")
 
     def needs(self, study: StudyView, files: StudyFiles) -> Needs:
         """Return the results of the runs, panel by panel, and every part of what they cost."""
@@ -187,6 +194,21 @@ class LeaderboardSettings(ReportSettings):
 
 def _setting_of(study: StudyView, run: str) -> tuple[str, str]:
     return study.dataset_of_run(run), study.trained[run].training.method
+
+
+def _expect_share(study: StudyView, entry: Entry, where: str) -> None:
+    """Refuse a run whose pruning steps leave another share of its rows, as far as they tell before they are made."""
+    run = study.trained[entry.run]
+    fractions = [step.fraction for step in run.prune if step.fraction is not None]
+    is_known = len(fractions) == len(run.prune) and not drops_negative(run.epsilon)
+    most = ALL_ROWS * (1 - max(fractions, default=0.0))
+    least = ALL_ROWS * max(0.0, 1 - sum(fractions)) if is_known else 0.0  # a row goes if any step removes it
+    if not least - MOST_OFF <= entry.kept <= most + MOST_OFF:
+        kept = f"{most:g} %" if least == most else f"{least:g} to {most:g} %"
+        raise ConfigError(
+            f"expected the share of rows that run {entry.run} keeps, {kept}, got {entry.kept} % at {where}; correct "
+            "its prune steps, or its share"
+        )
 
 
 def _told(study: StudyView, run: str) -> str:
