@@ -9,6 +9,7 @@ from pumalib.errors import ConfigError
 from pumalib.selection.settings import RANDOM
 from pumalib.study.check_amounts import check_amounts
 from pumalib.study.check_bounds import check_bounds
+from pumalib.study.check_cuts import check_rows_left
 from pumalib.study.check_generators import check_generators
 from pumalib.study.check_kept_epochs import check_kept_epochs
 from pumalib.study.check_modules import check_modules
@@ -76,6 +77,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         expect_pools(study)
         check_networks(study, shapes)
         check_runs(study)
+        check_rows_left(study, shapes)
         check_bounds(study)
         check_kept_epochs(study)
         check_learned_pools(study)

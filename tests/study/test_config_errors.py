@@ -587,6 +587,23 @@ def test_counts_of_rows_that_are_not_there_are_refused_before_any_job(
         load_merged_study(study, [])
 
 
+def test_a_fraction_that_leaves_fewer_rows_than_classes_is_refused_before_any_job(
+    study: dict[str, Any], npz: Callable[..., str]
+) -> None:
+    study["datasets"]["mine"] = {
+        "source": "npz",
+        "train": npz("mine.npz", (40, 8, 8, 1), 3),
+        "test": npz("t.npz", (3, 8, 8, 1), 3),
+    }
+    study["pools"]["mine"], study["reports"] = {"dataset": "mine"}, {}
+    study["runs"]["few"] = {"pool": "mine", "prune": [{"by": "random", "fraction": 0.92}]}  # leaves 40 - 37 rows
+    load_merged_study(study, [])
+    study["runs"]["few"]["prune"][0]["fraction"] = 0.95  # leaves 40 - 38
+    message = r"expected at least 3 of 40 rows to stay, .*, got 2 with fraction 0\.95 at runs\.few\.prune\[0\]"
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
+
+
 def test_npz_labels_without_a_row_of_some_class_are_refused_before_any_job(
     study: dict[str, Any], npz: Callable[..., str]
 ) -> None:
