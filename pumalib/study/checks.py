@@ -17,6 +17,7 @@ from pumalib.study.check_networks import check_networks
 from pumalib.study.check_pools import check_learned_pools, check_pools, look_at_datasets
 from pumalib.study.check_runs import check_runs, expect_pools
 from pumalib.study.check_scores import check_score_pools, check_scores
+from pumalib.study.check_splits import check_splits
 from pumalib.study.check_tracks import check_tracks
 from pumalib.study.check_worst_cases import check_worst_cases
 from pumalib.study.reports import check_reports
@@ -70,6 +71,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         _check_alike_names(study)
         check_modules(study)
         shapes = look_at_datasets(study)
+        check_splits(study)
         check_amounts(study, shapes)
         check_pools(study, shapes)
         check_score_pools(study)
