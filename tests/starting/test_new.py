@@ -173,7 +173,8 @@ class Terminal(io.StringIO):
 
 
 def test_person_in_a_terminal_is_asked(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    a_folder()
+    draw("photos/a", 5)
+    draw("photos/b", 5)
     monkeypatch.setattr(sys, "stdin", Terminal("photos\n\neight\n4/255\n2\n"))
     assert main(["new", "asked"]) == 0
     told = capsys.readouterr().out
@@ -182,6 +183,13 @@ def test_person_in_a_terminal_is_asked(capsys: Capture, monkeypatch: pytest.Monk
     study = written("asked")
     assert (study["threat"]["epsilon"], study["seeds"]) == ("4/255", [0, 1])
     assert study["datasets"]["images"]["image_size"] == 28
+
+
+def test_folder_whose_smallest_class_gets_no_test_row_is_refused(capsys: Capture) -> None:
+    a_folder()  # of 4 images, one is tested
+    assert main(["new", "small", "--images", "photos"]) == 1
+    assert "expected at least one row of every class, got none of b in the test split" in capsys.readouterr().err
+    assert [path.name for path in Path().iterdir()] == ["photos"]
 
 
 def test_end_of_the_answers_writes_nothing(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
