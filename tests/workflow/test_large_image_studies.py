@@ -17,6 +17,7 @@ from pumalib.study.study import Study
 STUDIES = Path(__file__).parents[2] / "studies"
 PAPER, TWIN = STUDIES / "paper-imagenet21k.yaml", STUDIES / "tiny-imagenet.yaml"
 LEARNED = STUDIES / "tiny-imagenet-rdl.yaml"
+NUM_TESTED = 2016
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +46,11 @@ def tiny(checkout):
         (root / f"train/{name}/images").mkdir(parents=True)
         for number in range(630):
             (root / f"train/{name}/images/{name}_{number}.JPEG").touch()
-    lines = [f"val_{row}.JPEG\t{classes[row % 48]}\t0\t0\t1\t1" for row in range(96)]
+    lines = [f"val_{row}.JPEG\t{classes[row % 48]}\t0\t0\t1\t1" for row in range(NUM_TESTED)]
     put(root, "val/val_annotations.txt", "\n".join(lines).encode())
-    for row in range(96):
-        put(root, f"val/images/val_{row}.JPEG", b"")
+    (root / "val/images").mkdir()
+    for row in range(NUM_TESTED):
+        (root / f"val/images/val_{row}.JPEG").touch()
     return checkout
 
 

@@ -14,7 +14,6 @@ from pumalib.reporting.report_settings import Names, Needs, ReportSettings
 from pumalib.reporting.section_settings import Section
 from pumalib.reporting.settings.cost import needs_of_costs
 from pumalib.reporting.study_view import StudyFiles, StudyView
-from pumalib.selection.needed import drops_negative
 from pumalib.setting_errors import nearest
 from pumalib.settings import Name, Settings
 
@@ -198,6 +197,8 @@ def _setting_of(study: StudyView, run: str) -> tuple[str, str]:
 
 def _expect_share(study: StudyView, entry: Entry, where: str) -> None:
     """Refuse a run whose pruning steps leave another share of its rows, as far as they tell before they are made."""
+    from pumalib.selection.needed import drops_negative  # the job of a report, which loads this module, needs it not
+
     run = study.trained[entry.run]
     fractions = [step.fraction for step in run.prune if step.fraction is not None]
     is_known = len(fractions) == len(run.prune) and not drops_negative(run.epsilon)
