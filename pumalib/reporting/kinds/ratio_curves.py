@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pumalib.reporting.axis_limits import Limits, limits_of
 from pumalib.reporting.colours import Dashes, LineStyle, RunStyles, group_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
@@ -110,12 +112,20 @@ def draw_ratio_curves(table: pd.DataFrame, settings: RatioCurvesSettings, styles
                 axes.axhline(mean, color=colour, linestyle=dashes, linewidth=0.9, zorder=1, label=f"baseline: {run}")
             axes.set_ylabel(title)
             axes.margins(x=0.04)
+            axes.set_ylim(*_limits(table, name))
             axes.grid(True)
         panels[-1].set_xlabel("pruned fraction (%)")
         named = list(zip(*panels[0].get_legend_handles_labels(), strict=True))
         handles, labels = zip(*sorted(named, key=lambda each: each[1] not in settings.lines), strict=True)
         figure.legend(handles, labels, loc="outside upper center", ncols=legend_columns(labels, COLUMN_WIDTH_INCHES, 4))
     return figure
+
+
+def _limits(table: pd.DataFrame, name: str) -> Limits:
+    """Return the limits of an accuracy in per cent: all points with their bars, and baselines clear of the edge."""
+    bars = table[f"{name}_sd"].where(~table["is_baseline"], 0).fillna(0)
+    mean = table[f"{name}_mean"]
+    return limits_of(100 * np.concatenate([mean - bars, mean + bars]), margin=0.06)
 
 
 def _baseline_styles(settings: RatioCurvesSettings, lines: Mapping[str, LineStyle]) -> dict[str, tuple[str, Dashes]]:

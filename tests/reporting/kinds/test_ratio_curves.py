@@ -57,6 +57,16 @@ def test_a_baseline_is_a_level_line_in_the_colour_of_its_line(
         assert list(curve.get_xdata()) == [0, 40]
 
 
+def test_a_baseline_below_all_lines_stands_clear_of_the_edge(
+    results: pd.DataFrame, answers: Callable[..., Outcomes]
+) -> None:
+    results.loc[(results["run"] == "trades") & (results["metric"] == "clean_accuracy"), "value"] -= 0.1
+    figure = draw_ratio_curves(ratio_table(results, answers(results), SETTINGS), SETTINGS, STYLES)
+    low, high = figure.axes[0].get_ylim()
+    top = 95 + 100 * 0.02 / 2**0.5  # puma-40 with its bar
+    assert (low, high) == pytest.approx((81 - 0.06 * (top - 81), top + 0.06 * (top - 81)))
+
+
 def test_what_is_missing_or_unlike_is_refused(results: pd.DataFrame, answers: Callable[..., Outcomes]) -> None:
     outcomes = answers(results)
     with pytest.raises(DataError, match='no attack "pgd"; valid: cw'):
