@@ -77,17 +77,21 @@ def test_images_are_found_in_their_source_by_their_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("study", "num_seeds", "num_rows", "num_images"),
-    [("fashion-decides", 10, 17000, 60000), ("cifar10", 5, 23000, 40000)],
+    ("study", "run", "num_seeds", "num_rows", "num_images"),
+    [
+        ("fashion-decides", "puma-20", 10, 17000, 60000),
+        ("fashion-pools", "large-20", 10, 37000, 60000),
+        ("cifar10", "puma-20", 5, 23000, 40000),
+    ],
 )
 def test_kept_rows_are_of_the_lowest_margins_and_each_seed_has_real_rows_of_its_own(
-    study: str, num_seeds: int, num_rows: int, num_images: int
+    study: str, run: str, num_seeds: int, num_rows: int, num_images: int
 ) -> None:
     published, real = STUDIES / "kept" / f"{study}.npz", []
     for seed in range(num_seeds):
         with np.load(published) as archive:
             rows, margin = archive[f"seed{seed}/rows"], archive[f"seed{seed}/margin"]
-        kept = kept_rows(published, "puma-20", seed)
+        kept = kept_rows(published, run, seed)
         assert (len(rows), len(kept.rows), kept.rows.max() < num_images) == (num_rows, round(0.8 * num_rows), True)
         assert kept.margin.max() <= np.sort(margin)[len(kept.rows)]
         real.append(set(kept.rows[~kept.is_synthetic].tolist()))
