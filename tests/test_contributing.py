@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 from contributed import ROOT, copy_library, examples, files_changed
+from document_blocks import blocks_of
 
 EXAMPLES = examples()
 NUM_FILES = {
@@ -188,6 +189,20 @@ def test_study_of_all_examples_is_read_and_made(made: Path) -> None:
         assert lead[kept].max() <= np.quantile(lead, 0.81)
     report = pd.read_csv(made / "reports/kept.csv")
     assert report["rows"].tolist() == [len(lead), len(kept)]
+
+
+def test_the_test_that_the_page_shows_passes_on_its_example(tmp_path: Path) -> None:
+    folder = copy_library(tmp_path, EXAMPLES["score"].edits)
+    (shown,) = [
+        block for block in blocks_of(ROOT / "CONTRIBUTING.md") if block.path == "tests/scores/test_logit_lead.py"
+    ]
+    file = folder / "tests/scores/test_logit_lead.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(shown.text)
+    (folder / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    run(folder, "-m", "ruff", "check", file)
+    run(folder, "-m", "ruff", "format", "--check", file)
+    assert "1 passed" in run(folder, "-m", "pytest", "-q", "-p", "no:cacheprovider", file)
 
 
 def test_examples_are_code_of_this_project(tmp_path: Path) -> None:
