@@ -77,8 +77,13 @@ def _with_common_names(
 
 
 def _refuse_the_same(options: argparse.Namespace, first: Path, second: Path) -> None:
-    if first.exists() and second.exists() and first.samefile(second):
-        raise ArtifactError(f"expected two results, got {options.first} twice; name another one")
+    """Refuse one results file twice, unless each run of it is set beside another one."""
+    are_others = bool(options.runs) and all(run != other for run, other in options.runs.items())
+    if first.exists() and second.exists() and first.samefile(second) and not are_others:
+        raise ArtifactError(
+            f"expected two results, got {options.first} twice; name another one, or set runs of it beside others, such "
+            "as --runs trades=puma-20"
+        )
 
 
 def _compared(options: argparse.Namespace, first: Path, second: Path) -> Comparison:

@@ -58,6 +58,19 @@ def test_results_files_are_compared_and_written_as_csv(capsys: Capture) -> None:
     assert json.loads(capsys.readouterr().out)["kind"] == "results"
 
 
+def test_two_runs_of_one_results_file_are_compared(tmp_path: Path, capsys: Capture) -> None:
+    made = MadeResults(tmp_path / "results/both")
+    made.attack("trades", (0, 1, 2), WORSE)
+    made.attack("puma", (0, 1, 2), BETTER)
+    made.collect()
+    files = ["results/both/results.csv"] * 2
+    assert main(["compare", *files, "--runs", "trades=puma", "--out", "runs.csv"]) == 0
+    assert "trades = puma" in capsys.readouterr().out
+    with open("runs.csv") as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    assert float(rows["robust_accuracy"]["difference"]) == pytest.approx(1 / 6)  # four of six images instead of three
+
+
 @pytest.mark.parametrize(
     ("pair", "told"),
     [
@@ -82,6 +95,7 @@ def test_a_mixture_is_refused_in_one_sentence(capsys: Capture, pair: tuple[str, 
         (["results/one", "results/two", "--runs", "trade"], 1, 'got "trade"; did you mean "trades"?'),
         (["a.h5", "b.h5", "--runs", "trades"], 2, "expected --runs, --common-seeds and --out X.csv with two results"),
         (["results/one/results.csv", "results/one/results.csv"], 1, "expected two results, got"),
+        ([*["results/one/results.csv"] * 2, "--runs", "trades"], 1, "or set runs of it beside others"),
         (["results/one/results.csv", "gone.csv"], 1, "gone.csv"),
         (["results/one", "results/tow"], 1, "found nothing at results/tow; results has one, two"),
         (["results/one", "one.yaml"], 1, "expected a study file, found nothing at one.yaml"),
