@@ -54,11 +54,14 @@ def rows_as_they_come(dataset: DatasetSettings, shape: SourceShape) -> tuple[int
     return shape.num_rows
 
 
+def rows_tested(dataset: DatasetSettings, num_rows: tuple[int, int]) -> int:
+    """Return the test rows that `data.datasets.divide` sets aside before `test_count`."""
+    return round(dataset.test_fraction * sum(num_rows)) if dataset.is_seeded else num_rows[1]
+
+
 def rows_left(dataset: DatasetSettings, num_rows: tuple[int, int]) -> tuple[int, int]:
     """Return the rows that `data.datasets.divide` leaves for training before `train_count`, and the held-out ones."""
-    train, test = num_rows
-    if dataset.is_seeded:
-        train = train + test - round(dataset.test_fraction * (train + test))
+    train = sum(num_rows) - rows_tested(dataset, num_rows)
     validation, held_out = (round(share * train) for share in (dataset.validation_fraction, dataset.held_out_fraction))
     return train - validation - held_out, held_out
 
@@ -71,8 +74,8 @@ def _expect_rows(dataset: DatasetSettings, shape: SourceShape, where: str) -> No
     num_rows = rows_as_they_come(dataset, shape) if asked else None
     if num_rows is None:
         return
-    tested = round(dataset.test_fraction * sum(num_rows)) if dataset.is_seeded else num_rows[1]
-    most, fewest = {"train_count": rows_left(dataset, num_rows)[0], "test_count": tested}, shape.num_classes or 1
+    most = {"train_count": rows_left(dataset, num_rows)[0], "test_count": rows_tested(dataset, num_rows)}
+    fewest = shape.num_classes or 1
     for key, count in asked.items():
         if not fewest <= count <= most[key]:
             raise ConfigError(

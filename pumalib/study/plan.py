@@ -17,7 +17,7 @@ from pumalib.data.sources.raw import SourceShape
 from pumalib.reporting.settings.kept_epochs import KeptEpochsSettings
 from pumalib.scores.settings import looks_through_a_model
 from pumalib.study.check_amounts import large_amounts
-from pumalib.study.check_pools import Shapes, look_at_datasets, rows_as_they_come, rows_left
+from pumalib.study.check_pools import Shapes, look_at_datasets, rows_as_they_come, rows_left, rows_tested
 from pumalib.study.study import Study
 from pumalib.training.kept_epochs import kept_epochs, takes_best
 from pumalib.training.length import num_draws, of_pool
@@ -133,12 +133,9 @@ def rows_of_split(dataset: DatasetSettings, shape: SourceShape, split: str) -> i
     counted = rows_as_they_come(dataset, shape)
     if counted is None:
         return None
-    train, test = counted
-    if dataset.is_seeded:
-        test = round(dataset.test_fraction * sum(counted))
-        train = sum(counted) - test
+    test = rows_tested(dataset, counted)
     if split == "validation":
-        return round(dataset.validation_fraction * train)
+        return round(dataset.validation_fraction * (sum(counted) - test))
     return test if dataset.test_count is None else min(test, dataset.test_count)
 
 
