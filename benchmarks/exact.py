@@ -106,7 +106,7 @@ def report(name: str, seed: int, solved: list[Solved], methods: list[str]) -> No
     open_rows = int((gaps > 1e-3).sum())
     print(
         f"\n{name}, seed {seed}: {len(rows)} rows, {int((~right).sum())} of them wrong; {open_rows} not closed, "
-        f"largest gap {gaps.max():.2%}; {np.median(seconds):.1f} s a row (median), {seconds.sum():.0f} s in all\n"
+        f"largest gap {gaps.max():.2%}; {np.median(seconds):.1f} s per row (median), {seconds.sum():.0f} s in all\n"
     )
     table = []
     for method in methods:

@@ -5,7 +5,7 @@
 
 Rightly classified images of naturally and adversarially trained networks, L-inf. Each method is measured chunk by
 chunk; what is measured lies in FOLDER and is not measured again, so the command may be stopped and goes on. It ends
-with a table a network: AttackBench's optimality (Cina et al. 2025: the area under robust accuracy over distance, 1 for
+with a table per network: AttackBench's optimality (Cina et al. 2025: the area under robust accuracy over distance, 1 for
 the best distance of all methods image by image, 0 for none), mean distance over the best, passes per image (forward and
 backward, counted the same way for all). Peers run at the settings that AttackBench publishes, but for targeted minimal
 APGD, which has no budget there: see `apgd_minimal`. C&W-inf is left out: without AttackBench's limit of passes it takes
@@ -258,7 +258,7 @@ def report(name: str, folder: Path, count: int) -> list[tuple[str, float, float]
 
 
 def draw(curves: dict[str, list[tuple[str, float, float]]], path: Path) -> None:
-    """Draw what is lost of optimality against passes, a panel a network; both axes logarithmic."""
+    """Draw what is lost of optimality against passes, a panel per network; both axes logarithmic."""
     with figure_style():
         rows = -(-len(curves) // 2)
         figure, panels = new_figure(PAGE_WIDTH_INCHES, 2.2 * rows, min(2, len(curves)), rows)

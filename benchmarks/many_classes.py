@@ -92,7 +92,7 @@ def without_last_layer(network: nn.Module) -> nn.Module:
 
 
 def lines_of(model: nn.Module, images: Tensor, labels: Tensor, rounds: int) -> list[list[str]]:
-    """Return a line a method."""
+    """Return a line per method."""
     methods = {
         name: method for name, method in METHODS.items() if int(model(images[:1]).shape[1]) <= SLOW.get(name, 1e9)
     }

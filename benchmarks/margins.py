@@ -141,7 +141,7 @@ def verified(task: Task, points: Tensor, passes: float, times: Clocked) -> Measu
 
 
 def print_results(title: str, results: dict[str, Measured], unit: str, is_peer_first: bool) -> None:
-    """Print a row a method; ratios of times to the unit's, or of the unit's to each."""
+    """Print a row per method; ratios of times to the unit's, or of the unit's to each."""
     reference = results[unit].times
     rows = []
     for name, result in results.items():
@@ -188,7 +188,7 @@ def quality(task: Task, rounds: int) -> dict[str, Measured]:
 
 
 def draw(curves: dict[str, dict[str, Measured]], path: Path) -> None:
-    """Draw mean margin against passes, a panel a network."""
+    """Draw mean margin against passes, a panel per network."""
     width = COLUMN_WIDTH_INCHES if len(curves) == 1 else PAGE_WIDTH_INCHES
     with figure_style():
         figure, panels = new_figure(width, 3.2, len(curves))

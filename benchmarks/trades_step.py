@@ -131,7 +131,7 @@ def in_tf32(run: Callable[[], object], allowed: bool) -> None:
 
 
 def operations_an_image(model: nn.Module, images: Tensor) -> float:
-    """Return the floating-point operations of a plain step an image; with batch statistics ours makes one pass less.
+    """Return the floating-point operations of a plain step per image; with batch statistics ours makes one pass less.
 
     Those of a forward pass are counted by torch. A step makes one without gradients, two a step of the attack (the
     pass back, to the images alone, costs as much), and six for two passes forward and back, weights included.

@@ -1,4 +1,4 @@
-"""Attacks: each model evaluated, one row an image; the kept epochs that reports ask for; worst cases over attacks."""
+"""Attacks: each model evaluated, one row per image; the kept epochs that reports ask for; worst cases over attacks."""
 
 ATTACKING = [name for name in study.settings.attacks if name not in study.worst_of]
 

@@ -1,4 +1,4 @@
-"""The figure of the abstraction model: accuracy against epsilon, a line a training; and a page with every student."""
+"""The figure of the abstraction model: accuracy against epsilon, a line per training; and a page with every student."""
 
 from __future__ import annotations
 

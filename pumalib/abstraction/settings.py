@@ -66,7 +66,7 @@ class AbstractionSettings(Settings):
 
 
 class AbstractionCurvesSettings(SectionSettings):
-    """A figure of clean and robust accuracy against epsilon, a line a training, and a page with every number."""
+    """A figure of clean and robust accuracy against epsilon, a line per training, and a page with every number."""
 
     section: ClassVar[Section] = "Accuracy of students"
 

@@ -96,7 +96,7 @@ def _pairing_sentence(paired_by: str) -> str:
 
 
 def table_of(comparison: Comparison) -> pd.DataFrame:
-    """Return one row a line, in full precision.
+    """Return one row per line, in full precision.
 
     Columns: run, run_in_second, metric, attack, norm, epsilon, split, first_mean, first_sd, first_num_seeds,
     second_mean, second_sd, second_num_seeds, difference (second minus first), low, high (joint 95 %), p (Holm's),

@@ -128,7 +128,7 @@ def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> Sto
     _expect_own_steps(selection, path)
     if selection.labels is not None and (selection.labels.shape != selection.rows.shape or selection.labels.min() < 0):
         raise ArtifactError(
-            f"expected {len(selection.rows)} labels, one a row and at least 0, got {len(selection.labels)} in {path}; "
+            f"expected {len(selection.rows)} labels, one per row and at least 0, got {len(selection.labels)} in {path}; "
             "make it again"
         )
     return selection
@@ -159,7 +159,7 @@ def _expect_own_steps(selection: StoredSelection, path: str | Path) -> None:
     low, high = steps.min(initial=np.iinfo(np.int64).max), steps.max(initial=-1)
     if len(steps) != len(selection.rows) or low < 0 or not low - 1e-6 <= mean <= high + 1e-6:
         raise ArtifactError(
-            f"expected {len(selection.rows)} numbers of attack steps, one a row and at least 0, around their mean "
+            f"expected {len(selection.rows)} numbers of attack steps, one per row and at least 0, around their mean "
             f"{mean:g}, got {len(steps)} from {low} to {high} in {path}; make it again"
         )
 

@@ -280,7 +280,7 @@ class AskedMarginSettings(Settings):
 
 
 class GeneratedSyntheticSettings(_SyntheticSettings):
-    """Samples of a generator of this study, one seed a sample, classes in equal numbers."""
+    """Samples of a generator of this study, one seed per sample, classes in equal numbers."""
 
     method: Literal["generator"] = "generator"
     generator: Name

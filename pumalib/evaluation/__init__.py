@@ -1,1 +1,1 @@
-"""Evaluation: attacks on test images, one row an image."""
+"""Evaluation: attacks on test images, one row per image."""

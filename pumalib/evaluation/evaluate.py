@@ -1,4 +1,4 @@
-"""Evaluating a model: one row an image, from which every accuracy is read as an exact sample mean."""
+"""Evaluating a model: one row per image, from which every accuracy is read as an exact sample mean."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def attack_model(
     state_place: StatePlace | None = None,
     maker: Maker = NOBODY,
 ) -> None:
-    """Attack one model on one split and store one row an image; go on from the state of a killed job if there is one.
+    """Attack one model on one split and store one row per image; go on from the state of a killed job if there is one.
 
     Args:
         settings: the attack, the split, and how many of its images.

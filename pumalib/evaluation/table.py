@@ -103,7 +103,7 @@ def read_points(path: str | Path) -> NDArray[np.floating]:
     """Read the points [N, H, W, C] that an attack kept, on the pixel scale.
 
     Raises:
-        ArtifactError: missing, damaged or of another kind; a table that keeps none, or not one finite point an image.
+        ArtifactError: missing, damaged or of another kind; a table that keeps none, or not one finite point per image.
     """
     count = len(read_attack(path).label)
     with open_artifact(path, "attack") as file:

@@ -136,7 +136,7 @@ def _expect_same_images(table: _Table, first: _Table) -> None:
     if one.split != other.split or not np.array_equal(one.row, other.row):
         raise ArtifactError(_refusal("the same images", table, first))
     if not np.array_equal(one.label, other.label):
-        raise ArtifactError(_refusal("one label an image", table, first))
+        raise ArtifactError(_refusal("one label per image", table, first))
     if not np.array_equal(one.clean_prediction, other.clean_prediction):
         raise ArtifactError(_refusal("one clean prediction an image", table, first))
 

@@ -1,4 +1,4 @@
-"""The figure of clean above robust accuracy along a training, a line a run."""
+"""The figure of clean above robust accuracy along a training, a line per run."""
 
 from __future__ import annotations
 

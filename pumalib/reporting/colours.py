@@ -75,7 +75,7 @@ CYCLE = ("#0072b2", "#882255", "#999933", "#cc79a7", "#56b4e9", "#332288", "#e69
 
 
 def run_styles(runs: Sequence[str]) -> dict[str, PointStyle]:
-    """Return the style of each run of a study: its family's, or for other names one a method, in order.
+    """Return the style of each run of a study: its family's, or for other names one per method, in order.
 
     Runs whose names differ in an amount at the end alone, such as `el2n-10` and `el2n-30`, are of one method. A name
     added at the end changes the style of none before it, unless it is the first of its family.

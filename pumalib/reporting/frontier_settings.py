@@ -20,7 +20,7 @@ _SeveralRuns = Annotated[
 
 
 class FrontierReportSettings(ReportSettings):
-    """A figure of robust accuracy against something else, one point a run."""
+    """A figure of robust accuracy against something else, one point per run."""
 
     runs: Names | None = None
     """Runs of the figure; null: all that it can show. The baseline is always drawn."""

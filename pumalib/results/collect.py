@@ -72,12 +72,12 @@ class RunFiles:
 
 
 def collect_results(study: str, files: Sequence[RunFiles]) -> pd.DataFrame:
-    """Read results, one line a run, seed and metric, in the order of the files."""
+    """Read results, one line per run, seed and metric, in the order of the files."""
     return tidy_results(study, map(read_tables, files))
 
 
 def tidy_results(study: str, tables: Iterable[RunTables]) -> pd.DataFrame:
-    """Return results, one line a run, seed and metric, in the order of the tables."""
+    """Return results, one line per run, seed and metric, in the order of the tables."""
     rows = [row for found in tables for row in _rows_of_tables(study, found)]
     frame = pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(ResultRow)])
     if frame["num_kept"].isna().any():
@@ -169,7 +169,7 @@ def _expect_one_clean_answer(found: RunTables) -> None:
             _, here, there = np.intersect1d(table.row, largest.row, assume_unique=True, return_indices=True)
             if (table.label[here] != largest.label[there]).any():
                 raise ArtifactError(
-                    f"expected one label an image, {where}: it was made with another test set; make it again"
+                    f"expected one label per image, {where}: it was made with another test set; make it again"
                 )
             if (table.clean_prediction[here] != largest.clean_prediction[there]).any():
                 raise ArtifactError(

@@ -58,7 +58,7 @@ def _as_numbers(values: Any, count: int, method: str) -> NDArray[np.float32]:
     except (TypeError, ValueError) as error:
         raise DataError(f"expected {count} numbers from {method}, got {type(values).__name__}: {error}") from None
     if scores.shape != (count,):
-        raise DataError(f"expected {count} scores from {method}, one an image, got shape {scores.shape}")
+        raise DataError(f"expected {count} scores from {method}, one per image, got shape {scores.shape}")
     is_bad = ~np.isfinite(scores)
     if is_bad.any():
         raise DataError(

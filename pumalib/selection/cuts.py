@@ -173,7 +173,7 @@ def _checked_score(cut: Cut, num_rows: int) -> tuple[NDArray[np.floating], NDArr
 
 def _check_length(name: str, column: NDArray[Any], num_rows: int, label: str) -> None:
     if column.shape != (num_rows,):
-        raise DataError(f"expected {num_rows} entries, one a row, got {column.shape} in {name} of cut {label!r}")
+        raise DataError(f"expected {num_rows} entries, one per row, got {column.shape} in {name} of cut {label!r}")
 
 
 def _apply_threshold(cut: Cut, valid: NDArray[np.bool_]) -> CutOutcome:

@@ -93,7 +93,7 @@ def _outcome(
 def _epsilons(values: ArrayLike | float, num_rows: int) -> NDArray[np.float32]:
     radii = as_array(values, "epsilons").astype(np.float32)
     if radii.shape not in ((), (num_rows,)):
-        raise DataError(f"expected {num_rows} epsilons, one a row, got {radii.shape}")
+        raise DataError(f"expected {num_rows} epsilons, one per row, got {radii.shape}")
     if not np.isfinite(radii).all():
         raise DataError(f"expected finite epsilons, got {int((~np.isfinite(radii)).sum())} others")
     return np.broadcast_to(radii, num_rows).copy()

@@ -105,7 +105,7 @@ def test_the_table_records_its_attacks_and_what_they_were_made_from(tmp_path: Pa
         ({"model": "m2"}, "expected one model"),
         ({"split": "validation"}, "expected the same images"),
         ({"row": [4, 7, 8]}, "expected the same images"),
-        ({"label": [0, 1, 1]}, "expected one label an image"),
+        ({"label": [0, 1, 1]}, "expected one label per image"),
         ({"clean_prediction": [0, 1, 1], "adversarial_prediction": [1, 0, 1]}, "expected one clean prediction"),
         ({"perturbation_norm": [0.1, np.nan, 0.0]}, "expected a norm of at least 0 for each of 3 images"),
     ],

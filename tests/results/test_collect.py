@@ -115,7 +115,7 @@ def test_attacks_of_two_models_are_refused(entry: Any, count: int) -> None:
 
 
 def test_attacks_of_two_test_sets_are_refused(entry: Any) -> None:
-    with pytest.raises(ArtifactError, match=r"expected one label an image, attack pgd of puma/seed0 differs"):
+    with pytest.raises(ArtifactError, match=r"expected one label per image, attack pgd of puma/seed0 differs"):
         collect_results("tiny", [entry(cw={}, pgd={"label": [1, 1, 2, 0, 1]})])
 
 

@@ -333,9 +333,9 @@ def test_lists_and_gradients_are_welcome(pool: Path, model: Path, tmp_path: Path
     ("function", "message"),
     [
         ("raises", r"it raised NameError: name 'missing_name' is not defined \(.*my_scores_\d+\.py, line \d+\)"),
-        ("too_few", r"expected 7 scores from my_scores_\d+:too_few, one an image, got shape \(6,\)"),
-        ("one_a_class", r"one an image, got shape \(7, 10\)"),
-        ("nothing", r"one an image, got shape \(\)|got NoneType"),
+        ("too_few", r"expected 7 scores from my_scores_\d+:too_few, one per image, got shape \(6,\)"),
+        ("one_a_class", r"one per image, got shape \(7, 10\)"),
+        ("nothing", r"one per image, got shape \(\)|got NoneType"),
         ("not_a_number", "expected finite scores from .*, got nan for 1 of 7 images"),
         ("too_large", "expected finite scores from .*, got inf for 7 of 7 images"),
         ("words", "expected 7 numbers from .*, got list"),

@@ -263,9 +263,9 @@ def with_nan() -> NDArray[np.float64]:
 @pytest.mark.parametrize(
     ("cut", "message"),
     [
-        (Cut(TEN[:9], below=1.0), r"10 entries, one a row, got \(9,\) in score"),
-        (Cut(TEN, below=1.0, valid=[True]), r"10 entries, one a row, got \(1,\) in valid"),
-        (Cut(TEN, below=1.0, converged=[True]), r"10 entries, one a row, got \(1,\) in converged"),
+        (Cut(TEN[:9], below=1.0), r"10 entries, one per row, got \(9,\) in score"),
+        (Cut(TEN, below=1.0, valid=[True]), r"10 entries, one per row, got \(1,\) in valid"),
+        (Cut(TEN, below=1.0, converged=[True]), r"10 entries, one per row, got \(1,\) in converged"),
         (Cut(TEN, drop="easiest", fraction=0.1, tie_hardness=[1.0]), r"got \(1,\) in tie_hardness"),
         (Cut(with_nan(), below=1.0), "without NaN, got 1"),
         (Cut(with_nan(), drop="easiest", fraction=0.1), "without NaN, got 1"),

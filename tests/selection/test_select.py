@@ -108,10 +108,10 @@ def test_a_class_that_loses_all_its_rows_is_refused() -> None:
     ("options", "message"),
     [
         ({"cuts": [Cut(LADDER, at_least=-1.0)]}, "at least one row to be kept, got none"),
-        ({"epsilons": [0.1, 0.2]}, r"10 epsilons, one a row, got \(2,\)"),
+        ({"epsilons": [0.1, 0.2]}, r"10 epsilons, one per row, got \(2,\)"),
         ({"labels": [0]}, r"one of the labels for each of 10 images, got \[1\]"),
         ({"source": [0]}, r"one of the sources for each of 10 images, got \[1\]"),
-        ({"cuts": [Cut(LADDER[:3], below=1.0)]}, "10 entries, one a row"),
+        ({"cuts": [Cut(LADDER[:3], below=1.0)]}, "10 entries, one per row"),
     ],
 )
 def test_pools_and_columns_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:

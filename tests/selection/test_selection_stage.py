@@ -268,7 +268,7 @@ def test_attack_steps_that_do_not_fit_their_rows_are_refused(study: Study, colum
             del file["attack_steps"]
             file["attack_steps"] = np.array(column) if isinstance(column, list) else np.where(steps == 1, -1, steps)
     seal(path)
-    with pytest.raises(ArtifactError, match=r"expected .* numbers of attack steps, one a row and at least 0"):
+    with pytest.raises(ArtifactError, match=r"expected .* numbers of attack steps, one per row and at least 0"):
         read_selection(path)
 
 
@@ -326,7 +326,7 @@ def test_new_labels_need_predictions_and_must_fit_their_rows(study: Study) -> No
         del file["labels"]
         file["labels"] = study.rows.labels[:3]
     seal(path)
-    with pytest.raises(ArtifactError, match="labels, one a row and at least 0, got 3 in"):
+    with pytest.raises(ArtifactError, match="labels, one per row and at least 0, got 3 in"):
         read_selection(path)
 
 

@@ -1,6 +1,6 @@
 """Tiny-ImageNet (Le & Yang 2015) as it is published: 200 classes, JPEGs of 64 x 64.
 
-`wnids.txt` names the classes, one a line; `train/<class>/images/` has their train images; `val/images/` has the test
+`wnids.txt` names the classes, one per line; `train/<class>/images/` has their train images; `val/images/` has the test
 images, and `val/val_annotations.txt` their classes: name, class and box of each, by tabs. Its own test images have no
 labels, and are not read.
 """
@@ -115,7 +115,7 @@ def _class_names(place: Place, settings: TinyImagenetSettings) -> tuple[str, ...
     names = tuple(_text(place, settings, _CLASSES).split())
     if not names or len(set(names)) < len(names):
         raise DataError(
-            f"expected the names of different classes, one a line, got {len(names)} of which {len(set(names))} differ "
+            f"expected the names of different classes, one per line, got {len(names)} of which {len(set(names))} differ "
             f"in {Path(settings.path) / _CLASSES}"
         )
     return names

@@ -124,7 +124,7 @@ def cost_page(
         "run",
         "rows kept",
         "draws",
-        "attack steps a draw",
+        "attack steps per draw",
         "its training",
         "models behind its scores",
         "scores",

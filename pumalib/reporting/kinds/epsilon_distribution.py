@@ -1,4 +1,4 @@
-"""The figure of how epsilons are spread over the rows that runs keep, one line a run."""
+"""The figure of how epsilons are spread over the rows that runs keep, one line per run."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class MarginFile:
 
 
 def gate_table(gate: Gate, weighed: Sequence[Weaker], num_rows: int, num_seeds: int) -> pd.DataFrame:
-    """Return a row a weaker run: what it gains in both accuracies, and whether it dominates.
+    """Return a row per weaker run: what it gains in both accuracies, and whether it dominates.
 
     Columns: run, weaker, attack, clean_gain, clean_standard_error, robust_gain, robust_standard_error, dominates,
     num_seeds, num_rows. Gains and errors are shares.

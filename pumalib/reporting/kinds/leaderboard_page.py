@@ -61,7 +61,7 @@ def _names(rows: pd.DataFrame) -> str:
 def leaderboard_page(
     table: pd.DataFrame, settings: LeaderboardSettings, test_to_train: Mapping[str, float | None]
 ) -> str:
-    """Return every number, a table a panel, and what the numbers mean."""
+    """Return every number, a table per panel, and what the numbers mean."""
     parts = [_how_to_read(table, settings)]
     for label in settings.panels:
         rows = table[table["panel"] == label]

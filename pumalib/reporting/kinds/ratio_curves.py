@@ -1,4 +1,4 @@
-"""The figure of clean and robust accuracy against the pruned fraction, one line a group of runs."""
+"""The figure of clean and robust accuracy against the pruned fraction, one line per group of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figure of accuracy against epsilon, one line a run, from the shortest perturbations that an attack found."""
+"""The figure of accuracy against epsilon, one line per run, from the shortest perturbations that an attack found."""
 
 from __future__ import annotations
 

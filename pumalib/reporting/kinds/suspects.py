@@ -18,7 +18,7 @@ from pumalib.reporting.settings.suspects import SuspectsSettings
 
 
 def listed(suspects: Suspects) -> pd.DataFrame:
-    """Return a row a suspect, worst first: row, group (source), label, what the model says, margin, file."""
+    """Return a row per suspect, worst first: row, group (source), label, what the model says, margin, file."""
     table = row_table("suspects", suspects.rows, suspects.positions)
     return pd.DataFrame(table.rows, columns=list(table.columns))
 

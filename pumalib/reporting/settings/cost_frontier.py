@@ -13,7 +13,7 @@ from pumalib.reporting.study_view import StudyFiles, StudyView
 
 
 class CostFrontierSettings(FrontierReportSettings):
-    """A figure of robust accuracy against the passes of a training, one point a run; the baseline's is 100 %."""
+    """A figure of robust accuracy against the passes of a training, one point per run; the baseline's is 100 %."""
 
     section: ClassVar[Section] = "Training and cost"
     is_of_trainings: ClassVar[bool] = True

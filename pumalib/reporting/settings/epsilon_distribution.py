@@ -13,7 +13,7 @@ from pumalib.training.online.settings import OnlineEpsilonSettings
 
 
 class EpsilonDistributionSettings(ReportSettings):
-    """A figure of how epsilons are spread over the rows kept, one line a run."""
+    """A figure of how epsilons are spread over the rows kept, one line per run."""
 
     section: ClassVar[Section] = "Margins and images"
     is_of_trainings: ClassVar[bool] = True

@@ -16,7 +16,7 @@ from pumalib.settings import Name
 
 
 class RatioCurvesSettings(ReportSettings):
-    """A figure of clean and robust accuracy against the pruned fraction, one line a group of runs."""
+    """A figure of clean and robust accuracy against the pruned fraction, one line per group of runs."""
 
     section: ClassVar[Section] = "Accuracy"
 

@@ -16,7 +16,7 @@ from pumalib.settings import Name
 
 
 class RobustnessCurvesSettings(ReportSettings):
-    """A figure of accuracy against epsilon, one line a run, from one minimum-norm attack."""
+    """A figure of accuracy against epsilon, one line per run, from one minimum-norm attack."""
 
     section: ClassVar[Section] = "Accuracy"
 

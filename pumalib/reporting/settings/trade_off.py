@@ -12,7 +12,7 @@ from pumalib.reporting.study_view import StudyFiles, StudyView
 
 
 class TradeOffSettings(FrontierReportSettings):
-    """A figure of clean accuracy against robust accuracy, one point a run, with lines through the baseline's."""
+    """A figure of clean accuracy against robust accuracy, one point per run, with lines through the baseline's."""
 
     section: ClassVar[Section] = "Accuracy"
 

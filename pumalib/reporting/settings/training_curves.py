@@ -13,7 +13,7 @@ from pumalib.settings import Name
 
 
 class TrainingCurvesSettings(ReportSettings):
-    """A figure of clean and robust accuracy against images seen, one line a run, from the histories of training."""
+    """A figure of clean and robust accuracy against images seen, one line per run, from the histories of training."""
 
     section: ClassVar[Section] = "Training and cost"
     is_of_trainings: ClassVar[bool] = True

@@ -26,7 +26,7 @@ from pumalib.synthesis.synthetic import SyntheticImages, SyntheticInputs
 
 
 def make(settings: GeneratedSyntheticSettings, inputs: SyntheticInputs) -> tuple[SyntheticImages, dict[str, Input]]:
-    """Sample images with classes in equal numbers, one seed a sample, with the margins and the guide asked for."""
+    """Sample images with classes in equal numbers, one seed per sample, with the margins and the guide asked for."""
     if inputs.generator is None or inputs.generator_settings is None:
         raise ValueError("expected the weights and settings of a generator, got None")
     edm = inputs.generator_settings
