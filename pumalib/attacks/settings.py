@@ -26,9 +26,9 @@ class _EvaluatedSettings(Settings):
     """Radius on the pixel scale; none: the threat's."""
     split: Literal["test", "validation"] = "test"
     """Which images are attacked. Choose settings on `validation`; look at `test` once."""
-    num_images: int | None = Field(default=None, gt=0)
+    num_images: int | None = Field(default=None, ge=2)
     """Attack only this many images of the split, drawn in proportion to the classes, the same for every run and attack;
-    none: all."""
+    none: all. One image has no interval."""
     keep_points: bool = False
     """Keep the point behind each prediction in the table, so that the model can be asked again (`puma recheck`). Takes
     4 bytes for each number of an image."""

@@ -76,6 +76,7 @@ IMPOSSIBLE_VALUES = [
      "expected learning_rate to be a finite number, got inf at defaults.training.learning_rate"),
     ("threat|norm", "l1", """expected norm linf or l2, got 'l1'; did you mean "l2"? at threat.norm"""),
     ("attacks|cw|norm", "l2", "expected the threat's norm linf, got l2 at attacks.cw.norm"),
+    ("attacks|cw|num_images", 1, "expected num_images to be greater than or equal to 2, got 1 at attacks.cw.num_images"),
     ("scores|margin|norm", "l2",
      "expected margins in the threat's norm linf, got l2 from score margin at runs.puma.epsilon.score"),
     ("runs|pruned|prune", [{"by": "margin", "drop": "easiest", "fraction": 1.2}],
