@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pumalib.reporting.axis_limits import Limits, limits_of
 from pumalib.reporting.colours import Dashes, LineStyle, RunStyles, group_line_styles
@@ -109,14 +110,16 @@ def draw_ratio_curves(table: pd.DataFrame, settings: RatioCurvesSettings, styles
             for run, rows in table[table["is_baseline"]].groupby("run", sort=False):
                 colour, dashes = baselines[str(run)]
                 mean = 100 * float(rows[f"{name}_mean"].iloc[0])
-                axes.axhline(mean, color=colour, linestyle=dashes, linewidth=0.9, zorder=1, label=f"baseline: {run}")
+                axes.axhline(mean, color=colour, linestyle=dashes, linewidth=0.9, zorder=1)
             axes.set_ylabel(title)
             axes.margins(x=0.04)
             axes.set_ylim(*_limits(table, name))
             axes.grid(True)
         panels[-1].set_xlabel("pruned fraction (%)")
-        named = list(zip(*panels[0].get_legend_handles_labels(), strict=True))
-        handles, labels = zip(*sorted(named, key=lambda each: each[1] not in settings.lines), strict=True)
+        handles, labels = panels[0].get_legend_handles_labels()
+        for run, (colour, _) in baselines.items():  # whose dashes start elsewhere in the figure: too few would fit here
+            handles.append(Line2D([], [], color=colour, linestyle="--", linewidth=0.9))
+            labels.append(f"baseline: {run}")
         figure.legend(handles, labels, loc="outside upper center", ncols=legend_columns(labels, COLUMN_WIDTH_INCHES, 4))
     return figure
 
