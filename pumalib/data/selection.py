@@ -128,8 +128,8 @@ def read_selection(path: str | Path, pool_fingerprint: str | None = None) -> Sto
     _expect_own_steps(selection, path)
     if selection.labels is not None and (selection.labels.shape != selection.rows.shape or selection.labels.min() < 0):
         raise ArtifactError(
-            f"expected {len(selection.rows)} labels, one per row and at least 0, got {len(selection.labels)} in {path}; "
-            "make it again"
+            f"expected {len(selection.rows)} labels, one per row and at least 0, got {len(selection.labels)} in "
+            f"{path}; make it again"
         )
     return selection
 

@@ -115,8 +115,8 @@ def _class_names(place: Place, settings: TinyImagenetSettings) -> tuple[str, ...
     names = tuple(_text(place, settings, _CLASSES).split())
     if not names or len(set(names)) < len(names):
         raise DataError(
-            f"expected the names of different classes, one per line, got {len(names)} of which {len(set(names))} differ "
-            f"in {Path(settings.path) / _CLASSES}"
+            f"expected the names of different classes, one per line, got {len(names)} of which {len(set(names))} "
+            f"differ in {Path(settings.path) / _CLASSES}"
         )
     return names
 

@@ -50,7 +50,7 @@ def sets_of(table: pd.DataFrame) -> Sets:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw a row per set: its margins as lines between quantiles over the band asked for, and what else was measured."""
+    """Draw a row per set: its margins as lines between quantiles over the band asked for, and the other measures."""
     sets = sets_of(table)
     panels = [panel for panel in _PANELS if panel.column in table and table[panel.column].notna().any()]
     with figure_style():
