@@ -7,9 +7,9 @@ Rightly classified images of naturally and adversarially trained networks, L-inf
 chunk; what is measured lies in FOLDER and is not measured again, so the command may be stopped and goes on. It ends
 with a table per network: AttackBench's optimality (Cina et al. 2025: the area under robust accuracy over distance, 1
 for the best distance of all methods image by image, 0 for none), mean distance over the best, passes per image (forward
-and backward, counted the same way for all). Peers run at the settings that AttackBench publishes, but for targeted minimal
-APGD, which has no budget there: see `apgd_minimal`. C&W-inf is left out: without AttackBench's limit of passes it takes
-tens of thousands. The tables stand in docs/margins.md.
+and backward, counted the same way for all). Peers run at the settings that AttackBench publishes, but for targeted
+minimal APGD, which has no budget there: see `apgd_minimal`. C&W-inf is left out: without AttackBench's limit of passes
+it takes tens of thousands. The tables stand in docs/margins.md.
 """
 
 from __future__ import annotations
