@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pumalib.reporting.axis_limits import Limits, limits_of
-from pumalib.reporting.colours import Dashes, LineStyle, RunStyles, group_line_styles
+from pumalib.reporting.colours import BASELINE_DASHES, Dashes, LineStyle, RunStyles, group_line_styles
 from pumalib.reporting.figures import (
     COLUMN_WIDTH_INCHES,
     figure_style,
@@ -40,6 +42,15 @@ _NAMES = ("clean_accuracy", "robust_accuracy")
 _DASH = 4
 """Length of a baseline's dash, in widths of its line."""
 _SHARED_BASELINE = "#404040"
+_SHARED_DASHES: tuple[Dashes, ...] = (BASELINE_DASHES, ":", (0, (6, 1.5, 1, 1.5)))
+
+
+class _Baseline(NamedTuple):
+    """How a baseline is drawn: its colour, its dashes in the figure, and in the legend, which has room for few."""
+
+    colour: str
+    dashes: Dashes
+    key: Dashes
 
 
 def ratio_table(results: pd.DataFrame, outcomes: Outcomes, settings: RatioCurvesSettings) -> pd.DataFrame:
@@ -108,17 +119,18 @@ def draw_ratio_curves(table: pd.DataFrame, settings: RatioCurvesSettings, styles
             for label, rows in table[~table["is_baseline"]].groupby("label", sort=False):
                 _draw_group(axes, str(label), rows, name, lines[str(label)])
             for run, rows in table[table["is_baseline"]].groupby("run", sort=False):
-                colour, dashes = baselines[str(run)]
+                style = baselines[str(run)]
                 mean = 100 * float(rows[f"{name}_mean"].iloc[0])
-                axes.axhline(mean, color=colour, linestyle=dashes, linewidth=0.9, zorder=1)
+                axes.axhline(mean, color=style.colour, linestyle=style.dashes, linewidth=0.9, zorder=1)
             axes.set_ylabel(title)
             axes.margins(x=0.04)
             axes.set_ylim(*_limits(table, name))
             axes.grid(True)
         panels[-1].set_xlabel("pruned fraction (%)")
         handles, labels = panels[0].get_legend_handles_labels()
-        for run, (colour, _) in baselines.items():  # whose dashes start elsewhere in the figure: too few would fit here
-            handles.append(Line2D([], [], color=colour, linestyle="--", linewidth=0.9))
+        for run, style in baselines.items():
+            looks: dict[str, Any] = {"color": style.colour, "linestyle": style.key, "linewidth": 0.9}
+            handles.append(Line2D([], [], **looks))
             labels.append(f"baseline: {run}")
         figure.legend(handles, labels, loc="outside upper center", ncols=legend_columns(labels, COLUMN_WIDTH_INCHES, 4))
     return figure
@@ -131,17 +143,21 @@ def _limits(table: pd.DataFrame, name: str) -> Limits:
     return limits_of(100 * np.concatenate([mean - bars, mean + bars]), margin=0.06)
 
 
-def _baseline_styles(settings: RatioCurvesSettings, lines: Mapping[str, LineStyle]) -> dict[str, tuple[str, Dashes]]:
-    """Return colour and dashes of each baseline: the colour of its line, or grey for that of several.
+def _baseline_styles(settings: RatioCurvesSettings, lines: Mapping[str, LineStyle]) -> dict[str, _Baseline]:
+    """Return how each baseline is drawn: in the colour of its line, or where it is that of several, in grey.
 
-    The dashes of one baseline stand in the gaps of the others, so that baselines at one height are all seen.
+    The dashes of one stand in the gaps of the others, so that baselines at one height are all seen. Grey ones differ in
+    their dashes.
     """
     labels: dict[str, list[str]] = {}
     for label, run in settings.baselines.items():
         labels.setdefault(run, []).append(label)
+    shared = dict(zip((run for run, of in labels.items() if len(of) > 1), cycle(_SHARED_DASHES), strict=False))
     gap = max(2, _DASH * (len(labels) - 1))
     return {
-        run: (lines[of[0]].colour if len(of) == 1 else _SHARED_BASELINE, (_DASH * place, (_DASH, gap)))
+        run: _Baseline(_SHARED_BASELINE, shared[run], shared[run])
+        if run in shared
+        else _Baseline(lines[of[0]].colour, (_DASH * place, (_DASH, gap)), BASELINE_DASHES)
         for place, (run, of) in enumerate(labels.items())
     }
 
@@ -176,15 +192,15 @@ def ratio_page(table: pd.DataFrame, settings: RatioCurvesSettings, warnings: Seq
         ]
         for row in table.to_dict("records")
     ]
-    dashed = (
-        " Dashed lines: baselines, in the colour of their line, or grey for that of several lines."
+    of_baselines = (
+        " Broken lines: baselines, in the colour of their line, or grey for those of several lines."
         if settings.baselines
         else ""
     )
     lines = [
         markdown_table(header, cells),
         f"Clean accuracy, and robust accuracy under the attack `{settings.attack}`, against the share of the pool's "
-        f"rows that are pruned.{dashed}",
+        f"rows that are pruned.{of_baselines}",
         "Points are means over seeds; error bars, and ± in the table, one standard deviation over seeds (n - 1; none "
         f"for a single seed). Seeds per run: {spread(table['num_seeds'])}. "
         f"Test images: {spread(table['num_samples'])}. The CSV has a 95 % interval of each mean, each alone. Lines "

@@ -57,6 +57,18 @@ def test_a_baseline_is_a_level_line_in_the_colour_of_its_line(
         assert list(curve.get_xdata()) == [0, 40]
 
 
+def test_baselines_that_several_lines_share_differ_in_their_dashes(
+    results: pd.DataFrame, answers: Callable[..., Outcomes]
+) -> None:
+    lines = dict.fromkeys("abcd", ("puma-40",))
+    shared = {"a": "trades", "b": "trades", "c": "puma-0", "d": "puma-0"}
+    settings = RatioCurvesSettings(kind="ratio_curves", attack="cw", lines=lines, baselines=shared)
+    figure = draw_ratio_curves(ratio_table(results, answers(results), settings), settings, STYLES)
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == [*"abcd", "baseline: trades", "baseline: puma-0"]
+    assert [line.get_linestyle() for line in legend.get_lines()[-2:]] == ["--", ":"]
+
+
 def test_a_baseline_below_all_lines_stands_clear_of_the_edge(
     results: pd.DataFrame, answers: Callable[..., Outcomes]
 ) -> None:
