@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pumalib.learning.settings import TriLevelSettings
+from pumalib.learning.settings import TriLevelSettings, starting_ages
 from pumalib.learning.unrolling import Recipe, Training, check_unrollable, start_training, train_naturally
 from pumalib.models.build import build_model
 from pumalib.models.settings import ArchitectureSettings, ImageShape
@@ -22,11 +22,6 @@ _NUM_TRIED = 4
 def recipe_of(settings: TriLevelSettings) -> Recipe:
     """Return how networks are trained."""
     return Recipe(settings.learning_rate, settings.momentum, settings.weight_decay, settings.label_smoothing)
-
-
-def starting_ages(settings: TriLevelSettings) -> list[int]:
-    """Return how many steps the network of each place has trained before the first step of the pixels."""
-    return [place * settings.max_age // settings.networks for place in range(settings.networks)]
 
 
 def draw_batches(seed: int, purpose: str, number: int, num_rows: int, batch_size: int, count: int) -> NDArray[np.int64]:

@@ -78,6 +78,11 @@ class RobustFeaturesSettings(_LearnedSettings):
 LearnedSettings = Annotated[TriLevelSettings | RobustFeaturesSettings, Field(discriminator="method")]
 
 
+def starting_ages(settings: TriLevelSettings) -> list[int]:
+    """Return how many steps the network of each place has trained before the first step of the pixels."""
+    return [place * settings.max_age // settings.networks for place in range(settings.networks)]
+
+
 def learning_module(method: str) -> str:
     """Return the module of a method, by convention."""
     return f"pumalib.learning.methods.{method}"

@@ -10,8 +10,8 @@ from pumalib.attacks.inputs import images_a_batch
 from pumalib.attacks.settings import WorstOfSettings
 from pumalib.data.settings import GeneratedSyntheticSettings
 from pumalib.errors import ConfigError
-from pumalib.learning.population import starting_ages
-from pumalib.learning.settings import RobustFeaturesSettings, TriLevelSettings
+from pumalib.learning.passes import learning_passes
+from pumalib.learning.settings import RobustFeaturesSettings, TriLevelSettings, starting_ages
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.planning import pieces
 from pumalib.planning.images import Images
@@ -196,10 +196,10 @@ class Works:
         assert settings is not None
         images, rows = self._shapes.images(job.name), self._shapes.rows(job.name)
         if isinstance(settings, TriLevelSettings):
-            return self._of_tri_level(settings, images)
+            return self._of_tri_level(settings, images, rows)
         return self._of_matching(settings, images, rows)
 
-    def _of_tri_level(self, settings: TriLevelSettings, images: Images) -> JobWork:
+    def _of_tri_level(self, settings: TriLevelSettings, images: Images, rows: int) -> JobWork:
         line = self._measure(
             f"learning {settings} {images}", lambda: pieces.learning_step(settings, self._threat, images)
         )
@@ -211,9 +211,8 @@ class Works:
             Repeated(steps / pieces.STEPS_TRAINED, trained.at(settings.batch_size)),
             Repeated(probes, self._accuracies(settings.architectures[0], images, settings.probe_images)),
         ]
-        passes = settings.steps * settings.attack_batch_size * (2.0 * settings.attack_steps + 2)
-        unrolled = settings.steps * settings.batch_size * 4.0 * settings.unrolled_steps
-        return JobWork(tuple(parts), passes + unrolled + 2.0 * steps * settings.batch_size)
+        measured = 2 * probes * settings.max_age * settings.batch_size  # by the networks that measure progress
+        return JobWork(tuple(parts), float(sum(learning_passes(settings, rows)) + measured))
 
     def _of_matching(self, settings: RobustFeaturesSettings, images: Images, rows: int) -> JobWork:
         architecture = self._study.runs[settings.model].architecture
@@ -224,7 +223,7 @@ class Works:
         )
         more = settings.steps / pieces.STEPS_MATCHED
         parts = [Repeated(number * more, line.at(taken)) for number, taken in _batches(rows, settings.batch_size)]
-        return JobWork(tuple(parts), rows * 2.0 * settings.steps)
+        return JobWork(tuple(parts), float(sum(learning_passes(settings, rows))))
 
 
 _LENGTHS = (

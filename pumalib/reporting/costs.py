@@ -15,6 +15,8 @@ from pumalib.data.selection import read_selection
 from pumalib.data.settings import GeneratedSyntheticSettings
 from pumalib.errors import ArtifactError
 from pumalib.jobs.kept_record import seconds_of_work
+from pumalib.learning.passes import learning_passes
+from pumalib.learning.settings import LearnedSettings
 from pumalib.reporting.cost_passes import (
     UNKNOWN,
     Passes,
@@ -25,7 +27,7 @@ from pumalib.reporting.cost_passes import (
     training_passes,
 )
 from pumalib.reporting.histories import draws_made
-from pumalib.reporting.settings.cost import EVALUATION, GENERATION, SCORE, CostPart
+from pumalib.reporting.settings.cost import EVALUATION, GENERATION, LEARNED_POOL, SCORE, CostPart
 from pumalib.scores.settings import FeatureScoreSettings, ScoreSettings, looks_through_a_model
 from pumalib.scores.table import read_scores
 from pumalib.synthesis.passes import generator_passes, sampling_passes
@@ -85,6 +87,8 @@ def _measure(part: CostPart) -> dict[str, Any]:
     row["seconds"] = sum(map(read_seconds, part.benchmarks)) if part.benchmarks else math.nan
     if part.kind == GENERATION:
         return row | _columns(_generation_passes(part))
+    if part.kind == LEARNED_POOL:
+        return row | _columns(_learning_passes(part))
     if part.settings is None or part.file is None:
         return row
     row |= _score_amounts(part) if part.kind == SCORE else _training_amounts(part)
@@ -119,6 +123,11 @@ def _score_amounts(part: CostPart) -> dict[str, float]:
     else:
         passes = _passes_of_gathering(part, len(table.score))
     return {"rows": len(table.score), **_columns(passes)}
+
+
+def _learning_passes(part: CostPart) -> Passes:
+    settings: LearnedSettings = TypeAdapter(LearnedSettings).validate_python(part.settings)
+    return Passes(*learning_passes(settings, len(read_pool_rows(str(part.pool)).labels)))
 
 
 def _generation_passes(part: CostPart) -> Passes:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from pumalib.attacks.settings import NamedAttackSettings
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.data.settings import DatasetSettings, SyntheticSettings
+from pumalib.learning.settings import LearnedSettings
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.scores.settings import ScoreSettings
 from pumalib.selection.settings import EpsilonSettings, PruneSettings
@@ -22,7 +23,7 @@ class PoolView(Protocol):
     """A pool of the study."""
 
     @property
-    def learned(self) -> object | None:
+    def learned(self) -> LearnedSettings | None:
         """How it is learned from another; None: it is not."""
 
     @property

@@ -6,8 +6,8 @@ from torch import Tensor
 from pumalib.attacks.threat_settings import ThreatSettings
 from pumalib.learning.inputs import LearningInputs
 from pumalib.learning.methods.tri_level import learn
-from pumalib.learning.population import Population, starting_ages
-from pumalib.learning.settings import TriLevelSettings
+from pumalib.learning.population import Population
+from pumalib.learning.settings import TriLevelSettings, starting_ages
 from pumalib.models.settings import ArchitectureSettings
 from pumalib.planning.images import Images
 from pumalib.planning.works import num_probes

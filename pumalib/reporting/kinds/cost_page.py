@@ -24,6 +24,7 @@ from pumalib.reporting.settings.cost import (
     TRAINING,
     CostPart,
     CostSettings,
+    PartKind,
 )
 from pumalib.reporting.statistics import spread
 from pumalib.scores.settings import ScoreSettings
@@ -128,7 +129,7 @@ def cost_page(
         "its training",
         "models behind its scores",
         "scores",
-        *(["generated rows"] if settings.generation else []),
+        *(_BARS[part][0] for part in _sometimes(table, settings)),
         "whole",
     ]
     header += [f"whole / `{settings.baseline}`"] if settings.baseline else []
@@ -141,6 +142,7 @@ def cost_page(
         "margins over the pool, counted row by row, or what gathering added to a training. Pruning leaves "
         "the number of draws as it is: it saves rows, not passes.",
         f"{_left_out(settings)} Means over seeds: {spread(table['num_seeds'])}.",
+        *_learning_note(parts),
         *_imported_note(left_out),
         *_kept_note(parts),
         *_unknown_notes(parts),
@@ -148,6 +150,26 @@ def cost_page(
     lines += [_seconds_note(parts)] if settings.seconds else []
     lines += _saved_section(table, settings.baseline, settings.seconds) if settings.baseline else []
     return "\n\n".join(lines)
+
+
+def _sometimes(table: pd.DataFrame, settings: CostSettings) -> list[PartKind]:
+    """Return the parts that have a column of their own where a run stands on one, or where they are asked for."""
+    shown: dict[PartKind, bool] = {
+        LEARNED_POOL: bool((table["part"] == LEARNED_POOL).any()),
+        GENERATION: settings.generation,
+    }
+    return [part for part, is_shown in shown.items() if is_shown]
+
+
+def _learning_note(parts: Sequence[CostPart]) -> list[str]:
+    """Say what the passes of learned pools are, where a run stands on one."""
+    if not any(part.kind == LEARNED_POOL for part in parts):
+        return []
+    return [
+        "`learned pools`: the learning of images, once for all trainings on them. A step that goes back through an "
+        "unrolled step of training counts as three backward passes of its rows. Left out: the networks that measure "
+        "progress."
+    ]
 
 
 def _saved_section(table: pd.DataFrame, baseline: str, with_seconds: bool) -> list[str]:
@@ -182,8 +204,8 @@ def _saved(cost: float, reference: float) -> str:
 def _cells(table: pd.DataFrame, run: str, settings: CostSettings) -> list[str]:
     own = _part_of(table, run, TRAINING)
     numbers = [f"{own['rows']:.0f}", f"{own['draws']:.0f}", f"{round(own['attack_steps'], 1):g}"]
-    generation = [GENERATION] if settings.generation else []
-    passes = [_passes_cell(table, run, part) for part in (TRAINING, MARGIN_MODEL, SCORE, *generation, WHOLE)]
+    parts = (TRAINING, MARGIN_MODEL, SCORE, *_sometimes(table, settings), WHOLE)
+    passes = [_passes_cell(table, run, part) for part in parts]
     cells = [f"`{run}`", *numbers, *passes]
     if settings.baseline:
         ratio = _whole(table, run) / _whole(table, settings.baseline)
@@ -200,7 +222,7 @@ def _passes_cell(table: pd.DataFrame, run: str, part: str) -> str:
     forward, backward = (rows[f"{way}_passes"].sum(skipna=False) / _MILLION for way in ("forward", "backward"))
     text = "unknown" if math.isnan(forward + backward) else f"{forward:.3g} + {backward:.3g}"
     names = ", ".join(f"`{name}`" for name in rows["name"])
-    return f"{names}: {text}" if part in (MARGIN_MODEL, SCORE, GENERATION) else text
+    return f"{names}: {text}" if part in (MARGIN_MODEL, SCORE, LEARNED_POOL, GENERATION) else text
 
 
 def _seconds_cell(table: pd.DataFrame, run: str, part: str) -> str:
@@ -248,8 +270,6 @@ def _unknown_notes(parts: Sequence[CostPart]) -> list[str]:
             notes.append(f"Unknown: the passes of the score `{part.name}`, which does not count them.")
         elif part.kind == GENERATION and part.settings is None:
             notes.append(f"Unknown: what the generated rows of pool `{part.name}` took, which this study did not make.")
-        elif part.kind == LEARNED_POOL:
-            notes.append(f"Unknown: the passes of learning pool `{part.name}`, which are not counted.")
     return list(dict.fromkeys(notes))
 
 

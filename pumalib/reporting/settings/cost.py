@@ -27,7 +27,7 @@ MARGIN_MODEL: PartKind = "margin model"
 SCORE: PartKind = "score"
 """The scoring of a pool."""
 LEARNED_POOL: PartKind = "learned pool"
-"""The learning of a pool; its seconds only, because its passes are not counted."""
+"""The learning of a pool."""
 GENERATION: PartKind = "generation"
 """The training of a generator, or its sampling of a pool's generated rows."""
 EVALUATION: PartKind = "evaluation"
@@ -46,7 +46,7 @@ class CostPart:
         run, seed: what it is needed for.
         kind: what it is.
         name: of the run, score, pool or attack.
-        settings: of the training, score or generator; None for an evaluation, a learned pool, and a model or generated
+        settings: of the training, score, learned pool or generator; None for an evaluation, and a model or generated
             rows that the study does not make.
         outer_passes: of a training, forward and backward passes of a draw outside the inner attack.
         online: of a training, the settings of the policy that looks for its epsilons; empty: they come before.
@@ -54,7 +54,7 @@ class CostPart:
             for earlier scores `already`: quantities that look at the same images share a pass.
         file: selection file of a training, score file of a score.
         history: of a training whose epochs differ in length: there its draws stand; None: they are planned.
-        pool: pool file of a score.
+        pool: pool file of a score or of a learned pool.
         benchmarks: seconds of its jobs; none: not asked for.
         synthetic: of samples of a generator, how they are drawn; None: the part is the training of the generator, or
             none of generated rows.
@@ -133,8 +133,9 @@ def needs_of_costs(
     if not seconds:
         parts = [replace(part, benchmarks=()) for part in parts if part.kind != EVALUATION]
     parts += [part for run, seed in pairs if generation for part in _generation_parts(study, run, seed)]
-    scored = {score for run, seed in pairs for score in study.behind_run(run, seed)[1]}
-    sources = [path for score, seed in scored for path in files.pool_sources(study.score_pool(score), seed)]
+    scored = {(study.score_pool(score), at) for run, seed in pairs for score, at in study.behind_run(run, seed)[1]}
+    learned = {each for run, seed in pairs for each in _learned_pools(study, run, seed)}
+    sources = [path for pool, seed in scored | learned for path in files.pool_sources(pool, seed)]
     inputs = [path for part in parts for path in part.files]
     return Needs([*inputs, *sources], {"parts": [asdict(part) for part in parts]})
 
@@ -157,12 +158,17 @@ def cost_parts(study: StudyView, files: StudyFiles, run: str, seed: int) -> Iter
         reference = getattr(study.settings.scores[score[0]], "model", None)
         if reference is not None and reference.checkpoint is not None:
             yield CostPart(run, seed, MARGIN_MODEL, reference.checkpoint)
-    for pool, at in study.pools_behind_run(run, seed):
-        if study.settings.pools[pool].learned is not None:
-            yield CostPart(run, seed, LEARNED_POOL, pool, benchmarks=(files.learning_benchmark(pool, at),))
+    for pool, at in _learned_pools(study, run, seed):
+        yield CostPart(run, seed, LEARNED_POOL, **_learning(study, files, pool, at))
     for attack in study.attacks_of(run):
         benchmark = files.attack_benchmark(run, seed, attack)
         yield CostPart(run, seed, EVALUATION, attack, benchmarks=(benchmark,))
+
+
+def _learned_pools(study: StudyView, run: str, seed: int) -> list[tuple[str, int]]:
+    """Return the learned pools that a run with one seed stands on, with their seeds."""
+    behind = study.pools_behind_run(run, seed)
+    return [(pool, at) for pool, at in behind if study.settings.pools[pool].learned is not None]
 
 
 def _generation_parts(study: StudyView, run: str, seed: int) -> Iterator[CostPart]:
@@ -190,6 +196,17 @@ def _training(study: StudyView, files: StudyFiles, run: str, seed: int) -> dict[
         "file": files.selection(run, seed),
         "history": None if resolved.training.dynamic_pruning is None else files.history(run, seed),
         "benchmarks": (files.training_benchmark(run, seed),),
+    }
+
+
+def _learning(study: StudyView, files: StudyFiles, pool: str, seed: int) -> dict[str, Any]:
+    learned = study.settings.pools[pool].learned
+    assert learned is not None
+    return {
+        "name": pool,
+        "settings": learned.model_dump(),
+        "pool": files.pool(pool, seed),
+        "benchmarks": (files.learning_benchmark(pool, seed),),
     }
 
 

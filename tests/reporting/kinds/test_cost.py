@@ -215,6 +215,22 @@ def test_generated_rows_are_part_of_the_whole_where_they_are_asked_for(parts: li
     assert "generated rows" in [text.get_text() for text in labels]
 
 
+def test_learning_a_pool_is_part_of_the_whole(parts: list[CostPart], pool: Path) -> None:
+    """By hand: 8 rows, each 5 steps forward and backward, and 3 more forward."""
+    learned = {"method": "robust_features", "pool": "real", "model": "trades", "steps": 5}
+    about = {"name": "robustified", "settings": learned, "pool": str(pool)}
+    made = [CostPart("puma", seed, "learned pool", **about) for seed in (0, 1)]
+    table, settings = cost_table([*parts, *made]), CostSettings(baseline="trades")
+    row, whole = (table.set_index(["run", "part"]).loc[("puma", part)] for part in ("learned pool", "whole"))
+    assert (row["forward_passes"], row["backward_passes"]) == (64, 40)
+    assert whole["forward_passes"] == 2 * DRAWS * 6 + 28 + 64
+    page = cost_page(table, [*parts, *made], settings)
+    assert "| scores | learned pools | whole |" in page
+    assert "`robustified`: 6.4e-05 + 4e-05 |" in page
+    assert "once for all trainings on them" in page
+    assert "learned pools" not in cost_page(cost_table(parts), parts, settings)
+
+
 def test_a_part_that_a_seed_stands_on_twice_counts_twice(parts: list[CostPart], tmp_path: Path) -> None:
     """By hand: seed 0 stands on one training of `trades` and one generator, seed 1 on those of both seeds."""
     parts += [CostPart("puma", 1, "margin model", **training(tmp_path, "trades", 0, 8))]
