@@ -34,9 +34,9 @@ def cost_frontier_table(measured: Measured, costs: pd.DataFrame, settings: CostF
     """Return a row per run: the baseline, then the others in the order of the settings or of the file.
 
     Columns: run; training_passes and whole_passes (images through networks, forward and backward; the whole has margin
-    models and scores); of_baseline and whole_of_baseline (both over the baseline's training); clean_accuracy;
-    robust_accuracy, _low, _high (95 % interval, each alone); minus_baseline, _low, _high (95 %, joint); num_seeds,
-    num_samples. Accuracies are shares in [0, 1].
+    models, scores and learned pools); of_baseline and whole_of_baseline (both over the baseline's training);
+    clean_accuracy; robust_accuracy, _low, _high (95 % interval, each alone); minus_baseline, _low, _high (95 %,
+    joint); num_seeds, num_samples. Accuracies are shares in [0, 1].
 
     Raises:
         DataError: If a run or the attack is missing.
@@ -125,7 +125,7 @@ def cost_frontier_page(table: pd.DataFrame, settings: CostFrontierSettings, test
         "run",
         "passes of the training",
         f"% of `{settings.baseline}`",
-        "with margin models and scores, %",
+        "with all it stands on, %",
         "clean (%)",
         f"robust, {settings.attack} (%)",
         f"minus `{settings.baseline}` (points)",
@@ -133,8 +133,8 @@ def cost_frontier_page(table: pd.DataFrame, settings: CostFrontierSettings, test
     lines = [
         f"Robust accuracy under the attack `{settings.attack}` against passes: images through a network, forward and "
         f"backward, over a whole training. 100 % is the training of `{settings.baseline}`.",
-        "Filled markers stand at the training alone, open ones at all that it stands on: margin models and scores. "
-        "Lines through markers are 95 % intervals of a mean, each alone.",
+        "Filled markers stand at the training alone, open ones at all that it stands on: margin models, "
+        "scores and learned pools. Lines through markers are 95 % intervals of a mean, each alone.",
         f"Differences are paired by seed and test image, with intervals at a joint {100 * (1 - LEFT_OUT):g} % level "
         f"(Bonferroni over {len(table) - 1} comparisons). Where such an interval holds 0 although Holm's test tells a "
         f"difference, the interval shown is that of the test's step. {design_sentence(test_to_train)} All of them are "
