@@ -21,7 +21,11 @@ RUN_ELSEWHERE = {
     ("README.md", "h5py"): "tests/cli/test_commands_on_files.py",
 }
 """What is run without this library, or with more around it: page, and a word of the block."""
-SMALLER = {"results/digits-paper": "results/small", "range(4)": "range(1)", "(0.1, 0.125, 0.14, 0.15, ": "("}
+SMALLER = {
+    **{"results/digits-paper": "results/small", "pd-{share}": "puma", "random-{share}": "trades"},
+    "range(5)": "range(1)",
+}
+"""What a block says of a study that the small one has not."""
 GENERATOR = np.random.default_rng(0)
 GIVEN = {"correct": GENERATOR.random((3, 50)) < 0.9, "baseline": GENERATOR.random((3, 50)) < 0.8}
 """What the text around a block says that the reader has."""
