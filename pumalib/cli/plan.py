@@ -17,6 +17,7 @@ from pumalib.cli.output import aligned, print_json
 from pumalib.cli.study import add_study, expect_study
 from pumalib.cli.usage import UsageError
 from pumalib.errors import ConfigError
+from pumalib.files.sizes import size_in_words
 from pumalib.planning.estimate import PlannedStage, StudyEstimate, estimate
 from pumalib.planning.machines import MACHINES
 from pumalib.planning.measured import counted_score_passes
@@ -89,7 +90,7 @@ def _print(found: StudyEstimate, options: argparse.Namespace) -> None:
         print("\n".join(aligned(_HEADER, _rows(found.kinds), has_units=False)))
     at_once = f"{found.cores} job{'s' if found.cores > 1 else ''} at once"
     print(f"  one after the other {duration(found.seconds)}; with {at_once} {duration(found.elapsed_seconds)}")
-    print(f"  memory for {at_once} {size(found.memory_bytes)}; disk {size(found.disk_bytes)}")
+    print(f"  memory for {at_once} {size_in_words(found.memory_bytes)}; disk {size_in_words(found.disk_bytes)}")
 
 
 def _rows(stages: Sequence[PlannedStage]) -> list[tuple[str, ...]]:
@@ -100,8 +101,8 @@ def _rows(stages: Sequence[PlannedStage]) -> list[tuple[str, ...]]:
             duration(stage.seconds),
             duration(stage.start_seconds),
             f"{stage.passes:.2g}" if stage.passes else "-",
-            size(stage.memory_bytes),
-            size(stage.disk_bytes),
+            size_in_words(stage.memory_bytes),
+            size_in_words(stage.disk_bytes),
         )
         for stage in stages
     ]
@@ -112,11 +113,3 @@ def duration(seconds: float) -> str:
     if seconds < 2 * _MINUTE:
         return f"{seconds:.1f} s"
     return f"{seconds / _MINUTE:.1f} min" if seconds < 2 * _HOUR else f"{seconds / _HOUR:,.1f} h"
-
-
-def size(count: float) -> str:
-    """Spell a number of bytes in the unit that fits."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if count >= factor:
-            return f"{count / factor:,.1f} {unit}"
-    return f"{count / 1e3:.1f} kB"

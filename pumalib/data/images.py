@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pumalib.data.encoded_images import EncodedImages
 from pumalib.data.image_readers import Images, JoinedImages, LazyImages, take_images
 from pumalib.errors import DataError, ResourceError
+from pumalib.files.sizes import size_in_words
 from pumalib.randomness import numpy_generator
 
 IN_MEMORY_BYTES = 1 << 30
@@ -71,7 +72,7 @@ def scratch_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     free = shutil.disk_usage(folder).free  # a mapped file on a full disk would end the process without a word
     if size > free:
         raise ResourceError(
-            f"expected {size / 1e9:.2f} GB of room for images in {folder}, got {free / 1e9:.2f} GB free; make room "
+            f"expected {size_in_words(size)} of room for images in {folder}, got {size_in_words(free)} free; make room "
             "there, or set TMPDIR to another folder"
         )
     with tempfile.TemporaryFile(prefix="pumalib-") as file:

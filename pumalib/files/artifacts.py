@@ -23,6 +23,7 @@ from pumalib.errors import ArtifactError, ResourceError
 from pumalib.files.digests import HEAD_BYTES, is_whole, open_unlocked, seal
 from pumalib.files.origin import NO_ORIGIN, Input, Origin, inputs_from, results_folder_of
 from pumalib.files.provenance import library_versions
+from pumalib.files.sizes import size_in_words
 
 SCHEMA_VERSIONS = dict.fromkeys(
     ("dataset", "synthetic", "learned", "pool", "scores", "selection", "attack", "track", "model", "generator"), 2
@@ -111,7 +112,8 @@ def expect_room(path: str | os.PathLike[str], size: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
         raise ResourceError(
-            f"expected {size / 1e9:.2f} GB of room for {what} at {path}, got {free / 1e9:.2f} GB free; make room there"
+            f"expected {size_in_words(size)} of room for {what} at {path}, got {size_in_words(free)} free; "
+            "make room there"
         )
 
 

@@ -23,6 +23,7 @@ PACKAGE = "pumalib"
 LEFT_OUT = {
     "pumalib.errors": "exceptions without behaviour",
     "pumalib.setting_errors": "turns a refused setting into a sentence; nothing is made from what is refused",
+    "pumalib.files.sizes": "spells numbers of bytes for messages",
     "pumalib.files.plain_text": "shows text from elsewhere without what commands a terminal",
     "pumalib.files.user_modules": "finds a user's own code, which is in fingerprints itself",
     "pumalib.files.provenance": "writes down what made a file; a new form of fingerprints shows in the fingerprints",

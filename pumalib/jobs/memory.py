@@ -9,6 +9,7 @@ import psutil
 import torch
 
 from pumalib.errors import ResourceError
+from pumalib.files.sizes import size_in_words
 
 _GROUPS = Path("/sys/fs/cgroup")
 
@@ -29,8 +30,8 @@ def expect_memory(device: str | torch.device, needed: int, batch: tuple[int, tup
     if needed > free:
         count, (height, width, *_) = batch
         raise ResourceError(
-            f"expected about {needed / 1e9:.1f} GB of memory for a batch of {count} images of {height}x{width} pixels, "
-            f"got {free / 1e9:.1f} GB free on {device}; {advice}"
+            f"expected about {size_in_words(needed)} of memory for a batch of {count} images of {height}x{width} "
+            f"pixels, got {size_in_words(free)} free on {device}; {advice}"
         )
 
 

@@ -21,8 +21,8 @@ from pumalib.training.train import train
 def test_a_batch_that_does_not_fit_is_refused_with_the_numbers() -> None:
     with pytest.raises(
         ResourceError,
-        match=r"expected about 9000000\.0 GB of memory for a batch of 64 images of 224x200 pixels, got \d+\.\d GB free "
-        r"on cpu; lower batch_size",
+        match=r"expected about 9,000,000\.0 GB of memory for a batch of 64 images of 224x200 pixels, got \d+\.\d GB "
+        r"free on cpu; lower batch_size",
     ):
         expect_memory("cpu", 9 * 10**15, (64, (224, 200, 3)), "lower batch_size")
     expect_memory("cpu", 1, (64, (224, 200, 3)), "lower batch_size")

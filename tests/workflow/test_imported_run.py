@@ -77,7 +77,7 @@ def test_a_checkpoint_is_attacked_scored_and_tabled_beside_the_runs_of_the_study
     assert {line["num_kept"] for line in lines_of(checkout) if line["run"] == "trades"} == {"60"}
     for seed in (0, 1):
         split = read_split(checkout.folder / f"results/tiny/datasets/digits/seed{seed}.h5", "test")
-        images = torch.from_numpy(split.images).permute(0, 3, 1, 2).float() / 255
+        images = torch.from_numpy(split.images.copy()).permute(0, 3, 1, 2).float() / 255
         with torch.no_grad():
             right = (elsewhere(1)(images).argmax(1).numpy() == split.labels).mean()
         (clean,) = [line for line in theirs if (line["seed"], line["attack"]) == (str(seed), "none")]
