@@ -343,9 +343,7 @@ def test_too_little_room_is_told_with_the_number_before_anything_is_written(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
-    with pytest.raises(
-        ResourceError, match=r"expected 13\.8 kB of room for the images at .*out\.h5, got 1\.0 kB free"
-    ):
+    with pytest.raises(ResourceError, match=r"expected 13\.8 kB of room for the images at .*out\.h5, got 1\.0 kB free"):
         prepare_dataset(settings_of(root), 0, tmp_path, tmp_path / "out.h5")
     assert list(tmp_path.glob("*out.h5*")) == []
     monkeypatch.setattr(images_module, "IN_MEMORY_BYTES", 500)
