@@ -161,6 +161,7 @@ def test_sigterm_to_the_driver_reaches_its_job_which_saves_its_state(make_study:
     """The training would take hours; the driver gets SIGTERM once its state is there."""
     checkout = make_study()
     checkout.edit("killed.yaml", "    epochs: 6\n", "    epochs: 100000\n")
+    checkout.edit("killed.yaml", "keep_every: 2\n", "keep_every: 50000\n")
     target = "results/killed/models/first/seed0/model.safetensors"
     state = checkout.folder / "results/killed/work/models/first/seed0.state"
     command = checkout.command(target, study="killed.yaml")
