@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from pumalib.errors import DataError
+from pumalib.files.sizes import size_in_words
 from pumalib.learning.unrolling import Recipe, Training, start_training, unroll
-
-_GIB = 2**30
 
 
 def check_memory(
@@ -34,7 +33,7 @@ def check_memory(
         ways = "lower unrolled_steps or batch_size" + ("" if recompute else ", or set recompute_steps: true")
         raise DataError(
             f"expected unrolled steps that fit into memory, got unrolled_steps {num_steps}, which keep at least "
-            f"{needed / _GIB:.1f} GiB where {free / _GIB:.1f} GiB are free ({images.device}); {ways}"
+            f"{size_in_words(needed)} where {size_in_words(free)} are free ({images.device}); {ways}"
         )
 
 

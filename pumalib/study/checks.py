@@ -14,12 +14,13 @@ from pumalib.study.check_generators import check_generators
 from pumalib.study.check_kept_epochs import check_kept_epochs
 from pumalib.study.check_modules import check_modules
 from pumalib.study.check_networks import check_networks
-from pumalib.study.check_pools import check_learned_pools, check_pools, look_at_datasets
+from pumalib.study.check_pools import Shapes, check_learned_pools, check_pools, look_at_datasets
 from pumalib.study.check_runs import check_runs, expect_pools
 from pumalib.study.check_scores import check_score_pools, check_scores
 from pumalib.study.check_splits import check_splits
 from pumalib.study.check_tracks import check_tracks
 from pumalib.study.check_worst_cases import check_worst_cases
+from pumalib.study.plan import rows_of_split
 from pumalib.study.reports import check_reports
 from pumalib.study.study import Study
 from pumalib.study.sweeps import as_written
@@ -86,7 +87,7 @@ def check_study(study: Study, origin: str = "config") -> None:
         check_scores(study, shapes)
         check_tracks(study)
         _check_cycles(study)
-        _check_attacks(study)
+        _check_attacks(study, shapes)
         check_worst_cases(study)
         _check_gate(study)
         _check_primary(study)
@@ -141,7 +142,7 @@ def _check_cycles(study: Study) -> None:
         ) from None
 
 
-def _check_attacks(study: Study) -> None:
+def _check_attacks(study: Study, shapes: Shapes) -> None:
     for name, attack in study.settings.attacks.items():
         norm = study.settings.threat.norm
         if attack.norm is not None and attack.norm != norm:
@@ -154,7 +155,7 @@ def _check_attacks(study: Study) -> None:
         for index, run in enumerate(attack.runs or ()):
             study.expect("run", run, f"attacks.{name}.runs[{index}]")
         if attack.split == "validation":
-            _expect_validation(study, name, tuple(study.runs) if attack.runs is None else attack.runs)
+            _expect_validation(study, shapes, name, tuple(study.runs) if attack.runs is None else attack.runs)
     _check_packages(study)
     for run in study.runs:
         if not study.attacks_of(run):
@@ -192,10 +193,17 @@ def _check_packages(study: Study) -> None:
         expect_attack_packages(attack.method, f"attacks.{name}")
 
 
-def _expect_validation(study: Study, attack: str, runs: tuple[str, ...]) -> None:
-    for run in runs:
-        dataset = study.dataset_of_run(run)
-        if study.settings.datasets[dataset].validation_fraction == 0:
+def _expect_validation(study: Study, shapes: Shapes, attack: str, runs: tuple[str, ...]) -> None:
+    """Refuse datasets without validation rows, or with a single one, which has no interval."""
+    for dataset in dict.fromkeys(study.dataset_of_run(run) for run in runs):
+        settings = study.settings.datasets[dataset]
+        if settings.validation_fraction == 0:
             raise ConfigError(
                 f"expected validation_fraction above 0 in datasets.{dataset} for attacks.{attack}.split, got 0"
+            )
+        num_rows = rows_of_split(settings, shapes[dataset], "validation")
+        if num_rows is not None and num_rows < 2:
+            raise ConfigError(
+                f"expected at least 2 validation rows in datasets.{dataset} for attacks.{attack}.split, got "
+                f"{num_rows}; raise validation_fraction"
             )

@@ -38,7 +38,10 @@ def test_steps_that_do_not_fit_are_refused_before_anything_is_learned(settings, 
     # More than memory by what one step's images alone take, 16 rows of 16 pixels in float32.
     too_many = psutil.virtual_memory().total // (16 * 16 * 4) + 1
     impossible = settings.model_copy(update={"unrolled_steps": too_many})
-    with pytest.raises(DataError, match=rf"fit into memory, got unrolled_steps {too_many}.*GiB.*recompute_steps: true"):
+    with pytest.raises(
+        DataError,
+        match=rf"fit into memory, got unrolled_steps {too_many}.* GB where .* GB are free .*recompute_steps: true",
+    ):
         learn(impossible, replace(inputs, progress=tmp_path / "progress.csv"))
     assert not (tmp_path / "progress.csv").exists()
     with pytest.raises(DataError, match=r"lower unrolled_steps or batch_size$"):

@@ -374,6 +374,10 @@ def test_validation_attack_needs_validation_rows(study: dict[str, Any]) -> None:
     message = r"expected validation_fraction above 0 in datasets\.digits for attacks\.cw\.split, got 0"
     with pytest.raises(ConfigError, match=message):
         load_merged_study(study, [])
+    study["datasets"]["digits"]["validation_fraction"] = 0.001  # of about 1,200 rows
+    message = r"expected at least 2 validation rows in datasets\.digits for attacks\.cw\.split, got 1; raise"
+    with pytest.raises(ConfigError, match=message):
+        load_merged_study(study, [])
 
 
 @pytest.mark.parametrize(

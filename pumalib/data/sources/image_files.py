@@ -22,6 +22,7 @@ from pumalib.data.sources.class_folders import some_of
 from pumalib.data.sources.image_places import Place, PlacedFiles, SeenFiles
 from pumalib.data.sources.raw import ClassCounts
 from pumalib.errors import DataError
+from pumalib.files.sizes import size_in_words
 
 _BLOCK = 256
 _ENCODED_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp")
@@ -186,10 +187,10 @@ def _is_encoded(settings: FileOptions, paths: list[str], file_bytes: int, pixel_
     if pixel_bytes > IN_MEMORY_BYTES:
         what = "encoded: the bytes of the files" if is_encoded else "decoded: pixels"
         log.warning(
-            "images are stored %s (files of %.1f GB, pixels of %.1f GB; `storage` chooses)",
+            "images are stored %s (files of %s, pixels of %s; `storage` chooses)",
             what,
-            file_bytes / 1e9,
-            pixel_bytes / 1e9,
+            size_in_words(file_bytes),
+            size_in_words(pixel_bytes),
         )
     return is_encoded
 
