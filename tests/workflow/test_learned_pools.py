@@ -108,10 +108,16 @@ def test_runs_scores_and_reports_work_on_learned_pools(learned):
 
 
 def test_costs_hold_the_learning_and_the_model_behind_it(learned):
+    """By hand; 100 rows learned in 5 steps, and looked at three times more."""
     table = pd.read_csv(learned.folder / "results/learned/reports/cost.csv").set_index("run")
+    assert table.loc["on-learned"].set_index("part").forward_passes["learned pool"] == 12 * (64 + 96) + 96
     robustified = table.loc["on-robustified"].set_index("part")
     assert set(robustified["name"].dropna()) == {"on-robustified", "trades", "robustified", "pgd"}
-    assert np.isnan(robustified.forward_passes["whole"])
+    passes = robustified[["forward_passes", "backward_passes"]]
+    assert passes.loc["learned pool"].tolist() == [100 * (5 + 3), 100 * 5]
+    assert passes.loc["training"].tolist() == [2 * 320, 2 * 320]
+    assert passes.loc["margin model"].tolist() == [2 * 320 * (2 + 2)] * 2  # two steps of the attack, clean, attacked
+    assert passes.loc["whole"].tolist() == [800 + 640 + 2560, 500 + 640 + 2560]
     assert robustified.seconds["whole"] == pytest.approx(
         robustified.seconds[["training", "margin model", "learned pool"]].sum()
     )
