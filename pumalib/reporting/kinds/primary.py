@@ -117,6 +117,6 @@ def make(
         primary_table(primary, tested),
         draw_primary(primary, tested, styles),
         "The primary contrast",
-        "The difference and its 90 % interval, which lies within the margins where the runs are equivalent.",
+        "The difference and its 90 % interval. If the runs are equivalent, the interval lies within the margins.",
         text_above=primary_page(primary, tested, outcomes, warnings),
     )

@@ -201,8 +201,8 @@ def agreement_page(table: pd.DataFrame, scores: SeedScores, settings: ScoreAgree
     kept = [f"{100 * fraction:g} % kept" for fraction in settings.fractions]
     lines = [
         "Rank correlation (Spearman): mean over seeds, interval at a joint 95 % level over the rows of the table, both "
-        "by Fisher's z, and the value of each seed. Intervals cover what changes from seed to seed. They do not cover "
-        "other images: the seeds share their rows, or many of them.",
+        "by Fisher's z, and the value of each seed. Intervals cover what changes from seed to seed. They say nothing "
+        "of what all seeds have in common, such as rows that they share.",
         markdown_table(["score", "against", "rows of", "rows", "rank correlation", "by seed"], correlations),
         f"Share (%) of the rows kept by one score that the other keeps too, mean over seeds, where each keeps its "
         f"{settings.keep} rows; two cuts that know nothing of each other share the fraction that is kept:",
