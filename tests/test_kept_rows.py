@@ -96,3 +96,13 @@ def test_kept_rows_are_of_the_lowest_margins_and_each_seed_has_real_rows_of_its_
         assert kept.margin.max() <= np.sort(margin)[len(kept.rows)]
         real.append(set(kept.rows[~kept.is_synthetic].tolist()))
     assert len(set.union(*real)) > 0.99 * sum(map(len, real))  # but for images that stand twice in the source
+
+
+def test_coresets_of_easycore_lie_in_each_other_and_share_no_rows_between_seeds() -> None:
+    published, all_rows = STUDIES / "kept" / "easycore-cifar10.npz", []
+    for seed in range(5):
+        coresets = [set(kept_rows(published, f"easycore-keep{share}", seed).rows.tolist()) for share in (10, 30, 60)]
+        assert [len(coreset) for coreset in coresets] == [700, 2100, 4200]
+        assert coresets[0] < coresets[1] < coresets[2]
+        all_rows.append(coresets[2])
+    assert len(set.union(*all_rows)) > 0.99 * 5 * 4200  # but for images that stand twice in the source
