@@ -18,6 +18,7 @@ from pumalib import (
     deepfool_margins,
     evaluate,
 )
+from pumalib.training.images import Batch
 from pumalib.training.recipe import Recipe
 from pumalib.training.rows import TrainingRows
 from pumalib.training.trainer import Trainer
@@ -65,7 +66,7 @@ def trades_step(**settings: object) -> Device:
     def prepare() -> Callable[[], object]:
         model = build_model(ArchitectureSettings(name="resnet-18"), (32, 32, 3), 10, seed=1).to("cuda").train()
         trainer = Trainer(model, rows, recipe, torch.device("cuda"))
-        batch = np.arange(IMAGES_A_UNIT)
+        batch = Batch(np.arange(IMAGES_A_UNIT))
         trainer._step(0, 0, batch)
         return lambda: trainer._step(1, 0, batch)
 
