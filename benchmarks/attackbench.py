@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ def puma_deepfool() -> None:
     max_iterations = 50  # noqa: F841
 
 
-def get_puma_deepfool(threat_model: str, max_iterations: int) -> Attack:
+def get_puma_deepfool(threat_model: Literal["linf", "l2"], max_iterations: int) -> Attack:
     return partial(_attack, estimate=partial(deepfool_margins, norm=threat_model, max_iterations=max_iterations))
 
 

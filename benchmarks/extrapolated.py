@@ -65,7 +65,9 @@ def trained(net: str, epsilon: float, seed: int, chosen: argparse.Namespace) -> 
     return model.requires_grad_(False), images[: chosen.count], labels[: chosen.count]
 
 
-def compare(margin: NDArray[np.float32], guess: NDArray[np.floating], own: NDArray[np.bool_]) -> tuple[float, ...]:
+def compare(
+    margin: NDArray[np.float32], guess: NDArray[np.floating], own: NDArray[np.bool_]
+) -> tuple[float, float, float]:
     """Return rank correlation and mean error over the rows not measured [N], and how much of a cut is shared."""
     count, others = round(CUT * len(margin)), ~own
     cuts = [set(np.argsort(-values, kind="stable")[:count].tolist()) for values in (margin, guess)]

@@ -100,6 +100,7 @@ def apgd_minimal(model: nn.Module, images: Tensor, labels: Tensor, *, search_ste
 
     It starts at the largest distance that a short DeepFool finds (not counted), so that no halving is lost.
     """
+    assert isinstance(model, Counted)
     largest = float(np.abs(deepfool_margins(model.model, images, labels).margin).max())
     points: Tensor = adv_lib().auto_pgd.minimal_apgd(
         model, images, labels, norm=float("inf"), max_eps=largest / 2, binary_search_steps=search_steps,
@@ -163,7 +164,7 @@ def trained(name: str, chosen: argparse.Namespace) -> tuple[nn.Module, Tensor, T
     return model, images[-held_out:][right][: front.count], labels[-held_out:][right][: front.count]
 
 
-def save(path: Path, write: Callable[[Path], None]) -> None:
+def save(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path.with_suffix(".part"))
@@ -186,7 +187,10 @@ def measure(
     with torch.no_grad():
         across = (model(points).argmax(1) != labels) == (True if right is None else right)
     lengths = (points - images).flatten(1).abs().amax(1).masked_fill(~across, torch.inf)
-    return {"distance": lengths.cpu().numpy(), "passes": np.float32([counted.passes]), "seconds": np.float32([seconds])}
+    numbers = {"passes": counted.passes, "seconds": seconds}
+    return {"distance": lengths.cpu().numpy()} | {
+        name: np.asarray([value], np.float32) for name, value in numbers.items()
+    }
 
 
 def run_task(name: str, chosen: argparse.Namespace) -> int:
@@ -210,7 +214,7 @@ def run_task(name: str, chosen: argparse.Namespace) -> int:
 
 def _write(path: Path, arrays: dict[str, Floats]) -> None:
     with path.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def area(distances: Floats, farthest: float) -> float:

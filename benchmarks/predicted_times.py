@@ -135,8 +135,8 @@ def _minus(after: Amounts, before: Amounts) -> Amounts:
 
 
 def _times(line: Line, factor: float) -> Line:
-    scaled = [{name: factor * amount for name, amount in part.items()} for part in (line.fixed, line.per_row)]
-    return Line(*scaled, line.passes)
+    fixed, per_row = ({name: factor * amount for name, amount in part.items()} for part in (line.fixed, line.per_row))
+    return Line(fixed, per_row, line.passes)
 
 
 PUBLISHED = {"cifar10_files": SourceShape((32, 32, 3), 10, (50_000, 10_000))}

@@ -123,6 +123,7 @@ def test_what_the_inner_attack_looks_at_is_shared_but_not_recorded(is_recorded):
     with pretend_device(count=2), one_of_two():
         layer = nn.SyncBatchNorm(3).to("cuda")
         layer.track_running_stats = is_recorded
+        assert layer.running_mean is not None
         before = layer.running_mean.clone()
         layer(torch.rand(4, 3, 2, 2, device="cuda"))
         assert torch.equal(layer.running_mean, before) != is_recorded

@@ -154,6 +154,8 @@ def test_an_attack_that_looks_now_and_then_finds_what_it_finds_when_it_always_lo
         model.to("cpu")
     assert 0.1 < expected.success.mean() < 0.9
     np.testing.assert_array_equal(found.adversarial_prediction, expected.adversarial_prediction)
+    assert found.points is not None
+    assert expected.points is not None
     np.testing.assert_allclose(found.points, expected.points, atol=1e-5)
 
 

@@ -8,6 +8,7 @@ from stand_ins import write_cifar10, write_generated
 
 from pumalib.cli.main import main
 from pumalib.study.file import load_study
+from pumalib.study.study import Study
 from tests.golden.workflow import Workflow
 from tests.pretend_device import pretend_device
 
@@ -28,7 +29,9 @@ def test_puma_of_the_papers_tables_is_made_on_a_device(tmp_path, monkeypatch):
     words = [word for file in given for word in ("--file", file)]
     words += [word for override in overrides for word in ("--override", override)]
     assert main(["paper", *words]) == 0
-    workflow = Workflow(load_study("results/paper.yaml"), tmp_path, device="cuda")
+    study = load_study("results/paper.yaml")
+    assert isinstance(study, Study)
+    workflow = Workflow(study, tmp_path, device="cuda")
     with pretend_device() as device:
         attack = workflow.attack("puma-20", "cw")
     assert device.work.launches > 10_000

@@ -201,8 +201,8 @@ def _(folder: Path) -> None:
     with create_artifact(folder / "data.h5", "dataset") as file:
         file.attrs["class_names"] = list("abcd")
         write_images(file.create_group("test"), LabelledImages(images(), labels()))
-    places = {"dataset": folder / "data.h5", "model_path": folder / "model", "output": folder / "cw.h5"}
-    attack_model(CwPgdSettings(steps=3, keep_points=True), THREAT, seed=3, device="cuda", **places)
+    model, dataset, attack = folder / "model", folder / "data.h5", CwPgdSettings(steps=3, keep_points=True)
+    attack_model(attack, THREAT, dataset=dataset, model_path=model, output=folder / "cw.h5", seed=3, device="cuda")
     recheck(folder / "cw.h5", model=folder / "model", dataset=folder / "data.h5", device="cuda")
 
 
