@@ -171,14 +171,14 @@ def report_margins(
 
 def test_margin_histogram_marks_only_cuts_by_its_score(tmp_path: Path, pool: Path, output: ReportFiles) -> None:
     scores = write_margins(tmp_path / "scores.h5", pool)
-    cuts = [["random 0.1", float("nan")], ["margin easiest 0.2", 0.25], ["other hardest 0.1", 0.123]]
+    cuts = [["random 10 %", float("nan")], ["margin easiest 20 %", 0.25], ["other hardest 10 %", 0.123]]
     selection = write_selection(tmp_path / "selection.h5", pool, cuts)
     cut_by = ["random", "margin", "other"]
     settings = {"kind": "margin_histogram", "score": "margin", "run": "puma"}
     report_margins(settings, [scores], pool, output, selection, cut_by)
     assert is_written(output)
     page = output.markdown.read_text(encoding="utf-8")
-    assert "margin easiest 0.2" in page
+    assert "Dashed lines, pruned: 20 % highest margins at 0.25." in page
     assert "other" not in page
     assert "random" not in page
 

@@ -112,12 +112,19 @@ def _side_away(axes: Axes, value: float, cuts: Sequence[float]) -> Literal["left
 
 def _cut_text(label: str) -> str:
     """Return what a cut prunes, with an arrow to the pruned side: `pruned: 20 % highest margins`."""
+    text = f"pruned: {_pruned(label)}"
+    if text.endswith(" highest margins"):
+        return f"{text} →"
+    return f"← {text}" if text.endswith(" lowest margins") else text
+
+
+def _pruned(label: str) -> str:
+    """Return the rows that a cut prunes, in words: `20 % highest margins`."""
     found = re.fullmatch(r".* (easiest|hardest) ([\d.]+ %)(?:, .*)?", label)
     if not found:
-        return f"pruned: {label}"
+        return label
     side, share = found.groups()
-    text = f"pruned: {share} {'highest' if side == 'easiest' else 'lowest'} margins"
-    return f"{text} →" if side == "easiest" else f"← {text}"
+    return f"{share} {'highest' if side == 'easiest' else 'lowest'} margins"
 
 
 def margin_page(scores: Sequence[Margins], epsilon: float) -> str:
@@ -149,7 +156,9 @@ def _count_cells(counts: SourceCounts) -> list[str]:
 def _cut_sentence(cuts: Cuts) -> str:
     if not cuts:
         return " No cut is marked."
-    return " Dashed lines: " + ", ".join(f"{label} at {threshold:.4g}" for label, threshold in cuts) + "."
+    return (
+        " Dashed lines, pruned: " + "; ".join(f"{_pruned(label)} at {threshold:.4g}" for label, threshold in cuts) + "."
+    )
 
 
 def negative_warnings(score: str, counts: Sequence[SourceCounts]) -> list[str]:
