@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from pumalib.cli.check import print_plan
 from pumalib.cli.usage import UsageError
+from pumalib.errors import ConfigError
 from pumalib.setting_errors import NAME_PATTERN
 from pumalib.starting.proposal import propose, usual_epsilon, usual_size
 from pumalib.starting.study_text import digits_text, images_text
@@ -74,8 +75,8 @@ def _epsilon(text: str) -> str:
 def run(options: argparse.Namespace) -> int:
     """Write the study, check it as `puma check` does, and say what to do next."""
     out: Path = options.out or Path(f"{options.name}.yaml")
-    if out.exists() or not out.parent.is_dir():
-        raise UsageError(f"expected a new file in a folder that is there, got {out}; choose another name or --out")
+    if out.exists() or not _folder_above(out).is_dir():
+        raise UsageError(f"expected a new file in a folder, got {out}; choose another name or --out")
     if options.image_size and not options.images:
         raise UsageError("expected --image-size only with --images")
     if sys.stdin.isatty() and not any(getattr(options, name) for name in ("images", "epsilon", "seeds", "epochs")):
@@ -99,17 +100,25 @@ def _text(options: argparse.Namespace, file: str, found: Survey | None) -> str:
 
 def _write(out: Path, text: str) -> Study:
     """Write the file whole, or not at all where a check objects or the file came to be meanwhile."""
-    part = out.with_name(f".{out.name}.part")
+    part = _folder_above(out) / f".{out.name}.part"
     try:
         part.write_text(text, encoding="utf-8")
         study = load_study(part)
         assert isinstance(study, Study)
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.hardlink_to(part)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace(str(part), str(out))) from None
     except FileExistsError:
         raise UsageError(f"expected a new file, got {out}, which came to be meanwhile") from None
     finally:
         part.unlink(missing_ok=True)
     return study
+
+
+def _folder_above(file: Path) -> Path:
+    """Return the nearest folder above a file that is there; the others are made when the file is written."""
+    return next(path for path in file.parents if path.exists())
 
 
 def _asked(options: argparse.Namespace) -> Survey | None:

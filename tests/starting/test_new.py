@@ -138,7 +138,13 @@ def a_study_of_that_name() -> None:
         (a_class_without_images, ["--images", "photos"], "found none in c"),
         (a_study_of_that_name, [], "got mine.yaml; choose another name or --out"),
         (a_folder, ["--image-size", "32"], "expected --image-size only with --images"),
-        (a_folder, ["--out", "none/mine.yaml"], "expected a new file in a folder that is there, got none/mine.yaml"),
+        (a_study_of_that_name, ["--out", "mine.yaml/a.yaml"], "expected a new file in a folder, got mine.yaml/a.yaml"),
+        (a_class_without_images, ["--images", "photos", "--out", "none/mine.yaml"], "found none in c"),
+        (
+            a_folder,
+            ["--images", "photos", "--out", "none/mine.yaml"],
+            "the folder of a small class away (none/mine.yaml)",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_message_and_nothing_is_written(
@@ -153,6 +159,12 @@ def test_what_cannot_be_is_one_message_and_nothing_is_written(
     assert message in err
     assert err.count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
+
+
+def test_folders_of_the_file_are_made(capsys: Capture) -> None:
+    assert main(["new", "mine", "--out", "a/b/mine.yaml"]) == 0
+    assert "puma run a/b/mine.yaml" in capsys.readouterr().out
+    assert [path.name for path in Path("a").rglob("*")] == ["b", "mine.yaml"]
 
 
 @pytest.mark.parametrize(
