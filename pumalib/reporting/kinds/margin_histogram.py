@@ -137,7 +137,7 @@ def margin_page(scores: Sequence[Margins], epsilon: float) -> str:
         f"Signed {NORM_NAMES.get(scores[0].norm, scores[0].norm)} margins by source, each as a share of that source's "
         "rows; negative where the margin model is wrong. Rows that did not converge are drawn at their bound. The "
         "drawn range leaves out at most half a per cent of a source at each end; the CSV counts every row.",
-        f"Dotted lines: ±epsilon = ±{epsilon:.4g}.{_cut_sentence([cut for each in scores for cut in each.cuts])}",
+        f"Dotted lines: ±epsilon = ±{epsilon:.4g}.{_cut_sentence(scores)}",
     ]
     if len(scores) > 1:
         first, second = scores
@@ -153,12 +153,13 @@ def _count_cells(counts: SourceCounts) -> list[str]:
     return [counts.source, str(counts.num_rows), *map(counts.share, special)]
 
 
-def _cut_sentence(cuts: Cuts) -> str:
-    if not cuts:
-        return " No cut is marked."
-    return (
-        " Dashed lines, pruned: " + "; ".join(f"{_pruned(label)} at {threshold:.4g}" for label, threshold in cuts) + "."
-    )
+def _cut_sentence(scores: Sequence[Margins]) -> str:
+    cuts = [
+        f"{_pruned(label)} at {threshold:.4g}" + (f" (`{each.score}`)" if len(scores) > 1 else "")
+        for each in scores
+        for label, threshold in each.cuts
+    ]
+    return f" Dashed lines, pruned: {'; '.join(cuts)}." if cuts else " No cut is marked."
 
 
 def negative_warnings(score: str, counts: Sequence[SourceCounts]) -> list[str]:

@@ -84,6 +84,17 @@ def test_caption_warns_above_five_per_cent_of_negative_synthetic_margins(num_neg
     assert "| 3 (6.0 %) |" in caption
 
 
+def test_cuts_of_two_scores_are_told_apart() -> None:
+    margin, source, converged = margins_with(0)
+    scores = [
+        Margins(name, margin, source, converged, "linf", [(f"{name} {side} 20 %", 0.08)])
+        for name, side in (("deepfool", "easiest"), ("fast", "hardest"))
+    ]
+    told = "pruned: 20 % highest margins at 0.08 (`deepfool`); 20 % lowest margins at 0.08 (`fast`)."
+    assert told in margin_page(scores, EPSILON)
+    assert "pruned: 20 % highest margins at 0.08." in margin_page(scores[:1], EPSILON)
+
+
 def test_lengths_and_unscored_rows_are_refused() -> None:
     margin, source, converged = margins_with(0)
     with pytest.raises(DataError, match="150, 150 and 149"):
