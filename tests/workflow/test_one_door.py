@@ -77,11 +77,11 @@ def test_mistake_of_a_study_that_a_job_finds_is_told_once_and_last(make_checkout
 
 
 def cut_to_the_bone(raw: dict) -> None:
-    """Prune all but a row of ten classes, and leave out what does not lead there."""
+    """Keep 12 rows of 300, drawn, which miss a class; leave out what does not lead there."""
     del raw["generators"], raw["scores"], raw["reports"]
     raw["pools"] = {"digits": {"dataset": "digits"}}
     raw["defaults"]["pool"] = "digits"
-    raw["runs"] = {"puma": {"prune": [{"by": "random", "fraction": 0.99}]}}
+    raw["runs"] = {"puma": {"prune": [{"by": "random", "fraction": 0.96}]}}
 
 
 def endless(raw: dict) -> None:
