@@ -105,7 +105,8 @@ def test_signals_reach_the_jobs(make_checkout: Callable[[], Checkout], number: s
     """As a terminal does, SIGINT goes to all processes of the group; SIGTERM goes to the command alone."""
     checkout = make_checkout()
     study = checkout.study("endless.yaml", endless)
-    command = [sys.executable, "-m", "pumalib", "run", study, "--cores", "2"]
+    plain = ["env", "--default-signal=INT"]  # a shell starts what runs in its background with SIGINT ignored
+    command = [*plain, sys.executable, "-m", "pumalib", "run", study, "--cores", "2"]
     state = checkout.folder / "results/tiny/work/models/trades/seed0.state"
     with subprocess.Popen(
         command, cwd=checkout.folder, env=checkout.environment, stderr=subprocess.PIPE, text=True, process_group=0
