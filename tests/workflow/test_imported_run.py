@@ -115,7 +115,7 @@ def test_the_commands_know_a_checkpoint_among_the_runs(compared):
     assert traced.returncode == 0, traced.stdout + traced.stderr
     assert "elsewhere.pt" in traced.stdout
     inspected = puma(checkout, "inspect", MODEL.format(0))
-    assert "a model trained elsewhere, architecture wrn-10-1" in inspected.stdout
+    assert "a model trained elsewhere, architecture wrn-10-1" in " ".join(inspected.stdout.split())  # of any width
     shown = puma(checkout, "show", "results/tiny/attacks/theirs/seed0/cw.h5", "--out", "robust.png")
     assert shown.returncode == 0, shown.stdout + shown.stderr
     write_checkpoint(checkout.folder / "elsewhere.pt", seed=5)
