@@ -7,10 +7,13 @@ selection of a later run. Nothing is run.
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pumalib.cli.study import add_study_file, expect_study
 from pumalib.cli.usage import UsageError
+from pumalib.files.artifacts import writing
 from pumalib.running.driver import expect_snakemake
 from pumalib.study.file import load_study
 from pumalib.study.reruns import NAMED
@@ -30,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Draw the rules; nothing is left of a picture that could not be written whole."""
     out: Path = options.out
-    if out.suffix not in _FORMS or not out.parent.is_dir():
-        raise UsageError(f"expected --out that ends with .svg, .png or .pdf, in a folder that is there, got {out}")
+    if out.suffix not in _FORMS:
+        raise UsageError(f"expected --out that ends with .svg, .png or .pdf, got {out}")
     expect_study(options.study)
     expect_snakemake()
     reports = load_study(options.study).settings.reports
@@ -39,11 +42,10 @@ def run(options: argparse.Namespace) -> int:
     from pumalib.running.rule_graph import rule_graph
 
     graph, returns = without_returns(rule_graph(options.study, [*reports, *OWN_REPORTS]), tuple(NAMED))
-    part = out.with_name(f".{out.stem}.part{out.suffix}")
-    try:
-        draw(reduced(graph), part, returns)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with TemporaryDirectory() as folder:
+        picture = Path(folder, f"rules{out.suffix}")
+        draw(reduced(graph), picture, returns)
+        with writing(out) as part:
+            shutil.copyfile(picture, part)
     print(f"{out}: {len(graph)} rules")
     return 0

@@ -7,12 +7,15 @@ them, clean against robust accuracy for each dataset, and what gates and primary
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from pumalib.cli.study import expect_results, expect_study
 from pumalib.cli.usage import UsageError
+from pumalib.files.artifacts import writing
 from pumalib.running.driver import expect_snakemake, run_snakemake
 
 if TYPE_CHECKING:
@@ -43,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the report; nothing is left of one that could not be written whole."""
     out: Path = options.out
-    if out.suffix not in _FORMS or not out.parent.is_dir():
-        raise UsageError(f"expected --out of a name that ends with .html or .zip, in a folder that is there, got {out}")
+    if out.suffix not in _FORMS:
+        raise UsageError(f"expected --out of a name that ends with .html or .zip, got {out}")
     is_written = _report_several if len(options.studies) > 1 else _report_one
     if not is_written(options.studies, out):
         return 1
@@ -57,13 +60,12 @@ def _report_one(studies: Sequence[str], out: Path) -> bool:
     expect_study(study)
     expect_snakemake()
     expect_results(study)
-    part = out.with_name(f".{out.stem}.part{out.suffix}")
-    try:
-        if not run_snakemake(["--report", str(part)], study):
+    with TemporaryDirectory() as folder:
+        page = Path(folder, f"report{out.suffix}")
+        if not run_snakemake(["--report", str(page)], study):
             return False
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+        with writing(out) as part:
+            shutil.copyfile(page, part)
     return True
 
 

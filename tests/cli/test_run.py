@@ -28,9 +28,7 @@ WRONG = {
     ("run", "tiny.yaml", "--profile", "nope"): (
         "expected a folder with a config.yaml, or one of default, slurm, got --profile nope"
     ),
-    ("report", "tiny.yaml", "--out", "x.pdf"): (
-        "expected --out of a name that ends with .html or .zip, in a folder that is there, got x.pdf"
-    ),
+    ("report", "tiny.yaml", "--out", "x.pdf"): "expected --out of a name that ends with .html or .zip, got x.pdf",
 }
 
 

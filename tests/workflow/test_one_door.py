@@ -48,9 +48,9 @@ def test_run_shows_a_line_a_job_and_makes_what_snakemake_makes(
     table = "results/tiny/results.csv"
     assert (checkout.folder / table).read_bytes() == (finished.folder / table).read_bytes()
     assert "Nothing to be done" in checkout.run().stderr
-    assert puma(checkout, "report", "tiny.yaml", "--out", "mine.html").returncode == 0
-    assert "trades" in (checkout.folder / "mine.html").read_text()
-    assert not list(checkout.folder.glob(".*.part.html"))
+    assert puma(checkout, "report", "tiny.yaml", "--out", "new/mine.html").returncode == 0
+    assert "trades" in (checkout.folder / "new/mine.html").read_text()
+    assert [path.name for path in (checkout.folder / "new").iterdir()] == ["mine.html"]
 
 
 @pytest.mark.slow
