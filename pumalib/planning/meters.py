@@ -114,13 +114,38 @@ class Line:
         return {name: self.fixed[name] + rows * self.per_row.get(name, 0.0) for name in self.fixed}
 
 
-def line_through(first: tuple[float, Amounts], second: tuple[float, Amounts], passes: float | None = None) -> Line:
-    """Return the line through the amounts at two numbers of rows; nothing fixed, and no slope, is below 0."""
-    (low, before), (high, after) = first, second
-    names = set(before) | set(after)
-    slopes = {name: max(0.0, (after.get(name, 0.0) - before.get(name, 0.0)) / (high - low)) for name in names}
-    fixed = {name: max(0.0, after.get(name, 0.0) - high * slopes[name]) for name in names}
-    return Line(fixed, slopes, passes)
+@dataclass(frozen=True)
+class Reading:
+    """What one repetition took.
+
+    Attributes:
+        rows: of it.
+        amounts: that it took.
+        passes: of a row through the network, in the mean, where the work tells.
+    """
+
+    rows: float
+    amounts: Amounts
+    passes: float | None = None
+
+    @property
+    def work(self) -> float:
+        """Return the passes of all its rows; the rows, where the work tells no passes."""
+        return self.rows * (self.passes or 1.0)
+
+
+def line_through(first: Reading, second: Reading) -> Line:
+    """Return the line through two readings; nothing fixed, and no slope, is below 0.
+
+    The rows of the two may take different numbers of passes, so amounts are linear in the passes. The line is for rows
+    that take as many as those of the second reading.
+    """
+    before, after = first.amounts, second.amounts
+    more = second.work - first.work
+    slopes = {name: max(0.0, (after.get(name, 0.0) - before.get(name, 0.0)) / more) for name in {*before, *after}}
+    fixed = {name: max(0.0, after.get(name, 0.0) - second.work * slopes[name]) for name in slopes}
+    per_row = {name: slope * (second.passes or 1.0) for name, slope in slopes.items()}
+    return Line(fixed, per_row, second.passes)
 
 
 def timed(piece: Piece, seconds: float, threads: int = 1) -> Line:
@@ -132,38 +157,37 @@ def timed(piece: Piece, seconds: float, threads: int = 1) -> Line:
         threads: torch threads of a job.
     """
     end, rows = time.process_time() + seconds, min(_FEWEST_ROWS, piece.full)
-    found: list[tuple[float, Amounts]] = []
+    found: list[Reading] = []
     while True:
         began = time.process_time()
-        passes, amounts = _timed_at(piece, rows, threads)
-        found.append((float(rows), amounts))
+        found.append(_timed_at(piece, rows, threads))
         needed = (time.process_time() - began) * _GROWTH
         if rows == piece.full or (len(found) > 1 and time.process_time() + needed > end):
             break
         rows = min(piece.full, rows * _GROWTH)
-    return line_through(found[-2], found[-1], passes) if len(found) > 1 else Line(amounts, {}, passes)
+    last = found[-1]
+    return line_through(found[-2], last) if len(found) > 1 else Line(last.amounts, {}, last.passes)
 
 
-def _timed_at(piece: Piece, rows: int, threads: int) -> tuple[float | None, Amounts]:
+def _timed_at(piece: Piece, rows: int, threads: int) -> Reading:
     """Time it at so many rows, the more often the shorter it is."""
     passes, watch = _run(piece, rows, Stopwatch(threads), 1)
     repetitions = min(_MOST_LAPS, int(_LONGEST_SECONDS / max(watch.typical()["seconds"], 1e-4)))
     if repetitions > 1:
         passes, watch = _run(piece, rows, Stopwatch(threads), repetitions)
-    return passes, watch.typical()
+    return Reading(rows, watch.typical(), passes)
 
 
 def counted(piece: Piece) -> Line:
     """Count a piece at two small batches, and return the line through them; launches do not depend on the rows."""
     found = []
-    passes: float | None = None
-    for number in piece.counted_at:
+    for rows in piece.counted_at:
         with counted_work() as work:
-            passes, meter = _run(piece, number, Counter(work), 0)
-        found.append((float(number), meter.typical()))
-    line = line_through(found[0], found[1], passes)
-    launches = {"launches": found[1][1]["launches"]}
-    return Line({**line.fixed, **launches}, {**line.per_row, "launches": 0.0}, passes)
+            passes, meter = _run(piece, rows, Counter(work), 0)
+        found.append(Reading(rows, meter.typical(), passes))
+    line = line_through(found[0], found[1])
+    launches = {"launches": found[1].amounts["launches"]}
+    return Line({**line.fixed, **launches}, {**line.per_row, "launches": 0.0}, line.passes)
 
 
 def _run(piece: Piece, rows: int, meter: Meter, repetitions: int) -> tuple[float | None, Meter]:

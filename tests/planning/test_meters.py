@@ -4,19 +4,28 @@ import pytest
 import torch
 from torch import nn
 
-from pumalib.planning.meters import Meter, Piece, Stopwatch, counted, line_through, timed
+from pumalib.planning.meters import Meter, Piece, Reading, Stopwatch, counted, line_through, timed
 
 
 def test_a_line_splits_what_is_fixed_from_what_each_row_takes() -> None:
-    line = line_through((2, {"seconds": 5.0}), (6, {"seconds": 9.0}))
+    line = line_through(Reading(2, {"seconds": 5.0}), Reading(6, {"seconds": 9.0}))
     assert line.fixed == {"seconds": 3.0}
     assert line.per_row == {"seconds": 1.0}
     assert line.at(500) == {"seconds": 503.0}
 
 
 def test_noise_gives_neither_a_negative_slope_nor_a_negative_start() -> None:
-    assert line_through((2, {"seconds": 5.0}), (4, {"seconds": 4.0})).at(100) == {"seconds": 4.0}
-    assert line_through((2, {"seconds": 1.0}), (4, {"seconds": 9.0})).fixed == {"seconds": 0.0}
+    start = 2, {"seconds": 5.0}
+    assert line_through(Reading(*start), Reading(4, {"seconds": 4.0})).at(100) == {"seconds": 4.0}
+    assert line_through(Reading(*start), Reading(4, {"seconds": 19.0})).fixed == {"seconds": 0.0}
+
+
+def test_rows_of_more_passes_count_as_more_rows() -> None:
+    # 2 of something are fixed, and a pass takes 3: two rows of 10 passes take 62, four of 7 take 86.
+    line = line_through(Reading(2, {"flops": 62.0}, 10), Reading(4, {"flops": 86.0}, 7))
+    assert line.fixed == {"flops": 2.0}
+    assert line.per_row == {"flops": 21.0}
+    assert (line.passes, line.at(4)) == (7, {"flops": 86.0})
 
 
 def linear_piece(full: int) -> Piece:
