@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pumalib.cli.output import add_json, facts, print_json
-from pumalib.cli.paths import existing
+from pumalib.cli.paths import existing, writable
 from pumalib.lineage.headers import Header, read_header
 
 if TYPE_CHECKING:
@@ -67,10 +67,9 @@ def _seed(text: str) -> int:
 
 
 def _page(text: str) -> Path:
-    path = Path(text)
-    if path.suffix != ".html":
+    if Path(text).suffix != ".html":
         raise argparse.ArgumentTypeError(f"expected a file name that ends in .html, got {text}")
-    return path
+    return writable(text)
 
 
 def run(options: argparse.Namespace) -> int:

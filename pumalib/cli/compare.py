@@ -18,7 +18,7 @@ from typing import Any
 
 from pumalib.across.places import Kind, kind_of
 from pumalib.cli.output import add_json, aligned, facts, print_json
-from pumalib.cli.paths import existing
+from pumalib.cli.paths import existing, writable
 from pumalib.cli.pictures import picture
 from pumalib.cli.usage import UsageError
 from pumalib.data.selection import read_selection
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _output(text: str) -> Path:
-    return Path(text) if text.endswith(".csv") else picture(text)
+    return writable(text) if text.endswith(".csv") else picture(text)
 
 
 def run(options: argparse.Namespace) -> int:

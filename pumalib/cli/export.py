@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from pathlib import Path
 
 from pumalib.cli.output import add_json, facts, print_json
-from pumalib.cli.paths import existing
+from pumalib.cli.paths import existing, writable
 from pumalib.cli.usage import UsageError
 from pumalib.export.exported import Exported, read_exported
 from pumalib.lineage.headers import read_header
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the selection, the form, and where to write."""
     parser.add_argument("file", help="a selection, such as results/digits/selections/puma-20/seed0.h5")
     parser.add_argument("--to", choices=(*_OF_IMAGES, *_TABLES), required=True, help="the form to write")
-    parser.add_argument("--out", type=Path, required=True, help="file or folder to write; nothing may be there yet")
+    parser.add_argument("--out", type=writable, required=True, help="file or folder to write; nothing may be there yet")
     parser.add_argument("--kept-only", action="store_true", help="csv, parquet: leave out pruned rows")
     parser.add_argument("--images", action="store_true", help="parquet: with the images (npz and folder have them)")
     add_json(parser)

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pumalib.cli.paths import writable
 from pumalib.cli.study import add_study_file, expect_study
 from pumalib.cli.usage import UsageError
 from pumalib.files.artifacts import writing
@@ -27,7 +28,7 @@ _FORMS = (".svg", ".png", ".pdf")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the study file, and the picture to write."""
     add_study_file(parser)
-    parser.add_argument("--out", type=Path, default=Path("rules.svg"), help="picture to write (default: rules.svg)")
+    parser.add_argument("--out", type=writable, default=Path("rules.svg"), help="picture to write (default: rules.svg)")
 
 
 def run(options: argparse.Namespace) -> int:

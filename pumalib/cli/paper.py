@@ -15,6 +15,7 @@ import yaml
 
 from pumalib.cli.check import plan_as_json, print_plan
 from pumalib.cli.output import add_json, print_json, wrapped
+from pumalib.cli.paths import writable
 from pumalib.cli.study import expect_study
 from pumalib.cli.usage import UsageError
 from pumalib.errors import ConfigError
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sha256", action="append", default=[], metavar="NAME=HEX", help="digest that it should have")
     parser.add_argument("--reports", nargs="+", default=REPORTS, metavar="NAME", help=f"default: {' '.join(REPORTS)}")
     parser.add_argument("--override", action="append", default=[], metavar="FILE", help="keys laid over the study")
-    parser.add_argument("--out", type=Path, default=Path(OUT), help=f"study to write (default: {OUT})")
+    parser.add_argument("--out", type=writable, default=Path(OUT), help=f"study to write (default: {OUT})")
     add_json(parser)
 
 

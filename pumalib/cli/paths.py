@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
+import os
 from pathlib import Path
 
 from pumalib.errors import ArtifactError
@@ -25,6 +27,21 @@ def existing(path: str) -> Path:
     if not given.exists():
         raise ArtifactError(f"expected a file, found nothing at {path}{nearest_path(given)}")
     return given
+
+
+def writable(text: str) -> Path:
+    """Return the path of something to write, as a type of an option: so it is refused before the work is done.
+
+    Raises:
+        argparse.ArgumentTypeError: on the way lies a file, or a folder that cannot be written.
+    """
+    path = Path(text)
+    reached = next(folder for folder in path.absolute().parents if folder.exists())
+    if not reached.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a path in a folder, got {text}: {reached} is a file")
+    if not os.access(reached, os.W_OK):
+        raise argparse.ArgumentTypeError(f"expected to write {text}, have no right to write in {reached}")
+    return path
 
 
 def nearest_path(path: Path) -> str:

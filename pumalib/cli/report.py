@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from pumalib.cli.paths import writable
 from pumalib.cli.study import expect_results, expect_study
 from pumalib.cli.usage import UsageError
 from pumalib.files.artifacts import writing
@@ -40,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="study",
         help="study file (default: config.yaml); of several, also folders of results",
     )
-    parser.add_argument("--out", type=Path, default=Path("report.html"), help="file to write (default: report.html)")
+    parser.add_argument(
+        "--out", type=writable, default=Path("report.html"), help="file to write (default: report.html)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

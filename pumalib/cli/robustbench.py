@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-from pumalib.cli.paths import existing
+from pumalib.cli.paths import existing, writable
 from pumalib.files.artifacts import write_text
 from pumalib.lineage.robustbench import Paper, record_of
 
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--authors", default="", help="authors of the paper")
     parser.add_argument("--venue", default="", help="where the paper was published")
     parser.add_argument("--additional-data", action="store_true", help="trained on more real images than the dataset's")
-    parser.add_argument("--out", type=Path, help="JSON to write (default: print it)")
+    parser.add_argument("--out", type=writable, help="JSON to write (default: print it)")
 
 
 def run(options: argparse.Namespace) -> int:

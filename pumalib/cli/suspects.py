@@ -7,10 +7,9 @@ margin, file name) and the worst as a picture (`--picture`).
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from pumalib.cli.output import add_json, aligned, facts, print_json
-from pumalib.cli.paths import existing
+from pumalib.cli.paths import existing, writable
 from pumalib.cli.pictures import picture
 from pumalib.errors import DataError
 from pumalib.inspection.samples import row_table
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the score, how many rows, and where to write."""
     parser.add_argument("file", help="a margin score, such as results/digits/scores/margin/seed0.h5")
     parser.add_argument("--count", type=_count, default=_SHOWN, help=f"how many to print and to draw ({_SHOWN})")
-    parser.add_argument("--out", type=Path, help="CSV to write, of all suspects")
+    parser.add_argument("--out", type=writable, help="CSV to write, of all suspects")
     parser.add_argument("--picture", type=picture, help="PNG to write, of the worst")
     add_json(parser)
 
