@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from pumalib.cli.check import print_plan
-from pumalib.cli.paths import writable
 from pumalib.cli.usage import UsageError
 from pumalib.errors import ConfigError
 from pumalib.setting_errors import NAME_PATTERN
@@ -45,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epsilon", type=_epsilon, metavar="E", help="attack radius in L-inf, such as 8/255 or 0.1")
     parser.add_argument("--seeds", type=_count(_MOST_SEEDS), metavar="N", help="trainings of each run (default: 3)")
     parser.add_argument("--epochs", type=_count(100_000), metavar="N", help="passes over the images (default: 30)")
-    parser.add_argument("--out", type=writable, metavar="FILE", help="file to write (default: NAME.yaml)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: NAME.yaml)")
 
 
 def _name(text: str) -> str:

@@ -13,7 +13,6 @@ COMMANDS = {
     "compare-png": ["compare", "nothing", "nothing", "--out", "{}/scatter.png"],
     "export": ["nothing.h5", "--to", "npz", "--out", "{}/kept.npz"],
     "graph": ["nothing.yaml", "--out", "{}/rules.svg"],
-    "new": ["mine", "--out", "{}/mine.yaml"],
     "paper": ["--out", "{}/paper.yaml"],
     "report": ["nothing.yaml", "--out", "{}/report.html"],
     "robustbench": ["nothing", "--run", "trades", "--out", "{}/trades.json"],
