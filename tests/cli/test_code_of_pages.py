@@ -24,6 +24,7 @@ RUN_ELSEWHERE = {
 SMALLER = {
     **{"results/digits-paper": "results/small", "pd-{share}": "puma", "random-{share}": "trades"},
     "range(5)": "range(1)",
+    **{"results/mnist-rdl": "results/small", '("natural", "learned", "trades")': '("puma",)', '"aa"': '"shortest"'},
 }
 """What a block says of a study that the small one has not."""
 GENERATOR = np.random.default_rng(0)

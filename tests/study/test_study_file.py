@@ -37,7 +37,9 @@ tests/workflow: in `test_paper_studies` and `test_large_image_studies`."""
         *(f"studies/{path.name}" for path in (ROOT / "studies").glob("*.yaml") if path.name not in NEED_FILES),
     ],
 )
-def test_studies_of_the_repository_are_valid(file: str) -> None:
+def test_studies_of_the_repository_are_valid(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "pyautoattack.py", "")  # an optional package, which a study may ask for
+    monkeypatch.syspath_prepend(tmp_path)
     assert load_study(ROOT / file).settings.study
 
 
