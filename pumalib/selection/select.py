@@ -78,7 +78,7 @@ def select(
     )
     reason = combine(outcomes, num_rows)
     rows = np.flatnonzero(reason == KEPT).astype(np.int64)
-    _check_kept(rows, classes)
+    _check_kept(rows, classes, cuts)
     return Selection(rows, radii[rows], reason, outcomes)
 
 
@@ -99,7 +99,7 @@ def _epsilons(values: ArrayLike | float, num_rows: int) -> NDArray[np.float32]:
     return np.broadcast_to(radii, num_rows).copy()
 
 
-def _check_kept(rows: NDArray[np.int64], labels: NDArray[np.int64] | None) -> None:
+def _check_kept(rows: NDArray[np.int64], labels: NDArray[np.int64] | None, cuts: Sequence[Cut | Rule]) -> None:
     if len(rows) == 0:
         raise DataError("expected at least one row to be kept, got none; prune less")
     if labels is None:
@@ -108,5 +108,9 @@ def _check_kept(rows: NDArray[np.int64], labels: NDArray[np.int64] | None) -> No
     if len(lost):
         raise DataError(
             f"expected every class to keep a row, got none of class {', '.join(map(str, lost))} after pruning; "
-            "prune less, or use scope: per_class"
+            f"prune less{', or use scope: per_class' if any(map(_could_go_by_class, cuts)) else ''}"
         )
+
+
+def _could_go_by_class(cut: Cut | Rule) -> bool:
+    return isinstance(cut, Cut) and cut.fraction is not None and cut.scope != "per_class"

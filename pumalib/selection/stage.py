@@ -25,7 +25,7 @@ from pumalib.selection.needed import (
     prunes,
 )
 from pumalib.selection.policies.question import EpsilonQuestion, KeptRows
-from pumalib.selection.settings import EpsilonSettings, SelectionSettings, policy_module
+from pumalib.selection.settings import CutSettings, EpsilonSettings, SelectionSettings, policy_module
 from pumalib.training.online.settings import OnlineEpsilonSettings
 
 if TYPE_CHECKING:
@@ -117,23 +117,28 @@ def _prune(
     selection, labels = prune(settings.prune, settings.epsilon, question, rows, seed)
     cuts = tuple((label, outcome.value) for label, outcome in zip(labels, selection.outcomes, strict=True))
     warnings = [outcome.warning for outcome in selection.outcomes if outcome.warning]
-    warnings += nearly_emptied(rows.labels, selection.rows, rows.class_names)
+    by_class = any(isinstance(cut, CutSettings) and cut.could_go_by_class for cut in settings.prune)
+    warnings += nearly_emptied(rows.labels, selection.rows, rows.class_names, by_class)
     return selection.rows, selection.reason, cuts, warnings
 
 
-def nearly_emptied(labels: NDArray[np.int64], kept: NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
+def nearly_emptied(
+    labels: NDArray[np.int64], kept: NDArray[np.int64], class_names: Sequence[str], could_go_by_class: bool = True
+) -> list[str]:
     """Return a warning for each class that loses most of its rows while the pool as a whole does not.
 
     Args:
         labels: [N] int64.
         kept: [K] int64, the rows kept.
         class_names: in label order.
+        could_go_by_class: whether a cut could take as much of each class, which the warning advises then.
     """
+    advice = "; scope: per_class takes as much of each" if could_go_by_class else ""
     before, after = (np.bincount(each, minlength=len(class_names)) for each in (labels, labels[kept]))
     lost, overall = 1 - after / np.maximum(before, 1), 1 - len(kept) / len(labels)
     return [
         f"the cuts take {before[label] - after[label]} of {before[label]} rows of class {class_names[int(label)]} "
-        f"({100 * lost[label]:.0f} %), but {100 * overall:.0f} % of all rows; scope: per_class takes as much of each"
+        f"({100 * lost[label]:.0f} %), but {100 * overall:.0f} % of all rows{advice}"
         for label in np.flatnonzero((lost > _MOST_LOST) & (lost > 2 * overall) & (before > 0))
     ]
 

@@ -23,4 +23,7 @@ def test_a_class_that_loses_most_of_its_rows_alone_is_named(lost: dict[int, int]
     told = nearly_emptied(LABELS, np.flatnonzero(keep), ("plane", "car", "cat"))
     assert [name for name in ("plane", "car", "cat") if any(f"class {name} " in each for each in told)] == named
     if named:
-        assert told[0].startswith("the cuts take 48 of 80 rows of class plane (60 %), but 6 % of all rows")
+        start = "the cuts take 48 of 80 rows of class plane (60 %), but 6 % of all rows"
+        assert told == [f"{start}; scope: per_class takes as much of each"]
+        kept = np.flatnonzero(keep)
+        assert nearly_emptied(LABELS, kept, ("plane", "car", "cat"), could_go_by_class=False) == [start]

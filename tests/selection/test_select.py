@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pumalib.errors import DataError
 from pumalib.selection.cuts import Cut, apply_cut
+from pumalib.selection.rule import Rule
 from pumalib.selection.select import select
 
 LADDER = np.arange(10.0)
@@ -97,8 +98,12 @@ def test_labels_and_sources_of_any_integer_kind_are_taken(dtype: type) -> None:
 def test_a_class_that_loses_all_its_rows_is_refused() -> None:
     labels = [0] * 4 + [1] * 4 + [2] * 2
     cut = Cut(LADDER, drop="easiest", fraction=0.2)
-    with pytest.raises(DataError, match=r"got none of class 2 after pruning; prune less, or use scope: per_class"):
+    with pytest.raises(DataError, match=r"got none of class 2 after pruning; prune less, or use scope: per_class$"):
         select(10, [cut], labels=labels)
+    rule, threshold = Rule(lambda rows: np.arange(8), fraction=0.2), Cut(LADDER, at_least=8.0)
+    for step in (rule, threshold):  # no scope is open to them
+        with pytest.raises(DataError, match=r"got none of class 2 after pruning; prune less$"):
+            select(10, [step], labels=labels)
     assert len(select(10, [cut]).rows) == 8
     per_class = Cut(LADDER, drop="easiest", fraction=0.5, scope="per_class")
     assert select(10, [per_class], labels=labels).rows.tolist() == [0, 1, 4, 5, 8]
