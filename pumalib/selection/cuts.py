@@ -70,6 +70,11 @@ class Cut:
     tie_bounded: ArrayLike | None = None
     label: str = ""
 
+    @property
+    def could_go_by_class(self) -> bool:
+        """Whether the scope `per_class` is open to it, and not taken: of a fraction alone."""
+        return self.fraction is not None and self.scope != "per_class"
+
 
 @dataclass(frozen=True)
 class CutOutcome:

@@ -35,7 +35,7 @@ def prune(
     question: EpsilonQuestion,
     rows: PoolRows,
     seed: int,
-) -> tuple[Selection, list[str]]:
+) -> tuple[Selection, list[Cut | Rule]]:
     """Cut a pool.
 
     Args:
@@ -46,7 +46,7 @@ def prune(
         seed: of the study.
 
     Returns:
-        The selection, whose epsilons are yet to be found, and the label of each cut.
+        The selection, whose epsilons are yet to be found, and the cuts and rules it was made with.
 
     Raises:
         DataError: a class that loses all its rows, too few scored rows, a cut among bounded rows, or a rule that fails.
@@ -56,7 +56,7 @@ def prune(
     if drops_negative(policy):
         made.append(_cut_negative(policy, question))
     selection = select(len(rows.labels), made, 0.0, seed, labels=rows.labels, source=rows.source)
-    return selection, [cut.label for cut in made]
+    return selection, made
 
 
 def _cut_negative(policy: FromMargin, question: EpsilonQuestion) -> Cut:

@@ -66,6 +66,11 @@ class Rule:
     options: Mapping[str, Any] = field(default_factory=dict)
     label: str = "rule"
 
+    @property
+    def could_go_by_class(self) -> bool:
+        """Whether the scope `per_class` is open to it: never."""
+        return False
+
 
 def apply_rule(
     rule: Rule, num_rows: int, labels: NDArray[np.int64] | None, source: NDArray[np.uint8] | None, seed: int

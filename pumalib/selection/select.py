@@ -108,9 +108,5 @@ def _check_kept(rows: NDArray[np.int64], labels: NDArray[np.int64] | None, cuts:
     if len(lost):
         raise DataError(
             f"expected every class to keep a row, got none of class {', '.join(map(str, lost))} after pruning; "
-            f"prune less{', or use scope: per_class' if any(map(_could_go_by_class, cuts)) else ''}"
+            f"prune less{', or use scope: per_class' if any(cut.could_go_by_class for cut in cuts) else ''}"
         )
-
-
-def _could_go_by_class(cut: Cut | Rule) -> bool:
-    return isinstance(cut, Cut) and cut.fraction is not None and cut.scope != "per_class"

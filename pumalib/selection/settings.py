@@ -61,11 +61,6 @@ class CutSettings(Settings):
         """Names of the scores it reads."""
         return tuple(name for name in (self.by, self.ties_by) if name not in (None, RANDOM))
 
-    @property
-    def could_go_by_class(self) -> bool:
-        """Whether the scope `per_class` is open to it, and not taken: of a fraction alone."""
-        return self.fraction is not None and self.scope != "per_class"
-
 
 class CcsSettings(Settings):
     """Coverage-centric coreset selection (Zheng et al. 2023): as many rows from each stratum of a score as it has."""

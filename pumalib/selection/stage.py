@@ -25,7 +25,7 @@ from pumalib.selection.needed import (
     prunes,
 )
 from pumalib.selection.policies.question import EpsilonQuestion, KeptRows
-from pumalib.selection.settings import CutSettings, EpsilonSettings, SelectionSettings, policy_module
+from pumalib.selection.settings import EpsilonSettings, SelectionSettings, policy_module
 from pumalib.training.online.settings import OnlineEpsilonSettings
 
 if TYPE_CHECKING:
@@ -114,16 +114,16 @@ def _prune(
         num_rows = len(rows.labels)
         return np.arange(num_rows, dtype=np.int64), np.full(num_rows, -1, np.int16), (), []
     prune = importlib.import_module(PRUNING_MODULE).prune
-    selection, labels = prune(settings.prune, settings.epsilon, question, rows, seed)
-    cuts = tuple((label, outcome.value) for label, outcome in zip(labels, selection.outcomes, strict=True))
+    selection, made = prune(settings.prune, settings.epsilon, question, rows, seed)
+    cuts = tuple((cut.label, outcome.value) for cut, outcome in zip(made, selection.outcomes, strict=True))
     warnings = [outcome.warning for outcome in selection.outcomes if outcome.warning]
-    by_class = any(isinstance(cut, CutSettings) and cut.could_go_by_class for cut in settings.prune)
+    by_class = any(cut.could_go_by_class for cut in made)
     warnings += nearly_emptied(rows.labels, selection.rows, rows.class_names, by_class)
     return selection.rows, selection.reason, cuts, warnings
 
 
 def nearly_emptied(
-    labels: NDArray[np.int64], kept: NDArray[np.int64], class_names: Sequence[str], could_go_by_class: bool = True
+    labels: NDArray[np.int64], kept: NDArray[np.int64], class_names: Sequence[str], could_go_by_class: bool
 ) -> list[str]:
     """Return a warning for each class that loses most of its rows while the pool as a whole does not.
 
