@@ -18,22 +18,25 @@ ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "studies/margin-generators.yaml"
 
 
-def test_rule_keeps_all_real_rows_and_the_lowest_margins_of_generated_ones(monkeypatch):
+@pytest.mark.parametrize(("rule", "kept"), [("keep", [0, 3, 2, 4]), ("keep_positive", [0, 3, 4, 5])])
+def test_rule_keeps_all_real_rows_and_the_lowest_margins_of_generated_ones(monkeypatch, rule, kept):
     monkeypatch.chdir(ROOT)
-    keep = load_user_object("studies.lowest_generated:keep", "a rule")
+    keep = load_user_object(f"studies.lowest_generated:{rule}", "a rule")
     source = np.array([0, 1, 1, 0, 1, 1], np.uint8)
     margins = np.array([9.0, 0.3, -0.1, 8.0, 0.2, 0.2], np.float32)
     rows = RuleRows(4, None, source, {"margin": margins}, {}, np.random.default_rng(0), 6)
-    assert keep(rows).tolist() == [0, 3, 2, 4]
+    assert keep(rows).tolist() == kept
 
 
-def test_study_prunes_to_as_many_rows_as_are_asked_for():
-    study = read_study_file(STUDY)
+@pytest.mark.parametrize(("name", "real"), [("margin-generators", 963), ("margin-generators-fashion", 2500)])
+def test_study_prunes_to_as_many_rows_as_are_asked_for(name, real):
+    """Of 1,797 digits, a third is for tests, and a fifth of the others for validation."""
+    study = read_study_file(ROOT / f"studies/{name}.yaml")
     rows = {name: pool.get("synthetic", {}).get("count", 0) for name, pool in study["pools"].items()}
-    real = 963  # of 1,797 digits, a third is for tests, and a fifth of the others for validation
     whole = real + rows["plain-all"]
-    for run in ("pruned", "puma"):
-        (rule,) = study["runs"][run]["prune"]
+    pruned = [run["prune"][0] for run in study["runs"].values() if "prune" in run]
+    assert len(pruned) >= 2
+    for rule in pruned:
         assert whole - round(rule["fraction"] * whole) == real + rows["near"] == real + rows["plain"]
     assert rows["plain-all"] == 5 * rows["near"] == rows["near-all"]
 
