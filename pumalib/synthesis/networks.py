@@ -39,7 +39,8 @@ def build_network(settings: EdmSettings, image_shape: tuple[int, int, int], num_
     network = build(image_shape, num_classes, settings.width, settings.num_blocks)
     if settings.margin is not None:  # last, so that all other weights are those of a network without it
         network.conditioning.margin = MarginEmbedding(network.conditioning.output.in_features)
-    return network
+    # Convolutions take this layout over from their weights, and are faster for it on a CPU.
+    return network.to(memory_format=torch.channels_last)
 
 
 class MarginEmbedding(nn.Module):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from torch import nn
 
 from pumalib.errors import DataError
 from pumalib.jobs.states import StateFile, StatePlace
+from pumalib.models.checkpoint import load_weights, save_weights
 from pumalib.synthesis.edm import build_denoiser, denoising_loss, precondition, rate_factor, train_generator
 from pumalib.synthesis.sampling import balanced_labels, heun_sampler, noise_levels, sample_images
 from pumalib.synthesis.settings import EdmSettings
@@ -204,12 +204,12 @@ def test_averaging_changes_the_weights_but_not_the_training():
 
 
 @pytest.mark.parametrize("network", ["mlp", "unet"])
-def test_checkpoint_survives_safetensors(network):
+def test_samples_are_the_same_from_a_weight_file(network, tmp_path):
     settings = change(network=network, width=8, steps=8)
     denoiser = train_generator(*toy_set(), 2, settings, seed=0)
-    stored = safetensors.torch.save(denoiser.state_dict())
+    save_weights(denoiser, tmp_path / "denoiser.safetensors", {})
     loaded = build_denoiser(settings, (8, 8, 1), 2, seed=5).eval()
-    loaded.load_state_dict(safetensors.torch.load(stored))
+    load_weights(loaded, tmp_path / "denoiser.safetensors")
     labels = balanced_labels(4, 2)
     expected = sample_images(denoiser, labels, settings, seed=0)
     np.testing.assert_array_equal(sample_images(loaded, labels, settings, seed=0), expected)
