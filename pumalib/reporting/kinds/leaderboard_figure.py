@@ -40,10 +40,10 @@ def draw_leaderboard(table: pd.DataFrame, settings: LeaderboardSettings) -> Figu
             axes.set_ylabel(as_label(f"minus {settings.random} (points)"))
         panels[-1].set_xticks(range(len(shares)), [str(share) for share in shares])
         panels[-1].set_xlabel("rows kept (%)")
-        columns = legend_columns(methods, PAGE_WIDTH_INCHES, 10)
-        figure.legend(
-            handles=[_handle(method, styles[method]) for method in methods], loc="outside upper left", ncols=columns
-        )
+        drawn = [method for method in methods if method in set(table["method"])]
+        columns = legend_columns(drawn, PAGE_WIDTH_INCHES, 10)
+        handles = [_handle(method, styles[method]) for method in drawn]
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns)
     return figure
 
 

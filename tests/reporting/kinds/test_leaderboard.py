@@ -230,6 +230,19 @@ def test_a_mark_is_filled_where_a_difference_is_told(board: Callable[..., Any]) 
     assert axes.get_ylim()[1] > 10
 
 
+def test_the_key_names_the_methods_of_the_panels_alone_in_their_usual_looks(board: Callable[..., Any]) -> None:
+    table, _ = board()
+    whole = {text.get_text(): line.get_color() for text, line in _key(table)}
+    part = {text.get_text(): line.get_color() for text, line in _key(table[table["method"] != "better"])}
+    assert list(whole) == ["better", "alike", "worse"]
+    assert part == {method: whole[method] for method in ("alike", "worse")}
+
+
+def _key(table: pd.DataFrame) -> list[Any]:
+    (legend,) = draw_leaderboard(table, SETTINGS).legends
+    return list(zip(legend.get_texts(), legend.get_lines(), strict=True))
+
+
 def test_json_is_written_beside_the_other_files(board: Callable[..., Any], tmp_path: Any) -> None:
     table, found = board()
     record = leaderboard_record(table, "s", fingerprint_of(found), {run: ["a"] for run in table["run"]})
